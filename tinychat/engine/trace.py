@@ -1,0 +1,70 @@
+"""What happened at one position: plain frozen records that every screen, file and test reads.
+
+Probabilities are shares of 1. Entropies and surprisals are in bits. *raw* is the model's own distribution,
+before any setting; *final* is the one the token was drawn from. Ranks count from 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One token at one position."""
+
+    token: int
+    logit: float  # raw
+    raw: float  # probability
+    final: float  # probability; 0 when cut
+    rank: int  # by raw probability, ties by lower id
+    cut_by: str | None = None  # the stage that removed it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageView:
+    """One switched-on stage: what it left."""
+
+    name: str  # a stage of params.STAGE_NAMES; "raw" for the first row
+    kept: int  # tokens with a finite logit
+    mass: float  # of the probability that came in, the share the kept tokens had
+    entropy: float  # of what is left, renormalised
+    chosen: float | None = None  # probability of the token in question, after this stage; 0 when cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odds:
+    """The distribution at one position. `stages[0]` is always the raw row."""
+
+    position: int  # index in the sequence of the token that these odds are about
+    vocab_size: int
+    candidates: tuple[Candidate, ...]  # the N likeliest raw, in order; then the token in question if not among them
+    stages: tuple[StageView, ...]
+    entropy: float  # raw
+    varentropy: float  # raw, in bits squared
+    final_entropy: float
+    kept: int  # tokens that could be drawn
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A token that was chosen, and everything known about the choice."""
+
+    odds: Odds
+    token: int
+    lane: int
+    forced: bool  # taken by a person, not drawn
+    raw: float  # probability
+    final: float  # probability; 0 if forced against the settings
+    raw_rank: int
+    final_rank: int  # 0 when the settings had cut it
+    surprisal: float  # -log2 raw
+    u: float  # the uniform number of this position
+    low: float  # the token owned [low, high) of the unit interval
+    high: float
+    time_s: float  # from the previous token's odds to these
+
+    @property
+    def position(self) -> int:
+        return self.odds.position

@@ -1,0 +1,133 @@
+"""Where files live, and the one way to write a file that matters.
+
+A reader sees the old file or the new one, whole, whatever kills the writer: temp file in the same
+folder, write, flush, fsync, rename, fsync of the folder. Nothing here knows what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from tinychat.errors import StorageError, UsageError
+
+TEMP_PREFIX = ".tinychat-tmp-"
+
+
+def write_atomic(path: Path, chunks: bytes | Iterable[bytes]) -> None:
+    """Replace `path` by the chunks, durably. The mode follows the umask; a link is written through.
+
+    Raises StorageError, with the old file untouched and no temp file left.
+    """
+    target = Path(os.path.realpath(path))
+    temp = ""
+    try:
+        handle, temp = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            for chunk in [chunks] if isinstance(chunks, bytes) else chunks:
+                file.write(chunk)
+            file.flush()
+            os.fchmod(file.fileno(), _mode_for(target))
+            os.fsync(file.fileno())
+        os.replace(temp, target)
+        sync_folder(target.parent)
+    except OSError as error:
+        _discard(temp)
+        raise storage_error(path, error) from error
+    except BaseException:
+        _discard(temp)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power loss."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep_temps(folder: Path) -> int:
+    """Remove what killed writers left behind in `folder`; the number of files removed."""
+    removed = 0
+    for orphan in folder.glob(TEMP_PREFIX + "*"):
+        if orphan.is_file() and not orphan.is_symlink():
+            _discard(str(orphan))
+            removed += 1
+    return removed
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The two lines for a failed write."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = _free_bytes(path)
+        return StorageError(
+            f"{path}: the disk is full ({free} bytes free). The old file is untouched.", "Free some space and go on."
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return StorageError(f"{path}: may not be written ({error.strerror}).", "Choose a folder you may write to.")
+    if error.errno == errno.ENOENT:
+        return StorageError(f"{path}: its folder does not exist.", f"Make it:  mkdir -p {path.parent}")
+    return StorageError(f"{path}: {error.strerror or error}.", "Check the disk, then try again.")
+
+
+def asset(name: str) -> Path:
+    """A file that ships with tinychat: inside the wheel, or in assets/ of a checkout.
+
+    Raises UsageError when it is not there.
+    """
+    package = Path(str(resources.files("tinychat")))
+    for candidate in (package / "assets" / name, package.parent / "assets" / name):
+        if candidate.is_file():
+            return candidate
+    raise UsageError(
+        f"The shipped file {name} is not installed.",
+        "In a checkout, build it:  make assets   Or name a model of yours.",
+    )
+
+
+def state_folder() -> Path:
+    """$XDG_STATE_HOME/tinychat (logs, history), made when missing."""
+    return _home("XDG_STATE_HOME", ".local/state")
+
+
+def data_folder() -> Path:
+    """$XDG_DATA_HOME/tinychat (sessions), made when missing."""
+    return _home("XDG_DATA_HOME", ".local/share")
+
+
+def _home(variable: str, fallback: str) -> Path:
+    base = os.environ.get(variable, "")
+    folder = (Path(base) if base.startswith("/") else Path.home() / fallback) / "tinychat"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    return folder
+
+
+def _mode_for(target: Path) -> int:
+    with contextlib.suppress(OSError):
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _free_bytes(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        stat = os.statvfs(path.parent)
+        return stat.f_bavail * stat.f_frsize
+    return 0
+
+
+def _discard(temp: str) -> None:
+    if temp:
+        with contextlib.suppress(OSError):
+            os.unlink(temp)
