@@ -1,0 +1,261 @@
+"""One decoder-only transformer for both families of the field: Llama-like and GPT-2-like.
+
+Pre-norm blocks (Xiong et al. 2020) with RMSNorm or LayerNorm, rotary (Su et al. 2021, Llama's half-split form) or
+learned positions, grouped-query attention (Ainslie et al. 2023), SwiGLU (Shazeer 2020), GELU or squared ReLU (So et
+al. 2021). Weights of queries, keys and values are one matrix, and so are gate and up. Nothing here knows text,
+sampling or training.
+
+Shapes, here and everywhere in tinychat:
+    B batch or lanes    T new tokens       S tokens a query may see    D model width     V vocabulary
+    H query heads       G key/value heads  E head width                F hidden width    N candidates
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinychat.model.cache import KVCache, Slots
+from tinychat.model.config import ModelConfig
+
+INIT_STD = 0.02  # GPT-2's
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where the new tokens stand and what they may see: one per forward, shared by all layers."""
+
+    positions: Tensor | slice  # (B, T), or one range for all rows
+    mask: Tensor | None  # (B or 1, 1, T, S), True where a query may look
+    causal: bool  # the plain triangle, without a mask in memory
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square (Zhang and Sennrich 2019)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+def _norm(config: ModelConfig) -> nn.Module:
+    if config.norm == "rms":
+        return RMSNorm(config.width, config.norm_eps)
+    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.bias)
+
+
+class Attention(nn.Module):
+    """Grouped-query self-attention; query head h reads key/value head h // (H / G)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.groups, self.head_width = config.heads, config.n_kv_heads, config.head_width
+        inner = (self.heads + 2 * self.groups) * self.head_width
+        self.qkv = nn.Linear(config.width, inner, bias=config.bias)
+        self.output = nn.Linear(config.width, config.width, bias=config.bias)
+        self.dropout = config.dropout
+
+    def forward(
+        self,
+        x: Tensor,
+        reach: Reach,
+        rope: tuple[Tensor, Tensor] | None,
+        layer: int,
+        cache: KVCache | None,
+        slots: Slots | None,
+    ) -> Tensor:
+        B, T, D = x.shape
+        H, G, E = self.heads, self.groups, self.head_width
+        qkv = self.qkv(x).view(B, T, H + 2 * G, E)
+        qk, v = qkv[:, :, : H + G], qkv[:, :, H + G :]
+        if rope is not None:
+            qk = rotate(qk, rope)  # queries and keys turn alike, so in one go
+        q = qk[:, :, :H].transpose(1, 2)  # (B, H, T, E)
+        k, v = qk[:, :, H:].transpose(1, 2), v.transpose(1, 2)  # (B, G, T, E)
+        if cache is not None and slots is not None:
+            k, v = cache.write(layer, k, v, slots)  # (B, G, S, E)
+        dropout = self.dropout if self.training else 0.0
+        if T == 1:
+            # the heads of a group stand as rows of one query: no expanded copy of the keys
+            q = q.reshape(B, G, H // G, E)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=reach.mask, dropout_p=dropout)
+            y = y.reshape(B, T, D)
+        else:
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=reach.mask, dropout_p=dropout, is_causal=reach.causal, enable_gqa=G != H
+            )
+            y = y.transpose(1, 2).reshape(B, T, D)
+        return F.dropout(self.output(y), self.dropout, self.training)
+
+
+class FeedForward(nn.Module):
+    """Up, bend, down; in SwiGLU half of `up` is the gate."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.activation = config.activation
+        ups = 2 if config.activation == "swiglu" else 1
+        self.up = nn.Linear(config.width, ups * config.n_hidden, bias=config.bias)
+        self.down = nn.Linear(config.n_hidden, config.width, bias=config.bias)
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.up(x)  # (B, T, F), or (B, T, 2 F)
+        if self.activation == "swiglu":
+            gate, h = h.chunk(2, dim=-1)
+            h = F.silu(gate) * h
+        elif self.activation == "relu2":
+            h = F.relu(h).square()
+        else:
+            h = F.gelu(h, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+        return F.dropout(self.down(h), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each on a normed copy and added back."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention_norm = _norm(config)
+        self.attention = Attention(config)
+        self.feed_forward_norm = _norm(config)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        reach: Reach,
+        rope: tuple[Tensor, Tensor] | None,
+        layer: int,
+        cache: KVCache | None,
+        slots: Slots | None,
+    ) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), reach, rope, layer, cache, slots)
+        x = x + self.feed_forward(self.feed_forward_norm(x))
+        return x
+
+
+class Transformer(nn.Module):
+    """The network of a ModelConfig; weights are arbitrary until `init_weights` or `load`."""
+
+    rope: Tensor | None
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.positions = nn.Embedding(config.context, config.width) if config.position == "learned" else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = _norm(config)
+        self.head = None if config.tie else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.register_buffer("rope", rope_table(config) if config.position == "rotary" else None, persistent=False)
+
+    def init_weights(self, generator: torch.Generator | None = None) -> None:
+        """Normal(0, 0.02) matrices; what a block adds starts at zero; norms are 1, biases 0. Always the same draws."""
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.ndim == 1:
+                    parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
+                elif name.endswith((".attention.output.weight", ".feed_forward.down.weight")):
+                    parameter.zero_()  # every block starts as the identity: early training is calm at any depth
+                else:
+                    parameter.normal_(0.0, INIT_STD, generator=generator)
+
+    def forward(
+        self,
+        ids: Tensor,
+        cache: KVCache | None = None,
+        *,
+        counts: Sequence[int] | Tensor | None = None,
+        pad: Tensor | None = None,
+        last_only: bool = False,
+    ) -> Tensor:
+        """Logits (B, T, V) of what follows each token of `ids` (B, T); (B, 1, V) of the last one with `last_only`.
+
+        With a cache the rows continue its lanes, and the lanes grow by T, or by `counts` (B) where rows are
+        right-padded (then the logits of padding mean nothing). Without one, `pad` (B) tells how many tokens at the left
+        of each row are padding. Raises ValueError when tokens do not fit the context or the cache.
+        """
+        if ids.ndim != 2 or ids.shape[1] < 1:
+            raise ValueError(f"ids must be (B, T) with T >= 1, got shape {tuple(ids.shape)}")
+        B, T = ids.shape
+        slots = None
+        if cache is not None:
+            if pad is not None or cache.lanes != B:
+                raise ValueError(f"a cache of {cache.lanes} lanes takes as many rows and no left padding, got {B} rows")
+            slots = cache.slots(T, counts)
+        elif counts is not None:
+            raise ValueError("counts need a cache")
+        reach = self._reach(B, T, slots, pad, ids.device)
+        x = self.embedding(ids)  # (B, T, D)
+        if self.positions is not None:
+            x = x + self.positions.weight[reach.positions]
+        x = F.dropout(x, self.config.dropout, self.training)
+        rope = None
+        if self.rope is not None:
+            table = self.rope[:, reach.positions]  # (2, T, E) or (2, B, T, E)
+            cos, sin = table.unsqueeze(-2).unbind()  # the same for all heads
+            rope = cos, sin
+        for layer, block in enumerate(self.blocks):
+            x = block(x, reach, rope, layer, cache, slots)
+        if cache is not None and slots is not None:
+            cache.advance(slots)
+        if last_only:
+            x = _last(x, slots)  # (B, 1, D): before norm and head, which are the dear part in a small model
+        x = self.norm(x)
+        return F.linear(x, self.embedding.weight if self.head is None else self.head.weight)
+
+    def _reach(self, B: int, T: int, slots: Slots | None, pad: Tensor | None, device: torch.device) -> Reach:
+        context = self.config.context
+        if slots is not None and slots.index is not None:
+            positions = slots.index.clamp(max=context - 1)
+            seen = torch.arange(slots.end, device=device)
+            return Reach(positions, (seen <= positions[:, :, None])[:, None], causal=False)
+        start = slots.starts[0] if slots is not None else 0
+        if start + T > context:
+            raise ValueError(f"{start + T} tokens do not fit into a context of {context}")
+        span = slice(start, start + T)
+        columns = torch.arange(T, device=device)
+        if pad is not None:
+            if pad.shape != (B,):
+                raise ValueError(f"pad must have one number per row, got shape {tuple(pad.shape)} for {B} rows")
+            pad = pad.to(device)[:, None]
+            real = columns >= pad  # (B, T)
+            # a padding query sees itself: a row with nothing to see would be NaN
+            mask = (columns[:, None] >= columns) & (real[:, None, :] | torch.eye(T, dtype=torch.bool, device=device))
+            return Reach((columns - pad).clamp(min=0), mask[:, None], causal=False)
+        if T == 1 or start == 0:
+            return Reach(span, None, causal=True)
+        seen = torch.arange(start + T, device=device)
+        return Reach(span, (seen <= columns[:, None] + start)[None, None], causal=False)
+
+
+def rope_table(config: ModelConfig) -> Tensor:
+    """Cosine and signed sine of every position and channel, (2, context, E), in float32."""
+    half = torch.arange(0, config.head_width, 2, dtype=torch.int64).float() / config.head_width
+    angles = torch.outer(torch.arange(config.context).float(), 1.0 / config.rope_theta**half)  # (context, E/2)
+    cos, sin = angles.cos(), angles.sin()
+    # the sign of the rotation sits in the table, so that turning is one roll and one fused multiply-add
+    return torch.stack((torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)))
+
+
+def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (e, e + E/2) of `x` (..., E) by its position's angle: Llama's half-split rotary embedding."""
+    cos, sin = (part.to(x.dtype) for part in rope)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+def _last(x: Tensor, slots: Slots | None) -> Tensor:
+    """The last real position of each row (B, T, D) -> (B, 1, D)."""
+    if slots is None or slots.index is None:
+        return x[:, -1:]
+    last = torch.tensor([max(count - 1, 0) for count in slots.counts], device=x.device)
+    return x[torch.arange(len(last), device=x.device), last][:, None]
