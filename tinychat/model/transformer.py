@@ -139,8 +139,7 @@ class Block(nn.Module):
         slots: Slots | None,
     ) -> Tensor:
         x = x + self.attention(self.attention_norm(x), reach, rope, layer, cache, slots)
-        x = x + self.feed_forward(self.feed_forward_norm(x))
-        return x
+        return x.add(self.feed_forward(self.feed_forward_norm(x)))
 
 
 class Transformer(nn.Module):
