@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
-from tinychat.errors import StorageError, UsageError
+from tinychat.errors import FileFormatError, StorageError, UsageError
 
 TEMP_PREFIX = ".tinychat-tmp-"
 
@@ -90,6 +90,28 @@ def asset(name: str) -> Path:
         f"The shipped file {name} is not installed.",
         "In a checkout, build it:  make assets   Or name a model of yours.",
     )
+
+
+SHIPPED = "tinychat.safetensors"
+
+
+def find_checkpoint(named: Path | None) -> Path:
+    """The checkpoint a person means: a file, the best one of a run folder, or the shipped one for None."""
+    if named is None:
+        return asset(SHIPPED)
+    if named.is_dir():
+        for name in ("best.safetensors", "ckpt.safetensors"):
+            if (named / name).is_file():
+                return named / name
+        raise FileFormatError(
+            f"{named}: a folder without best.safetensors or ckpt.safetensors.",
+            "Name a checkpoint file, or a folder that `tinychat train` made.",
+        )
+    if not named.exists():
+        raise FileFormatError(
+            f"{named}: no such file.", "Name a checkpoint that `tinychat train` made, or leave -m out."
+        )
+    return named
 
 
 def state_folder() -> Path:

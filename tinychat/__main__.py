@@ -1,0 +1,96 @@
+"""`tinychat` and `python -m tinychat`: every ending has its exit code, and an error is two lines on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+
+import click
+
+from tinychat import files
+from tinychat.cli import app
+from tinychat.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    OutOfMemoryError_,
+    StorageError,
+    TinychatError,
+    UsageError,
+)
+from tinychat.text import terminal
+
+EXIT_PIPE = 141  # 128 + SIGPIPE: the reader has gone
+
+
+def main() -> None:
+    """The entry point: every ending has its exit code, and an error is two lines on stderr."""
+    with contextlib.suppress(AttributeError, ValueError):  # a closed or replaced stream
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = EXIT_PIPE
+    except OSError as error:
+        code = _say(StorageError(f"stdout: {error.strerror}.", "Free some space, or write elsewhere."))
+    if code == EXIT_PIPE:
+        # the interpreter would try to flush again at exit, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else EXIT_OK
+    except TinychatError as error:
+        return _say(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 2
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "tinychat"
+        return _say(UsageError(error.format_message(), f"See:  {command} --help"))
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return EXIT_PIPE
+    except OSError as error:
+        return _say(
+            StorageError(f"{error.filename or 'stdout'}: {error.strerror or error}.", "Check the disk and the path.")
+        )
+    except MemoryError:
+        return _say(_out_of_memory())
+    except Exception as error:
+        return _say(_internal(error))
+
+
+def _say(error: TinychatError) -> int:
+    """The two lines."""
+    for line in (error.what, error.hint):
+        if line:
+            with contextlib.suppress(OSError, ValueError):
+                print(terminal.one_line(line), file=sys.stderr)
+    return error.exit_code
+
+
+def _out_of_memory() -> TinychatError:
+    return OutOfMemoryError_("There is not enough memory for this.", "Use a smaller model or a shorter context.")
+
+
+def _internal(error: Exception) -> TinychatError:
+    """Our own mistake: the traceback goes to a file, the person gets its name."""
+    if os.environ.get("TINYCHAT_TRACEBACK"):
+        traceback.print_exception(error)
+    log = files.state_folder() / "error.log"
+    log.write_text("".join(traceback.format_exception(error)))
+    return TinychatError(
+        f"Internal error: {type(error).__name__}: {error}", f"This is a mistake in tinychat; the details are in {log}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+"""The doors: options in, one call out. Whatever is slow is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinychat import __version__, files, options
+from tinychat.errors import TinychatError, UsageError
+from tinychat.options import (
+    Device,
+    FrequencyPenalty,
+    LogitBias,
+    MaxTokens,
+    MinP,
+    Model,
+    Order,
+    PenaltyScope,
+    PenaltyWindow,
+    PresencePenalty,
+    Preset,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopNSigma,
+    TopP,
+    TypicalP,
+)
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Train a small language model, then see and steer how every token is chosen.
+
+    \b
+    tinychat play                                the playground on the shipped model
+    tinychat train --config small.toml           a model from text, live
+    tinychat sample --prompt "Once upon a time"  the same engine, for scripts
+    """,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Say the version and leave.")] = False,
+) -> None:
+    if version:
+        print(f"tinychat {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def sample(
+    prompt: Annotated[str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="The text to continue.")] = None,
+    model: Model = None,
+    max_tokens: MaxTokens = 256,
+    seed: Seed = None,
+    preset: Preset = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    min_p: MinP = None,
+    typical_p: TypicalP = None,
+    top_n_sigma: TopNSigma = None,
+    repetition_penalty: RepetitionPenalty = None,
+    frequency_penalty: FrequencyPenalty = None,
+    presence_penalty: PresencePenalty = None,
+    penalty_scope: PenaltyScope = None,
+    penalty_window: PenaltyWindow = None,
+    logit_bias: LogitBias = None,
+    order: Order = None,
+    stop: Annotated[
+        list[str] | None, typer.Option("--stop", metavar="TEXT", help="End before this text; may be repeated.")
+    ] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's message; the reply is printed.")] = False,
+    system: Annotated[str, typer.Option("-s", "--system", metavar="TEXT", help="The system message of a chat.")] = "",
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="I:NAME=X,...", help="From token I of the reply on, other settings."),
+    ] = None,
+    force: Annotated[
+        list[str] | None, typer.Option("--force", metavar="I=ID", help="Token I of the reply is this id, not drawn.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON line a token, as it is drawn.")] = False,
+    trace: Annotated[
+        int,
+        typer.Option("--trace", metavar="N", min=0, max=64, help="JSON: the stages and N candidates of every token."),
+    ] = 0,
+    echo: Annotated[bool, typer.Option("--echo", help="Print the prompt before the completion.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Exact bytes, unfiltered; not on a terminal.")] = False,
+    device: Device = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads; chosen by size if left out.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notices on stderr.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Speed and times on stderr.")] = False,
+) -> None:
+    """Continue a prompt, on stdout.
+
+    \b
+    tinychat sample --prompt "Once upon a time" --seed 7
+    echo "Once upon a time" | tinychat sample --preset story
+    tinychat sample --chat -p "Who lives in the forest?" --json
+    tinychat sample -p "The fox" --jsonl --trace 5 | head -3
+
+    Text on stdin comes first and --prompt after it; one final newline of stdin is dropped. Without settings the model's
+    own distribution is sampled (temperature 1, nothing cut).
+    """
+    if json_output and jsonl:
+        raise UsageError("--json and --jsonl are two different outputs.", "Choose one of them.")
+    output = "jsonl" if jsonl else "json" if json_output else "text"
+    from tinychat import sample as door
+
+    try:
+        if output == "text" and trace:
+            raise UsageError("--trace is for --json and --jsonl.", "Add one of them, or leave --trace out.")
+        if output != "text" and (echo or raw):
+            raise UsageError("--echo and --raw are for plain text.", "Leave them out with --json and --jsonl.")
+        if system and not chat:
+            raise UsageError("--system is for chats.", "Add --chat, or put the text into the prompt.")
+        if any(not text for text in stop or []):
+            raise UsageError("--stop needs some text.", 'For example:  --stop "\\n\\n"')
+        knobs = {
+            "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "typical_p": typical_p,
+            "top_n_sigma": top_n_sigma, "repetition_penalty": repetition_penalty,
+            "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
+            "penalty_scope": penalty_scope, "penalty_window": penalty_window, "order": order,
+            "logit_bias": options.pairs("--logit-bias", logit_bias or [], float) or None,
+            "seed": door.draw_seed() if seed is None else seed,
+        }  # fmt: skip
+        params = options.settings(preset, knobs, default="neutral")
+        schedule = options.schedule(at or [], params)
+        path = files.find_checkpoint(model)
+        code = door.run(
+            door.Request(
+                prompt=options.read_prompt(prompt),
+                params=params,
+                model=path,
+                max_tokens=max_tokens,
+                stops=tuple(stop or ()),
+                chat=chat,
+                system=system,
+                schedule=schedule,
+                forced=options.pairs("--force", force or [], int),
+                output=output,
+                trace=trace,
+                echo=echo,
+                raw=raw,
+                device=device,
+                threads=threads,
+                quiet=quiet,
+                verbose=verbose,
+            )
+        )
+    except TinychatError as error:
+        if output == "text":
+            raise
+        from tinychat.sample_output import error_json
+
+        print(error_json(error))
+        raise typer.Exit(error.exit_code) from error
+    raise typer.Exit(code)
+
+
+@app.command()
+def play(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(metavar="[PATH]", help="A checkpoint or a run folder; the shipped model if left out."),
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the prompt box starts with.")
+    ] = "",
+    chat: Annotated[bool, typer.Option("--chat", help="Open in chat mode.")] = False,
+    max_tokens: MaxTokens = 256,
+    seed: Seed = None,
+    preset: Preset = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    min_p: MinP = None,
+    order: Order = None,
+    rate: Annotated[
+        float, typer.Option("--rate", metavar="N", min=0, help="Tokens a second to show; 0 is as fast as it can.")
+    ] = 30.0,
+    device: Device = "auto",
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colour; NO_COLOR does the same.")] = False,
+    no_mouse: Annotated[bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal.")] = False,
+    bandwidth: Annotated[
+        int | None,
+        typer.Option("--bandwidth", metavar="KB", min=1, help="Output limit in kB/s; 100 over SSH if left out."),
+    ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the engine in a thread instead of a child process.")
+    ] = False,
+) -> None:
+    """Open the playground: chat or complete, and see and steer how every token is chosen.
+
+    \b
+    tinychat play
+    tinychat play runs/small --prompt "Once upon a time"
+    tinychat play ckpt.safetensors --chat
+
+    Press ? inside for the keys, ctrl+q to leave.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "The playground needs a terminal for its keys and its screen.", "For pipes and scripts:  tinychat sample"
+        )
+    if os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(
+            "The playground cannot draw on this terminal (TERM is dumb or unset).", "Set TERM, or use tinychat sample."
+        )
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+    from tinychat.sample import draw_seed
+
+    knobs = {
+        "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "order": order,
+        "seed": draw_seed() if seed is None else seed,
+    }  # fmt: skip
+    params = options.settings(preset, knobs, default="story")
+    path = files.find_checkpoint(checkpoint)
+    from tinychat.tui.app import run_play
+
+    raise typer.Exit(
+        run_play(
+            path,
+            prompt=prompt,
+            chat=chat,
+            params=params,
+            max_tokens=max_tokens,
+            device=device,
+            ascii_only=ascii_only,
+            no_mouse=no_mouse,
+            in_process=in_process,
+            rate=rate,
+            bandwidth=bandwidth,
+        )
+    )
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="TOML", help="What to train, on what, for how long.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; runs/<config name> if left out."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in the folder stopped.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over: what the folder holds of an older run goes.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.lr=1e-3.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live display.")] = False,
+) -> None:
+    """Train a model from text, live.
+
+    \b
+    tinychat train --config assets/small.toml
+    tinychat train --config my.toml --set train.lr=1e-3 --out runs/hot
+    tinychat train --config my.toml --resume
+
+    Ctrl-C saves and says how to go on.
+    """
+    if resume and fresh:
+        raise UsageError("--resume and --fresh contradict each other.", "Choose one of them.")
+    from trainer.door import run_train
+
+    raise typer.Exit(run_train(config, out=out, resume=resume, fresh=fresh, overrides=set_ or [], plain=plain))
+
+
+@app.command()
+def info(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(metavar="[PATH]", help="A checkpoint or a run folder; the shipped model if left out."),
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Say what a checkpoint is: shape, parameters, bytes, tokenizer, training, digests. Every byte is verified."""
+    from tinychat.info import describe, print_table
+    from tinychat.model import checkpoint as checkpoints
+
+    facts, _ = checkpoints.read(files.find_checkpoint(checkpoint))
+    if json_output:
+        import json
+
+        print(json.dumps(describe(facts)))
+    else:
+        print_table(describe(facts))
+
+
+@app.command()
+def corpus(
+    documents: Annotated[int, typer.Option("--documents", "-n", metavar="N", min=1, help="How many documents.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Same seed, same text.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="A .txt or .jsonl file instead of stdout.")
+    ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a document, chats as messages.")] = False,
+    entropy: Annotated[bool, typer.Option("--entropy", help="Measure the language's own entropy instead.")] = False,
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="FILE", help="Say how much of a text is well-formed; - is stdin.")
+    ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option("--judge", metavar="MODEL", help="Sample stories and answers from a checkpoint and mark them."),
+    ] = None,
+) -> None:
+    """Write the toy language: stories and chats of a small world, with a grammar that can be checked.
+
+    \b
+    tinychat corpus --seed 1 --documents 3
+    tinychat corpus --documents 20000 --out toy.jsonl
+    tinychat corpus --entropy
+    tinychat corpus --judge runs/small
+    """
+    if sum((entropy, check is not None, judge is not None)) > 1:
+        raise UsageError("--entropy, --check and --judge are three different questions.", "Ask one at a time.")
+    from trainer import toy_door
+
+    if entropy:
+        toy_door.print_entropy(seed=seed, count=documents)
+    elif check is not None:
+        toy_door.print_check(check)
+    elif judge is not None:
+        toy_door.print_judgement(files.find_checkpoint(judge), seed=seed, count=documents)
+    else:
+        toy_door.write(seed=seed, count=documents, out=out, jsonl=jsonl)

@@ -1,0 +1,211 @@
+"""What `tinychat sample` says: records for JSON, writers for stdout, notices for stderr.
+
+Nothing here draws a token.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from tinychat import __version__
+from tinychat.engine.trace import Candidate, StageView, Step
+from tinychat.errors import TinychatError
+from tinychat.text import terminal
+
+if TYPE_CHECKING:
+    from tinychat.model.checkpoint import CheckpointInfo
+    from tinychat.sample import Outcome, Request
+    from tinychat.text.tokenizer import Tokenizer
+
+SCHEMA = "tinychat.sample/1"
+
+
+def error_json(error: TinychatError) -> str:
+    """The error as the JSON modes print it."""
+    body = {"what": error.what, "hint": error.hint, "exit_code": error.exit_code}
+    return json.dumps({"schema": SCHEMA, "error": body})
+
+
+def token_record(step: Step, tokenizer: Tokenizer, *, trace: int) -> dict[str, Any]:
+    """One token for JSON. `raw` is the model's own distribution, `final` the one it was drawn from."""
+    record: dict[str, Any] = {
+        "position": step.position,
+        "id": step.token,
+        "token": tokenizer.label(step.token),
+        "bytes": base64.b64encode(tokenizer.token_bytes(step.token)).decode(),
+        "forced": step.forced,
+        "raw_prob": step.raw,
+        "raw_logprob": _log(step.raw),
+        "raw_rank": step.raw_rank,
+        "final_prob": step.final,
+        "final_logprob": _log(step.final),
+        "final_rank": step.final_rank,
+        "surprisal_bits": step.surprisal,
+        "entropy_bits": step.odds.entropy,
+        "final_entropy_bits": step.odds.final_entropy,
+        "kept": step.odds.kept,
+        "temperature": step.odds.temperature,
+        "u": step.u,
+        "slice": [step.low, step.high],
+    }
+    if trace:
+        record["stages"] = [_stage_record(stage) for stage in step.odds.stages]
+        record["candidates"] = [_candidate_record(c, tokenizer) for c in step.odds.candidates[:trace]]
+    return record
+
+
+def _stage_record(stage: StageView) -> dict[str, Any]:
+    return {
+        "stage": stage.name,
+        "kept": stage.kept,
+        "mass": stage.mass,
+        "entropy_bits": stage.entropy,
+        "chosen_prob": stage.chosen,
+    }
+
+
+def _candidate_record(candidate: Candidate, tokenizer: Tokenizer) -> dict[str, Any]:
+    return {
+        "id": candidate.token,
+        "token": tokenizer.label(candidate.token),
+        "rank": candidate.rank,
+        "logit": candidate.logit,
+        "raw_prob": candidate.raw,
+        "final_prob": candidate.final,
+        "cut_by": candidate.cut_by,
+    }
+
+
+def _log(probability: float) -> float | None:
+    return math.log(probability) if probability > 0 else None  # JSON has no minus infinity
+
+
+def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcome: Outcome) -> dict[str, Any]:
+    surprisals = [step.surprisal for step in outcome.steps if math.isfinite(step.surprisal)]
+    mean = sum(surprisals) / len(surprisals) if surprisals else None
+    return {
+        "schema": SCHEMA,
+        "tinychat": __version__,
+        "model": {
+            "path": str(request.model),
+            "digest": info.digest,
+            "step": info.step,
+            "parameters": info.config.n_parameters(),
+        },
+        "mode": "chat" if request.chat else "completion",
+        "prompt": request.prompt,
+        "system": request.system,
+        "prompt_ids": list(ids),
+        "seed": request.params.seed,
+        "settings": request.params.to_dict(),
+        "schedule": {str(index): dict(change) for index, change in request.schedule.items()},
+        "forced": {str(index): token for index, token in request.forced.items()},
+        "stop_reason": outcome.stop_reason,
+        "stop": outcome.stop,
+        "usage": {"prompt_tokens": len(ids), "completion_tokens": len(outcome.steps)},
+        "mean_surprisal_bits": mean,
+        "perplexity": 2**mean if mean is not None else None,
+    }
+
+
+class _TextWriter:
+    """What was drawn, as it is drawn, and nothing else."""
+
+    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
+        self.request = request
+        self.tokenizer = tokenizer
+        self.out: IO[bytes] = sys.stdout.buffer
+        self.encoding = "utf-8" if request.raw else (sys.stdout.encoding or "utf-8")
+        if request.echo and request.output == "text":
+            self.put(request.prompt)
+
+    def put(self, text: str) -> None:
+        shown = text if self.request.raw else terminal.clean(text)
+        self.out.write(shown.encode(self.encoding, errors="backslashreplace"))
+        self.out.flush()
+
+    def token(self, step: Step | None, text: str, outcome: Outcome) -> None:
+        if text:
+            self.put(text)
+
+    def end(self, facts: dict[str, Any], outcome: Outcome) -> None:
+        if sys.stdout.isatty():
+            self.put("\n")
+
+
+class _JsonlWriter(_TextWriter):
+    """One object a line, for every token as it is drawn; the last line says why it ended."""
+
+    def token(self, step: Step | None, text: str, outcome: Outcome) -> None:
+        record: dict[str, Any] = {"schema": SCHEMA, "seed": self.request.params.seed}
+        if step is None:
+            record |= {"index": None, "id": None}
+        else:
+            record |= {"index": step.position - outcome.steps[0].position}
+            record |= token_record(step, self.tokenizer, trace=self.request.trace)
+        record |= {"text": text, "stop_reason": outcome.stop_reason, "stop": outcome.stop}
+        self.put(json.dumps(record) + "\n")
+
+    def end(self, facts: dict[str, Any], outcome: Outcome) -> None:
+        pass
+
+
+class _JsonWriter(_TextWriter):
+    """One object at the end."""
+
+    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
+        super().__init__(request, tokenizer)
+        self.text: list[str] = []
+
+    def token(self, step: Step | None, text: str, outcome: Outcome) -> None:
+        self.text.append(text)
+
+    def end(self, facts: dict[str, Any], outcome: Outcome) -> None:
+        facts["text"] = "".join(self.text)
+        facts["tokens"] = [token_record(s, self.tokenizer, trace=self.request.trace) for s in outcome.steps]
+        self.put(json.dumps(facts, indent=2 if sys.stdout.isatty() else None) + "\n")
+
+
+def writer_for(request: Request, tokenizer: Tokenizer) -> _TextWriter:
+    """The writer of the asked-for output."""
+    return {"text": _TextWriter, "json": _JsonWriter, "jsonl": _JsonlWriter}[request.output](request, tokenizer)
+
+
+class Notices:
+    """stderr: short lines, none when quiet, no cursor tricks unless it is a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            print(f"tinychat: {terminal.one_line(text)}", file=sys.stderr, flush=True)
+
+    def waiting(self, text: str) -> None:
+        if self.live and not self.quiet:
+            print(f"{text} ...", end="", file=sys.stderr, flush=True)
+
+    def done_waiting(self) -> None:
+        if self.live and not self.quiet:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def summary(request: Request, facts: dict[str, Any], outcome: Outcome) -> str:
+    """One line on how it went."""
+    parts = [f"{len(outcome.steps)} tokens", f"stopped by {outcome.stop_reason}"]
+    parts.append("greedy" if request.params.is_greedy else f"seed {request.params.seed}")
+    if request.verbose:
+        timing = facts["timing"]
+        parts += [f"{timing['tokens_per_s']} tokens/s", f"loaded in {timing['load_s']:.2f} s"]
+        if timing["first_token_s"] is not None:
+            parts.append(f"first token after {timing['first_token_s']:.2f} s")
+        if facts["perplexity"] is not None:
+            parts.append(f"perplexity {facts['perplexity']:.2f}")
+    return ", ".join(parts)
