@@ -19,3 +19,37 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     home: Path = tmp_path_factory.mktemp("home")
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with random weights, chats included: real in everything but what it says."""
+    import torch
+
+    from tinychat.model import checkpoint as checkpoints
+    from tinychat.model.config import ModelConfig
+    from tinychat.model.transformer import Transformer, to_arrays
+    from tinychat.text import chat
+    from tinychat.text.tokenizer import Tokenizer
+
+    words = "the fox saw a moon over the pond and the owl sang to the little boat by the river "
+    tokenizer = Tokenizer.train([words * 20, "Once upon a time there was a fox. " * 20], vocab_size=300)
+    config = ModelConfig(vocab_size=tokenizer.vocab_size, context=64, width=32, layers=2, heads=2)
+    torch.manual_seed(0)
+    model = Transformer(config)
+    model.init_weights(torch.Generator().manual_seed(0))
+    with torch.no_grad():  # sharper than at the start of training, so that temperature matters
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight.normal_(std=0.3, generator=torch.Generator().manual_seed(weight.shape[0]))
+    path = tmp_path_factory.mktemp("model") / "ckpt.safetensors"
+    checkpoints.write(
+        path,
+        arrays=to_arrays(model.state_dict()),
+        config=config,
+        tokenizer_json=tokenizer.to_json(),
+        chat_template=chat.TEMPLATE,
+        step=7,
+        training={"valid_loss": 1.25},
+    )
+    return path

@@ -107,12 +107,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _bytes(count: int) -> str:
-    if count < 1024:
-        return f"{count} B"
-    for unit, size in (("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)):
-        if count < size << 10:
-            break
-    return f"{count / size:.1f} {unit}"
+    units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+    return next((f"{count / size:.1f} {unit}" for size, unit in units if count >= size), f"{count} B")
 
 
 def _value(value: object) -> str:

@@ -1,0 +1,107 @@
+"""The doors as a whole: help is quick and light, every error has its code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+def _tinychat(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tinychat", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["train"], ["info"], ["corpus"]])
+def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
+    loaded = _python(
+        "import sys, contextlib, io\n"
+        f"sys.argv = ['tinychat', *{command!r}, '--help']\n"
+        "from tinychat.__main__ import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:\n"
+        "    main()\n"
+        "assert 'tinychat' in out.getvalue()\n"
+        "print([name for name in ('torch', 'textual', 'pydantic', 'tokenizers') if name in sys.modules])\n"
+    )
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "tinychat.text.tokenizer", "tinychat.text.stream", "tinychat.text.chat", "tinychat.model.checkpoint",
+        "tinychat.engine.params", "tinychat.engine.draw", "tinychat.engine.packing", "tinychat.engine.worker",
+        "tinychat.session.session", "tinychat.tui.app", "tinychat.tui.screen", "trainer.config", "trainer.toy",
+    ],
+)  # fmt: skip
+def test_what_a_screen_or_a_check_needs_never_loads_torch(module: str) -> None:
+    assert _python(f"import sys, {module}\nprint('torch' in sys.modules)").strip() == "False"
+
+
+def test_version_is_said() -> None:
+    from tinychat import __version__
+
+    assert _tinychat("--version").stdout == f"tinychat {__version__}\n"
+
+
+def test_play_without_a_terminal_says_what_it_needs() -> None:
+    ended = _tinychat("play")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "The playground needs a terminal for its keys and its screen.",
+        "For pipes and scripts:  tinychat sample",
+    ]
+
+
+def test_info_says_shape_parameters_bytes_and_digests(checkpoint: Path) -> None:
+    ended = _tinychat("info", str(checkpoint), "--json")
+    facts = json.loads(ended.stdout)
+    assert facts["model"]["layers"] == 2
+    assert facts["parameters"] == sum(facts["parameters_by_part"].values())
+    assert facts["weight_bytes"]["fp32"] == 4 * facts["parameters"]
+    assert facts["kv_bytes_per_token"]["fp32"] == 2 * 2 * 32 * 4
+    assert len(facts["digest"]) == len(facts["tokenizer"]["digest"]) == 64
+    assert facts["step"] == 7
+    table = _tinychat("info", str(checkpoint))
+    assert "2 layers, width 32" in table.stdout
+    assert facts["digest"] in table.stdout
+
+
+def test_info_refuses_a_changed_byte(checkpoint: Path, tmp_path: Path) -> None:
+    data = bytearray(checkpoint.read_bytes())
+    data[-5] ^= 1
+    changed = tmp_path / "changed.safetensors"
+    changed.write_bytes(data)
+    ended = _tinychat("info", str(changed))
+    assert ended.returncode == 3
+    assert str(changed) in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_internal_error_leaves_its_traceback_in_a_file() -> None:
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv = ['tinychat', 'sample', '-p', 'x']\n"
+            "from tinychat import options, __main__\n"
+            "def broken(*args, **kwargs): raise RuntimeError('kaput')\n"
+            "options.settings = broken\n"
+            "__main__.main()",
+        ],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    first, second = ended.stderr.splitlines()
+    assert first == "Internal error: RuntimeError: kaput"
+    assert "kaput" in Path(second.rsplit(" ", 1)[1]).read_text()
