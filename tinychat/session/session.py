@@ -1,0 +1,181 @@
+"""What the person has done: prompt or chat, the settings and where they changed, and the tree of tokens.
+
+Plain Python. It turns wishes (this text, this token, from here again) into the ids an engine should hold, and
+keeps what came back. Nothing here knows a screen, a process or a tensor.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tinychat.engine.params import SEED_LIMIT, SamplingParams
+from tinychat.engine.trace import Step
+from tinychat.session.tree import DRAWN, FORCED, PROMPT, Tree
+from tinychat.text.chat import Message, render
+from tinychat.text.tokenizer import Tokenizer
+
+Mode = Literal["completion", "chat"]
+
+
+def fresh_seed() -> int:
+    """A seed short enough to read aloud; any seed below 2**64 can be typed."""
+    return secrets.randbelow(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The ids an engine should hold, of which the first `prompt_len` were given."""
+
+    ids: list[int]
+    prompt_len: int
+
+
+class Session:
+    """One sitting with one model."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        params: SamplingParams,
+        model: Path | str = "",
+        chat: bool = False,
+        max_tokens: int = 256,
+        fixed_seed: bool = False,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.model = model
+        self.mode: Mode = "chat" if chat and tokenizer.has_chat else "completion"
+        self.params = params
+        self.max_tokens = max_tokens
+        self.fixed_seed = fixed_seed  # asked for by a person: kept until another is asked for
+        self.prompt = ""  # the completion prompt, or the last message of the person
+        self.system = ""
+        self.tree = Tree()
+        self.settings: list[SamplingParams] = []
+        self._setting_of: dict[SamplingParams, int] = {}
+
+    # what there is
+
+    @property
+    def reply_start(self) -> int:
+        return self.tree.reply_start
+
+    @property
+    def reply_length(self) -> int:
+        return len(self.tree) - self.reply_start
+
+    def context(self) -> Context:
+        return Context(list(self.tree.path.ids), self.reply_start)
+
+    def is_open_chat(self) -> bool:
+        """Whether the path is a conversation in the role format."""
+        specials = self.tokenizer.specials
+        return "<|assistant|>" in specials and specials["<|assistant|>"] in self.tree.path.ids
+
+    def setting(self, params: SamplingParams) -> int:
+        """The number under which the tree keeps these settings."""
+        number = self._setting_of.get(params)
+        if number is None:
+            number = self._setting_of[params] = len(self.settings)
+            self.settings.append(params)
+        return number
+
+    def reply_settings(self) -> tuple[SamplingParams, list[tuple[int, SamplingParams]]]:
+        """The settings of the reply's first token, and every later change as (token of the reply from 0, settings)."""
+        start, numbers = self.reply_start, self.tree.path.setting
+        if start == len(self.tree):
+            return self.params, []
+        changes = [
+            (position - start, self.settings[numbers[position]])
+            for position in range(start + 1, len(numbers))
+            if numbers[position] != numbers[position - 1]
+        ]
+        return self.settings[numbers[start]], changes
+
+    def moved(self, position: int) -> bool:
+        """Whether the settings differ from those of the token before."""
+        path = self.tree.path
+        if position == 0 or path.kinds[position] == PROMPT or path.kinds[position - 1] == PROMPT:
+            return False
+        return path.setting[position] != path.setting[position - 1]
+
+    def forced(self) -> list[tuple[int, int]]:
+        """(token of the reply from 0, id) of all that a person chose."""
+        start, path = self.reply_start, self.tree.path
+        return [(i - start, path.ids[i]) for i in range(start, len(path)) if path.kinds[i] == FORCED]
+
+    def reply_bits(self) -> tuple[float, int]:
+        """The summed surprisal of the reply in bits, and its tokens."""
+        start = self.reply_start
+        return float(sum(self.tree.path.surprisal[start:])), len(self.tree) - start
+
+    # what a person does
+
+    def complete(self, text: str) -> None:
+        """The path becomes this prompt, with no reply yet."""
+        self.prompt = text
+        self._reseed(same=self._has_prompt([self.tokenizer.end_of_text, *self.tokenizer.encode(text)]))
+        self.tree.give([self.tokenizer.end_of_text, *self.tokenizer.encode(text)])
+
+    def say(self, text: str) -> None:
+        """Add a message of the person, and open the reply to it. The ids of earlier turns stay as they were drawn."""
+        self.prompt = text
+        if not self.is_open_chat():
+            self.tree.give(render([*self._system_turn(), Message("user", text)], self.tokenizer, reply=True).ids)
+            return
+        end = self.tokenizer.specials["<|end|>"]
+        if self.tree.path.ids[-1] != end:  # the reply was stopped or cut: close it
+            self.tree.append(end, kind=PROMPT)
+        # a render begins with the document start, which the conversation has already
+        for token in render([Message("user", text)], self.tokenizer, reply=True).ids[1:]:
+            self.tree.append(token, kind=PROMPT)
+
+    def clear(self) -> None:
+        """Start again from nothing; what there was stays in the tree."""
+        self.tree.rewind(0)
+
+    def switch_mode(self, mode: Mode) -> None:
+        self.mode = mode
+
+    def rewind(self, length: int) -> bool:
+        """Go on from the first `length` tokens. False when that would cut nothing."""
+        return self.tree.rewind(length)
+
+    def regenerate(self) -> bool:
+        """Back to the start of the reply, with a new seed."""
+        self.params = self.params.with_(seed=fresh_seed())
+        return self.tree.rewind(self.reply_start)
+
+    def set_params(self, params: SamplingParams) -> None:
+        self.params = params
+
+    def set_seed(self, seed: int) -> None:
+        """A seed a person asked for stays. ValueError when it is out of range."""
+        if not 0 <= seed < SEED_LIMIT:
+            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed}")
+        self.params = self.params.with_(seed=seed)
+        self.fixed_seed = True
+
+    def chosen(self, step: Step, params: SamplingParams) -> bool:
+        """Keep a step of the engine. False when it belongs to a path we have left."""
+        if step.position != len(self.tree):
+            return False
+        self.tree.append(
+            step.token, kind=FORCED if step.forced else DRAWN, step=step, setting=self.setting(params)
+        )
+        return True
+
+    def _has_prompt(self, ids: list[int]) -> bool:
+        return self.reply_length > 0 and list(self.tree.path.ids[: self.reply_start]) == ids
+
+    def _reseed(self, *, same: bool) -> None:
+        # running the same prompt again should give another text, unless a person asked for this seed
+        if same and not self.fixed_seed:
+            self.params = self.params.with_(seed=fresh_seed())
+
+    def _system_turn(self) -> list[Message]:
+        return [Message("system", self.system)] if self.system else []

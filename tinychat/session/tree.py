@@ -1,0 +1,208 @@
+"""The token tree: every token that was ever shown, in branches that share what they have in common.
+
+A branch is what was added after it left its parent at `fork`. Nothing is ever removed: rewinding starts a
+sibling, and undo and redo are moves between branches. `path` is the current branch from the first token on, as
+flat columns, so that a screen reads 100,000 tokens without walking anything. Nothing here knows text or settings.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tinychat.engine.packing import pack_step, unpack_step
+from tinychat.engine.trace import Step
+
+PROMPT, DRAWN, FORCED = 0, 1, 2
+
+
+@dataclass(slots=True)
+class Column:
+    """Tokens in order, one array for each thing a screen needs of all of them; the whole record stays packed."""
+
+    ids: array[int] = field(default_factory=lambda: array("L"))
+    kinds: bytearray = field(default_factory=bytearray)
+    surprisal: array[float] = field(default_factory=lambda: array("f"))  # bits, of the raw odds
+    prob: array[float] = field(default_factory=lambda: array("f"))  # final
+    entropy: array[float] = field(default_factory=lambda: array("f"))  # bits, raw
+    final_entropy: array[float] = field(default_factory=lambda: array("f"))
+    rank: array[int] = field(default_factory=lambda: array("L"))  # raw, from 1; 0 for a prompt token
+    setting: array[int] = field(default_factory=lambda: array("L"))  # whatever number the session gave
+    packed: list[bytes | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def append(self, token: int, kind: int, step: Step | None, setting: int, packed: bytes | None) -> None:
+        self.ids.append(token)
+        self.kinds.append(kind)
+        self.surprisal.append(min(step.surprisal, 999.0) if step else 0.0)
+        self.prob.append(step.final if step else 0.0)
+        self.entropy.append(step.odds.entropy if step else 0.0)
+        self.final_entropy.append(step.odds.final_entropy if step else 0.0)
+        self.rank.append(step.raw_rank if step else 0)
+        self.setting.append(setting)
+        self.packed.append(packed)
+
+    def extend(self, other: Column, stop: int) -> None:
+        """Add the first `stop` tokens of another column."""
+        self.ids.extend(other.ids[:stop])
+        self.kinds.extend(other.kinds[:stop])
+        self.surprisal.extend(other.surprisal[:stop])
+        self.prob.extend(other.prob[:stop])
+        self.entropy.extend(other.entropy[:stop])
+        self.final_entropy.extend(other.final_entropy[:stop])
+        self.rank.extend(other.rank[:stop])
+        self.setting.extend(other.setting[:stop])
+        self.packed.extend(other.packed[:stop])
+
+
+@dataclass(slots=True)
+class Branch:
+    """What was added after leaving `parent` when that had `fork` tokens (counted from the very first)."""
+
+    number: int
+    parent: int | None
+    fork: int
+    own: Column = field(default_factory=Column)
+
+    @property
+    def length(self) -> int:
+        """Tokens from the very first to the last of this branch."""
+        return self.fork + len(self.own)
+
+
+class Tree:
+    """Branches, and the one we stand on. Positions count from the first token of the path."""
+
+    def __init__(self) -> None:
+        self.branches: list[Branch] = [Branch(0, None, 0)]
+        self.current = 0
+        self.path = Column()
+        self.moves = 0  # grows with every change of branch, so that a screen knows when to draw all of it again
+        self._undo: list[int] = []
+        self._redo: list[int] = []
+        self._unpacked: tuple[int, int, Step] | None = None
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @property
+    def branch(self) -> Branch:
+        return self.branches[self.current]
+
+    @property
+    def reply_start(self) -> int:
+        """The position after the last token that was given and not chosen."""
+        return self.path.kinds.rfind(PROMPT) + 1
+
+    def append(self, token: int, *, kind: int, step: Step | None = None, setting: int = 0) -> None:
+        """Add one token to the end of the current branch."""
+        packed = pack_step(step) if step is not None else None
+        for column in (self.branch.own, self.path):
+            column.append(token, kind, step, setting, packed)
+
+    def step(self, position: int) -> Step | None:
+        """The whole record of a position of the path; None for a prompt token."""
+        packed = self.path.packed[position]
+        if packed is None:
+            return None
+        if self._unpacked is None or self._unpacked[:2] != (self.moves, position):
+            self._unpacked = (self.moves, position, unpack_step(packed))
+        return self._unpacked[2]
+
+    def rewind(self, length: int) -> bool:
+        """Go on from the first `length` tokens; the tail stays as a branch. False when there is no tail."""
+        if not 0 <= length <= len(self):
+            raise ValueError(f"length must be between 0 and {len(self)}, got {length}")
+        if length == len(self):
+            return False
+        parent = self.branch
+        while parent.parent is not None and length <= parent.fork:
+            parent = self.branches[parent.parent]
+        left = self.branch
+        if len(left.own) == 0 and left.parent is not None:
+            # a branch that never got a token is moved instead of leaving an empty one behind
+            left.parent, left.fork = parent.number, length
+            self._stand_on(left.number)
+        else:
+            self.branches.append(Branch(len(self.branches), parent.number, length))
+            self._move(len(self.branches) - 1)
+        return True
+
+    def give(self, ids: Iterable[int], *, keep: int = 0) -> None:
+        """Make the path the given prompt tokens, keeping the longest prefix that is already prompt (at least `keep`)."""
+        wanted = list(ids)
+        shared, kinds, have = keep, self.path.kinds, self.path.ids
+        while shared < min(len(wanted), len(self)) and kinds[shared] == PROMPT and have[shared] == wanted[shared]:
+            shared += 1
+        self.rewind(shared)
+        for token in wanted[shared:]:
+            self.append(token, kind=PROMPT)
+
+    def written(self) -> list[Branch]:
+        """The branches that have tokens of their own, oldest first."""
+        return [branch for branch in self.branches if len(branch.own)]
+
+    def go(self, number: int) -> bool:
+        """Stand on another branch; undo leads back."""
+        if number == self.current:
+            return False
+        self._move(number)
+        return True
+
+    def neighbour(self, delta: int) -> bool:
+        """Go to the next (1) or the previous (-1) branch that has text, round and round."""
+        numbers = [branch.number for branch in self.written()]
+        if not numbers or numbers == [self.current]:
+            return False
+        if self.current in numbers:
+            return self.go(numbers[(numbers.index(self.current) + delta) % len(numbers)])
+        return self.go(numbers[-1] if delta < 0 else numbers[0])
+
+    def undo(self) -> bool:
+        """Back to the branch before the last move. Nothing is lost; redo goes forth again."""
+        if not self._undo:
+            return False
+        self._redo.append(self.current)
+        self._stand_on(self._undo.pop())
+        return True
+
+    def redo(self) -> bool:
+        if not self._redo:
+            return False
+        self._undo.append(self.current)
+        self._stand_on(self._redo.pop())
+        return True
+
+    def differs_at(self) -> int:
+        """Where the current branch left its parent."""
+        return self.branch.fork
+
+    def ids_of(self, number: int) -> list[int]:
+        """All token ids from the first to the last of a branch."""
+        return list(self._column(number).ids)
+
+    def _move(self, number: int) -> None:
+        self._undo.append(self.current)
+        self._redo.clear()
+        self._stand_on(number)
+
+    def _stand_on(self, number: int) -> None:
+        self.current = number
+        self.path = self._column(number)
+        self.moves += 1
+
+    def _column(self, number: int) -> Column:
+        line, stops, stop = [], [], None
+        at: int | None = number
+        while at is not None:
+            branch = self.branches[at]
+            line.append(branch)
+            stops.append((branch.length if stop is None else min(stop, branch.length)) - branch.fork)
+            at, stop = branch.parent, branch.fork
+        column = Column()
+        for branch, own in zip(reversed(line), reversed(stops), strict=True):
+            column.extend(branch.own, own)
+        return column
