@@ -75,7 +75,7 @@ KNOBS: tuple[Knob, ...] = (
          shown=(-2.0, 2.0), step=0.05, coarse=0.25, help="Lowers a token's logit by this, for every time it was seen."),
     Knob(name="presence_penalty", stage="presence", label="presence", key="A", neutral=0.0, low=-100.0, high=100.0,
          shown=(-2.0, 2.0), step=0.05, coarse=0.25, help="Lowers a token's logit by this, once, if it was seen."),
-    Knob(name="typical_p", stage="typical", label="typical", key="Y", neutral=1.0, low=0.0, high=1.0, shown=(0.0, 1.0),
+    Knob(name="typical_p", stage="typical", label="typical", key="L", neutral=1.0, low=0.0, high=1.0, shown=(0.0, 1.0),
          step=0.01, coarse=0.1, help="Keeps tokens whose surprisal is nearest the entropy, up to this mass."),
     Knob(name="top_n_sigma", stage="top_n_sigma", label="top-nσ", key="S", neutral=0.0, low=0.0, high=1000.0,
          shown=(0.0, 5.0), step=0.1, coarse=0.5, start=1.0,
