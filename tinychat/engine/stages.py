@@ -24,6 +24,7 @@ from tinychat.engine.params import SamplingParams
 CUT = -math.inf
 _LOWEST = torch.finfo(torch.float32).min
 _HIGHEST = torch.finfo(torch.float32).max
+_EPSILON = torch.finfo(torch.float32).eps
 _PENALTIES = ("repetition", "frequency", "presence")
 
 History = Sequence[int] | NDArray[np.int64]
@@ -191,11 +192,17 @@ def top_p(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEE
 
 
 def min_p(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
-    """Keeps tokens at least m times as likely as the likeliest (arXiv 2407.01082): l >= max + ln m, equality kept."""
+    """Keeps tokens at least m times as likely as the likeliest (arXiv 2407.01082): l >= max + ln m, equality kept.
+
+    Two logits that are equal to the rule on paper are so to a rounding of float32 each, and that much is granted.
+    """
     if params.min_p <= 0.0:
         return logits
-    largest = logits.amax(-1, keepdim=True)
-    return _at_least(logits, largest.double() + math.log(params.min_p))
+    largest = logits.amax(-1, keepdim=True).double()
+    floor = largest + math.log(params.min_p)
+    if params.min_p < 1.0:  # at 1 only the tied maxima stay, and their equality is exact
+        floor = floor - _EPSILON * torch.maximum(largest.abs(), floor.abs())
+    return logits.masked_fill(logits < floor, CUT)
 
 
 def top_n_sigma(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
@@ -211,7 +218,8 @@ def top_n_sigma(logits: Tensor, params: SamplingParams, context: Context = NOTHI
     below = (logits.double() - largest).masked_fill(~alive, 0.0)
     mean = below.sum(-1, keepdim=True) / count
     variance = (below - mean).square().masked_fill(~alive, 0.0).sum(-1, keepdim=True) / count
-    return _at_least(logits, largest - params.top_n_sigma * variance.sqrt())
+    floor = largest - params.top_n_sigma * variance.sqrt()
+    return logits.masked_fill(logits < floor.float(), CUT)  # rounded as the logits were: equal on paper is equal here
 
 
 def typical(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
@@ -236,11 +244,6 @@ def typical(logits: Tensor, params: SamplingParams, context: Context = NOTHING_S
 def _probabilities(logits: Tensor) -> Tensor:
     """Softmax in float64; zeros where all is cut."""
     return logits.double().softmax(-1).nan_to_num(0.0)
-
-
-def _at_least(logits: Tensor, floor: Tensor) -> Tensor:
-    """Cuts what is below the floor, which is rounded to float32 as the logits were: equal on paper is equal here."""
-    return logits.masked_fill(logits < floor.float(), CUT)
 
 
 STAGES: dict[str, Stage] = {
