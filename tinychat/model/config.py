@@ -5,6 +5,7 @@ Plain numbers: no torch, no text.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ Activation = Literal["swiglu", "gelu", "gelu_tanh", "relu2"]
 NORMS: tuple[Norm, ...] = ("rms", "layer")
 POSITIONS: tuple[Position, ...] = ("rotary", "learned")
 ACTIVATIONS: tuple[Activation, ...] = ("swiglu", "gelu", "gelu_tanh", "relu2")
+
+MAX_CONTEXT = 2**17  # rotary tables and caches grow with it, so a small file must not ask for any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +73,10 @@ class ModelConfig:
                 found.append(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
         if not 0.0 <= self.dropout < 1.0:
             found.append(f"dropout must be in [0, 1), got {self.dropout}")
-        if self.rope_theta <= 0 or self.norm_eps <= 0:
-            found.append("rope_theta and norm_eps must be above 0")
+        if not (0 < self.rope_theta < math.inf and 0 < self.norm_eps < math.inf):
+            found.append("rope_theta and norm_eps must be finite and above 0")
+        if self.context > MAX_CONTEXT:
+            found.append(f"context must be at most {MAX_CONTEXT}, got {self.context}")
         return found
 
     @property

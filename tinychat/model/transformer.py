@@ -12,15 +12,19 @@ Shapes, here and everywhere in tinychat:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinychat.model import checkpoint
 from tinychat.model.cache import KVCache, Slots
+from tinychat.model.checkpoint import CheckpointInfo
 from tinychat.model.config import ModelConfig
+from tinychat.model.tensors import Array
 
 INIT_STD = 0.02  # GPT-2's
 
@@ -32,6 +36,22 @@ class Reach:
     positions: Tensor | slice  # (B, T), or one range for all rows
     mask: Tensor | None  # (B or 1, 1, T, S), True where a query may look
     causal: bool  # the plain triangle, without a mask in memory
+
+
+class Linear(nn.Linear):
+    """torch's, but on the meta device without drawing first weights: that alone would load torch's compiler, 1.5 s."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
+class Embedding(nn.Embedding):
+    """torch's, quiet on the meta device for the same reason."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
 
 
 class RMSNorm(nn.Module):
@@ -59,8 +79,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.groups, self.head_width = config.heads, config.n_kv_heads, config.head_width
         inner = (self.heads + 2 * self.groups) * self.head_width
-        self.qkv = nn.Linear(config.width, inner, bias=config.bias)
-        self.output = nn.Linear(config.width, config.width, bias=config.bias)
+        self.qkv = Linear(config.width, inner, bias=config.bias)
+        self.output = Linear(config.width, config.width, bias=config.bias)
         self.dropout = config.dropout
 
     def forward(
@@ -103,8 +123,8 @@ class FeedForward(nn.Module):
         super().__init__()
         self.activation = config.activation
         ups = 2 if config.activation == "swiglu" else 1
-        self.up = nn.Linear(config.width, ups * config.n_hidden, bias=config.bias)
-        self.down = nn.Linear(config.n_hidden, config.width, bias=config.bias)
+        self.up = Linear(config.width, ups * config.n_hidden, bias=config.bias)
+        self.down = Linear(config.n_hidden, config.width, bias=config.bias)
         self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,11 +170,11 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.context, config.width) if config.position == "learned" else None
+        self.embedding = Embedding(config.vocab_size, config.width)
+        self.positions = Embedding(config.context, config.width) if config.position == "learned" else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = _norm(config)
-        self.head = None if config.tie else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.head = None if config.tie else Linear(config.width, config.vocab_size, bias=False)
         self.register_buffer("rope", rope_table(config) if config.position == "rotary" else None, persistent=False)
 
     def init_weights(self, generator: torch.Generator | None = None) -> None:
@@ -250,6 +270,37 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (e, e + E/2) of `x` (..., E) by its position's angle: Llama's half-split rotary embedding."""
     cos, sin = (part.to(x.dtype) for part in rope)
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+def load(
+    path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[Transformer, CheckpointInfo]:
+    """The network of a checkpoint, ready to be used: eval mode, no gradients; `dtype` None keeps the file's.
+
+    Raises what `checkpoint.read` raises, before any weight is on the device.
+    """
+    info, arrays = checkpoint.read(path)
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        model = Transformer(info.config)
+    weights = {}
+    while arrays:  # one by one, so that a converted copy never stands beside all of the file
+        name, array = arrays.popitem()
+        tensor = torch.from_numpy(array)
+        tensor = tensor.view(torch.bfloat16) if info.dtype == "BF16" else tensor
+        weights[name] = tensor.to(device=device, dtype=dtype)
+    model.load_state_dict(weights, assign=True)
+    if model.rope is not None:
+        model.rope = rope_table(info.config).to(device)
+    return model.eval().requires_grad_(False), info
+
+
+def to_arrays(state: Mapping[str, Tensor]) -> dict[str, Array]:
+    """A state dict as arrays for `checkpoint.write`, on the CPU, in the order given; bfloat16 becomes uint16."""
+    arrays: dict[str, Array] = {}
+    for name, tensor in state.items():
+        plain = tensor.detach().to("cpu").contiguous()
+        arrays[name] = plain.view(torch.uint16).numpy() if plain.dtype == torch.bfloat16 else plain.numpy()
+    return arrays
 
 
 def _last(x: Tensor, slots: Slots | None) -> Tensor:
