@@ -7,6 +7,7 @@ Nothing here touches a tensor.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -45,7 +46,7 @@ class Knob:
 
     def check(self, value: object) -> float:
         """The value as a number within the limits; ValueError says name, rule and value."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
             raise ValueError(f"{self.name} must be a number, got {value!r}")
         if self.whole and value != int(value):
             raise ValueError(f"{self.name} must be a whole number, got {value!r}")
@@ -54,6 +55,10 @@ class Knob:
                 f"{self.name} must be between {self.text(self.low)} and {self.text(self.high)}, got {value}"
             )
         return int(value) if self.whole else float(value)
+
+
+def _is_finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)  # a file may hold an int too large for a float
 
 
 _BIG = 1_000_000_000
@@ -174,7 +179,8 @@ class SamplingParams:
             size = knob.coarse if coarse else knob.step
             # on the grid of the step, so that 0.1 + 0.05 twenty times is still a round number
             moved = round((value + steps * size) / knob.step) * knob.step
-            moved = round(min(max(moved, knob.low, knob.shown[0]), knob.high, knob.shown[1]), 6)
+            # the slider's span limits a nudge, but a value typed beyond it must not jump back against the nudge
+            moved = round(min(max(moved, min(value, knob.shown[0])), max(value, knob.shown[1])), 6)
         return self.with_(**{name: int(moved) if knob.whole else moved})
 
     def notes(self) -> list[str]:
@@ -208,12 +214,16 @@ class SamplingParams:
 
 
 def _bias_pairs(bias: Mapping[int, float] | Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    pairs = dict(bias.items() if isinstance(bias, Mapping) else bias)
+    try:
+        pairs = dict(bias.items() if isinstance(bias, Mapping) else bias)
+    except (TypeError, ValueError):
+        raise ValueError(f"logit_bias must be a mapping or pairs of token id and number, got {bias!r}") from None
     for token, value in pairs.items():
         if isinstance(token, bool) or not isinstance(token, int) or token < 0:
             raise ValueError(f"logit_bias needs token ids of at least 0, got {token!r}")
         # minus infinity bans a token; plus infinity or NaN would poison the softmax
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value == math.inf:
+        number = not isinstance(value, bool) and isinstance(value, int | float)
+        if not number or not (value == -math.inf or abs(value) <= sys.float_info.max):
             raise ValueError(f"logit_bias of token {token} must be a number or -inf, got {value!r}")
     return tuple(sorted((token, float(value)) for token, value in pairs.items()))
 
@@ -223,7 +233,10 @@ def _checked_order(order: str | Iterable[str]) -> str | tuple[str, ...]:
         if order in ORDERS:
             return order
         order = [name.strip() for name in order.split(",")]
-    names = tuple(order)
+    try:
+        names = tuple(order)
+    except TypeError:
+        raise ValueError(f"order must be a name or a list of stages, got {order!r}") from None
     for name in names:
         if name not in STAGE_NAMES:
             raise ValueError(

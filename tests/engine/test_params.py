@@ -1,0 +1,232 @@
+"""Settings: neutral as built, refused when nonsense, the same after a trip through a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinychat.engine.params import (
+    GREEDY_BELOW,
+    KNOB_BY_NAME,
+    KNOBS,
+    ORDERS,
+    PRESETS,
+    STAGE_NAMES,
+    Knob,
+    SamplingParams,
+)
+
+
+def test_neutral_settings_switch_no_stage_on() -> None:
+    assert not any(SamplingParams().is_on(stage) for stage in STAGE_NAMES)
+    assert not SamplingParams().is_greedy
+    assert SamplingParams().notes() == []
+
+
+def test_every_knob_is_a_field_with_its_neutral_value() -> None:
+    neutral = SamplingParams()
+    for knob in KNOBS:
+        assert getattr(neutral, knob.name) == knob.neutral
+        assert knob.low <= knob.shown[0] <= knob.neutral <= knob.shown[1] <= knob.high, knob.name
+        assert knob.stage in STAGE_NAMES
+        assert knob.flag == "--" + knob.name.replace("_", "-")
+
+
+def test_no_two_knobs_share_a_key() -> None:
+    keys = [knob.key for knob in KNOBS if knob.key]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_order_holds_every_stage_once() -> None:
+    for name, stages in ORDERS.items():
+        assert sorted(stages) == sorted(STAGE_NAMES), name
+
+
+@pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)
+def test_limits_are_legal_and_one_step_beyond_is_refused_by_name(knob: Knob) -> None:
+    for value in (knob.low, knob.high, knob.neutral):
+        assert getattr(SamplingParams(**{knob.name: value}), knob.name) == value
+    for value in (knob.low - 1, knob.high + 1, math.nan, math.inf, -math.inf, 10**400, "1", None, True):
+        with pytest.raises(ValueError, match=knob.name):
+            SamplingParams(**{knob.name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("top_k", 1.5),
+        ("penalty_window", 0.5),
+        ("seed", -1),
+        ("seed", 1 << 64),
+        ("seed", 1.0),
+        ("seed", True),
+        ("penalty_scope", "prompt"),
+        ("penalty_scope", []),
+        ("order", "fastest"),
+        ("order", "top_k,top_k"),
+        ("order", ["top_k", "mirostat"]),
+        ("order", 5),
+        ("order", None),
+        ("order", [["top_k"]]),
+        ("logit_bias", {-1: 1.0}),
+        ("logit_bias", {True: 1.0}),
+        ("logit_bias", {"3": 1.0}),
+        ("logit_bias", {3: math.inf}),
+        ("logit_bias", {3: math.nan}),
+        ("logit_bias", {3: 10**400}),
+        ("logit_bias", {3: -(10**400)}),
+        ("logit_bias", {3: "1"}),
+        ("logit_bias", {3: True}),
+        ("logit_bias", 5),
+        ("logit_bias", [5]),
+        ("logit_bias", [[1]]),
+        ("logit_bias", [[[1], 2.0]]),
+    ],
+)
+def test_nonsense_is_a_value_error_that_names_the_setting(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        SamplingParams(**{name: value})
+
+
+def test_the_whole_seed_range_is_accepted() -> None:
+    assert SamplingParams(seed=0).seed == 0
+    assert SamplingParams(seed=2**64 - 1).seed == 2**64 - 1
+
+
+def test_whole_numbers_may_come_as_floats() -> None:
+    params = SamplingParams(top_k=40.0)  # type: ignore[arg-type]  # as JSON from another program may have it
+    assert params.top_k == 40
+    assert isinstance(params.top_k, int)
+
+
+def test_greedy_starts_at_the_threshold() -> None:
+    assert SamplingParams(temperature=0).is_greedy
+    assert SamplingParams(temperature=GREEDY_BELOW).is_greedy
+    assert not SamplingParams(temperature=GREEDY_BELOW * 1.01).is_greedy
+
+
+def test_an_order_may_be_a_name_a_list_or_a_line() -> None:
+    assert SamplingParams(order="hf").stages == ORDERS["hf"]
+    listed = SamplingParams(order=["top_p", "temperature"], top_p=0.5)
+    assert listed.stages == ("top_p", "temperature")
+    assert SamplingParams(order="top_p, temperature", top_p=0.5) == listed
+    assert SamplingParams(order=()).stages == ()
+
+
+def test_an_order_that_leaves_out_a_switched_on_stage_is_refused() -> None:
+    with pytest.raises(ValueError, match="leaves out top_k"):
+        SamplingParams(order=["temperature"], top_k=5)
+    with pytest.raises(ValueError, match="leaves out logit_bias"):
+        SamplingParams(order=["temperature"], logit_bias={1: 1.0})
+
+
+def test_a_window_alone_switches_nothing_on() -> None:
+    params = SamplingParams(penalty_window=5, penalty_scope="output")
+    assert not params.is_on("repetition")
+    assert any("window" in note for note in params.notes())
+
+
+def test_logit_bias_is_kept_sorted_whatever_it_came_as() -> None:
+    want = ((1, -math.inf), (7, 2.0))
+    assert SamplingParams(logit_bias={7: 2, 1: -math.inf}).bias == want
+    assert SamplingParams(logit_bias=[(7, 2.0), (1, -math.inf)]).bias == want
+    assert SamplingParams(logit_bias=iter([(7, 2.0), (1, -math.inf)])).bias == want
+
+
+def test_settings_that_cannot_act_are_told() -> None:
+    assert SamplingParams(temperature=0).notes() == ["temperature 0 is greedy: the seed is unused"]
+    notes = SamplingParams(temperature=0, top_p=0.5, min_p=0.1).notes()
+    assert any("top_p" in note and "min_p" in note for note in notes)
+
+
+def test_presets_are_legal_and_neutral_is_neutral() -> None:
+    assert PRESETS["neutral"] == SamplingParams()
+    assert PRESETS["greedy"].is_greedy
+    for params in PRESETS.values():
+        assert SamplingParams.from_dict(params.to_dict()) == params
+
+
+def test_settings_can_be_dictionary_keys() -> None:
+    assert len({SamplingParams(), SamplingParams(), SamplingParams(top_k=3, logit_bias={1: 2.0})}) == 2
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="tempreature"):
+        SamplingParams.from_dict({"tempreature": 1.0})
+
+
+def _values(knob: Knob) -> st.SearchStrategy[float]:
+    if knob.whole:
+        return st.integers(int(knob.low), int(knob.high))
+    return st.floats(knob.low, knob.high)
+
+
+legal = st.fixed_dictionaries(
+    {
+        **{knob.name: _values(knob) for knob in KNOBS},
+        "seed": st.integers(0, 2**64 - 1),
+        "penalty_scope": st.sampled_from(["all", "output"]),
+        "order": st.one_of(st.sampled_from(sorted(ORDERS)), st.permutations(STAGE_NAMES)),
+        "logit_bias": st.dictionaries(
+            st.integers(0, 2**40), st.floats(allow_nan=False, allow_infinity=False) | st.just(-math.inf), max_size=4
+        ),
+    }
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(legal)
+def test_legal_settings_survive_a_file(values: dict[str, Any]) -> None:
+    params = SamplingParams(**values)
+    again = SamplingParams.from_dict(json.loads(json.dumps(params.to_dict())))
+    assert again == params
+    assert again.stages == params.stages
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(KNOBS).flatmap(lambda knob: st.tuples(st.just(knob), _values(knob))),
+    st.integers(-3, 3),
+    st.booleans(),
+)
+def test_a_nudge_is_always_legal_and_never_goes_the_other_way(
+    start: tuple[Knob, float], steps: int, coarse: bool
+) -> None:
+    knob, value = start
+    params = SamplingParams(**{knob.name: value})
+    before, after = getattr(params, knob.name), getattr(params.nudge(knob.name, steps, coarse=coarse), knob.name)
+    if steps > 0:
+        assert after >= before - knob.step / 2  # a value between two steps lands on the grid
+    elif steps < 0:
+        assert after <= before + knob.step / 2
+
+
+def test_twenty_nudges_there_and_back_are_no_change() -> None:
+    for knob in KNOBS:
+        middle = round((knob.shown[0] + knob.shown[1]) / 2 / knob.step) * knob.step
+        params = SamplingParams(**{knob.name: int(middle) if knob.whole else round(middle, 6)})
+        moved = params
+        for direction in (1, -1):
+            for _ in range(5):
+                moved = moved.nudge(knob.name, direction)
+        assert moved == params, knob.name
+
+
+def test_a_switched_off_knob_starts_where_it_is_useful() -> None:
+    assert SamplingParams().nudge("top_k", 1).top_k == KNOB_BY_NAME["top_k"].start == 40
+    assert SamplingParams().nudge("top_n_sigma", 1).top_n_sigma == 1.0
+    assert SamplingParams().nudge("top_p", 1).top_p == 1.0
+    assert SamplingParams().nudge("top_p", -1).top_p == 0.99
+
+
+def test_values_are_shown_as_they_are_typed() -> None:
+    assert KNOB_BY_NAME["temperature"].text(0.8) == "0.8"
+    assert KNOB_BY_NAME["temperature"].text(1.0) == "1"
+    assert KNOB_BY_NAME["top_k"].text(40) == "40"
+    for knob in KNOBS:
+        assert knob.check(float(knob.text(knob.shown[1]))) == knob.shown[1]
