@@ -259,8 +259,10 @@ class Transformer(nn.Module):
 
 def rope_table(config: ModelConfig) -> Tensor:
     """Cosine and signed sine of every position and channel, (2, context, E), in float32."""
-    half = torch.arange(0, config.head_width, 2, dtype=torch.int64).float() / config.head_width
-    angles = torch.outer(torch.arange(config.context).float(), 1.0 / config.rope_theta**half)  # (context, E/2)
+    # on the CPU whatever the default device is: real numbers also while the weights are made on the meta device
+    half = torch.arange(0, config.head_width, 2, dtype=torch.float32, device="cpu") / config.head_width
+    positions = torch.arange(config.context, dtype=torch.float32, device="cpu")
+    angles = torch.outer(positions, 1.0 / config.rope_theta**half)  # (context, E/2)
     cos, sin = angles.cos(), angles.sin()
     # the sign of the rotation sits in the table, so that turning is one roll and one fused multiply-add
     return torch.stack((torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)))
@@ -290,7 +292,7 @@ def load(
         weights[name] = tensor.to(device=device, dtype=dtype)
     model.load_state_dict(weights, assign=True)
     if model.rope is not None:
-        model.rope = rope_table(info.config).to(device)
+        model.rope = model.rope.to(device)
     return model.eval().requires_grad_(False), info
 
 
