@@ -33,6 +33,16 @@ class Context:
     prompt_len: int
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sums over a reply."""
+
+    tokens: int = 0
+    bits: float = 0.0  # surprisal
+    forced: int = 0
+    knob_moves: int = 0
+
+
 class Session:
     """One sitting with one model."""
 
@@ -57,6 +67,8 @@ class Session:
         self.tree = Tree()
         self.settings: list[SamplingParams] = []
         self._setting_of: dict[SamplingParams, int] = {}
+        self._tally = Tally()
+        self._tally_key = (-1, -1)
 
     # what there is
 
@@ -108,10 +120,20 @@ class Session:
         start, path = self.reply_start, self.tree.path
         return [(i - start, path.ids[i]) for i in range(start, len(path)) if path.kinds[i] == FORCED]
 
-    def reply_bits(self) -> tuple[float, int]:
-        """The summed surprisal of the reply in bits, and its tokens."""
-        start = self.reply_start
-        return float(sum(self.tree.path.surprisal[start:])), len(self.tree) - start
+    def tally(self) -> Tally:
+        """Sums over the reply. Only what came since the last call is added: a screen asks thirty times a second."""
+        start, path, key = self.reply_start, self.tree.path, (self.tree.moves, self.reply_start)
+        if key != self._tally_key or self._tally.tokens > len(path) - start:
+            self._tally_key, self._tally = key, Tally()
+        tally, done = self._tally, start + self._tally.tokens
+        if done < len(path):
+            self._tally = Tally(
+                tokens=len(path) - start,
+                bits=tally.bits + sum(path.surprisal[done:]),
+                forced=tally.forced + path.kinds.count(FORCED, done),
+                knob_moves=tally.knob_moves + sum(self.moved(position) for position in range(done, len(path))),
+            )
+        return self._tally
 
     # what a person does
 
@@ -138,9 +160,6 @@ class Session:
         """Start again from nothing; what there was stays in the tree."""
         self.tree.rewind(0)
 
-    def switch_mode(self, mode: Mode) -> None:
-        self.mode = mode
-
     def rewind(self, length: int) -> bool:
         """Go on from the first `length` tokens. False when that would cut nothing."""
         return self.tree.rewind(length)
@@ -149,9 +168,6 @@ class Session:
         """Back to the start of the reply, with a new seed."""
         self.params = self.params.with_(seed=fresh_seed())
         return self.tree.rewind(self.reply_start)
-
-    def set_params(self, params: SamplingParams) -> None:
-        self.params = params
 
     def set_seed(self, seed: int) -> None:
         """A seed a person asked for stays. ValueError when it is out of range."""
@@ -164,9 +180,7 @@ class Session:
         """Keep a step of the engine. False when it belongs to a path we have left."""
         if step.position != len(self.tree):
             return False
-        self.tree.append(
-            step.token, kind=FORCED if step.forced else DRAWN, step=step, setting=self.setting(params)
-        )
+        self.tree.append(step.token, kind=FORCED if step.forced else DRAWN, step=step, setting=self.setting(params))
         return True
 
     def _has_prompt(self, ids: list[int]) -> bool:

@@ -132,7 +132,7 @@ class Tree:
         return True
 
     def give(self, ids: Iterable[int], *, keep: int = 0) -> None:
-        """Make the path the given prompt tokens, keeping the longest prefix that is already prompt (at least `keep`)."""
+        """Make the path the given prompt tokens, keeping what is already prompt (at least `keep`)."""
         wanted = list(ids)
         shared, kinds, have = keep, self.path.kinds, self.path.ids
         while shared < min(len(wanted), len(self)) and kinds[shared] == PROMPT and have[shared] == wanted[shared]:
