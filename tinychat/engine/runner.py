@@ -1,0 +1,122 @@
+"""The forward step: ids of some lanes in, raw logits of their next positions out.
+
+Also what it runs on: device, number type and threads. Nothing here knows sampling, records or why a token is fed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tinychat.errors import UsageError
+from tinychat.model.cache import KVCache
+from tinychat.model.transformer import Transformer
+
+ONE_THREAD_BELOW = 3_000_000  # parameters: below, the barriers of a team cost more than the sums they share
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Runner:
+    """A model and the cache of its lanes, one row each. `forwards` counts the passes."""
+
+    def __init__(self, model: Transformer, *, lanes: int = 1, length: int | None = None) -> None:
+        self.model = model.eval()
+        weight = next(model.parameters())
+        self.cache = KVCache(model.config, lanes=lanes, length=length, dtype=weight.dtype, device=weight.device)
+        self.forwards = 0
+
+    @property
+    def device(self) -> torch.device:
+        return self.cache.device
+
+    def held(self, lane: int) -> int:
+        """Tokens of the lane that are in the cache."""
+        return self.cache.lengths[lane]
+
+    def feed(self, rows: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
+        """Append each row's ids to its lane, in one pass; per lane the logits (V,) after its last id, float32, CPU.
+
+        Lanes that are not named stay as they are, but take part in the pass as padding.
+        """
+        widest = max(len(ids) for ids in rows.values())
+        table = [[*rows.get(lane, ()), *[0] * (widest - len(rows.get(lane, ())))] for lane in range(self.cache.lanes)]
+        counts = [len(rows.get(lane, ())) for lane in range(self.cache.lanes)]
+        ids = torch.tensor(table, device=self.device)  # (B, T)
+        with torch.inference_mode():
+            logits = self.model(ids, self.cache, counts=counts, last_only=True)[:, 0].float().cpu()  # (B, V)
+        self.forwards += 1
+        return {lane: logits[lane] for lane in rows}
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU. Raises UsageError for what is not here."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise UsageError(f"There is no device {wanted!r}.", "Use auto, cpu, cuda or cuda:0.")
+    if wanted != "cpu":
+        if not torch.cuda.is_available():
+            raise UsageError("There is no CUDA device here.", "Use --device cpu.")
+        if int(wanted.partition(":")[2] or 0) >= torch.cuda.device_count():
+            raise UsageError(f"There is no {wanted}: {torch.cuda.device_count()} CUDA devices are here.")
+    return torch.device(wanted)
+
+
+def choose_dtype(wanted: str | None) -> torch.dtype | None:
+    """The number type of that name; None leaves the choice to the checkpoint."""
+    if wanted is not None and wanted not in DTYPES:
+        raise UsageError(f"There is no number type {wanted!r}.", f"Use one of {', '.join(DTYPES)}.")
+    return None if wanted is None else DTYPES[wanted]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a failed allocation is behind this, on whichever device: torch has a class of its own for one of them."""
+    text = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+
+
+def default_threads(n_parameters: int | None = None, *, spare: int = 0) -> int:
+    """How many threads torch should compute with.
+
+    OMP_NUM_THREADS holds if it is set. A model below ONE_THREAD_BELOW parameters gets one. Any other gets the physical
+    cores this process may use (affinity mask, cgroup quota), less `spare` ones for somebody else, but at least one.
+    """
+    wished = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if wished.isdecimal() and int(wished) > 0:
+        return int(wished)
+    if n_parameters is not None and n_parameters < ONE_THREAD_BELOW:
+        return 1
+    return max(1, usable_cores() - spare)
+
+
+def usable_cores() -> int:
+    """Physical cores in this process's affinity mask, and no more than its cgroup may use at a time."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return os.cpu_count() or 1
+    cpus = os.sched_getaffinity(0)
+    topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    # two threads of one core share its arithmetic units: a second one only waits at the barriers
+    cores = {_line(topology.format(cpu)) or str(cpu) for cpu in cpus}
+    quota = _quota()
+    return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
+
+
+def _quota() -> float | None:
+    """CPUs' worth of time this container may use, of cgroup v2 or v1; None without a limit."""
+    limit, _, period = _line("/sys/fs/cgroup/cpu.max").partition(" ")
+    if not limit:
+        limit = _line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+        period = _line("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    return int(limit) / int(period) if limit.isdecimal() and period.isdecimal() and int(period) else None
+
+
+def _line(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

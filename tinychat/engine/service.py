@@ -1,0 +1,380 @@
+"""The engine's side of the wire: one loop that applies commands between tokens and sends frames.
+
+The same loop runs in the child process and in a thread. It draws only while the client keeps up: every frame is
+credited until the client acknowledges it, so a client that does not read stops the engine and never fills the memory.
+Commands apply in order, between two tokens. Nothing here knows processes, text or screens, and torch comes in with
+the engine that `open_engine` returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import selectors
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from tinychat.engine.channel import Channel
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.trace import Odds, Step
+from tinychat.engine.wire import (
+    Ack,
+    Close,
+    Command,
+    Force,
+    Frame,
+    Open,
+    Pause,
+    Peek,
+    ProtocolError,
+    Run,
+    SetContext,
+    SetParams,
+    SetRate,
+    State,
+    StepOnce,
+    Stop,
+    decode_command,
+    encode_frame,
+)
+from tinychat.errors import TinychatError
+
+FRAME_S = 1 / 30  # between frames of a run: more is not seen, and costs the screen
+CREDIT_FRAMES = 8  # frames on the line
+CREDIT_STEPS = 512  # steps on the line or gathered for the next frame
+RATE_WINDOW_S = 1.0  # what tokens_per_s looks back on
+
+
+class Decoder(Protocol):
+    """What the loop needs of tinychat.engine.engine.Engine."""
+
+    def facts(self) -> dict[str, Any]: ...
+    def set_context(
+        self, ids: Sequence[int], *, prompt_len: int | None, interrupt: Callable[[], bool] | None
+    ) -> int: ...
+    def is_computed(self) -> bool: ...
+    def length(self) -> int: ...
+    def peek(self, params: SamplingParams, *, token: int | None) -> Odds: ...
+    def step(self, params: SamplingParams) -> Step: ...
+    def force(self, token: int, params: SamplingParams) -> Step: ...
+    def stop_reason(self) -> Stop | None: ...
+
+
+class Service:
+    """One client, at most one open engine. `log` is where a person finds the traceback of an internal error."""
+
+    def __init__(self, channel: Channel, open_engine: Callable[[Open], Decoder], *, log: Path | None = None) -> None:
+        self._channel = channel
+        self._open_engine = open_engine
+        self._log = log
+        self._engine: Decoder | None = None
+        self._inbox: deque[tuple[int, Command]] = deque()
+        self._closing = False
+        # how things stand
+        self._seq = 0
+        self._state: State = "loading"
+        self._stop: Stop | None = None
+        self._params = SamplingParams()
+        self._context: SetContext | None = None  # wanted, but not all of it is computed yet
+        # the run
+        self._left: int | None = None
+        self._at_limit: Stop = "limit"
+        self._rate: float | None = None
+        self._due = 0.0  # not before this time the next token
+        self._times: deque[float] = deque()
+        # the next frame
+        self._steps: list[Step] = []
+        self._params_at: list[tuple[int, SamplingParams]] = []
+        self._params_unseen = False  # settings that no step shows yet
+        self._error: tuple[str, str] | None = None
+        self._facts: dict[str, Any] | None = None
+        self._peek: Peek | None = None
+        self._prefill_s = 0.0
+        self._urgent = False  # do not wait for FRAME_S
+        self._sent_at = 0.0
+        # on the line
+        self._frames_out = 0
+        self._steps_out = 0
+
+    def serve(self) -> None:
+        """Work until Close or until the client is gone."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._channel, selectors.EVENT_READ)
+            while not self._closing:
+                timeout = self._idle_s()
+                if timeout is None or timeout > 0:
+                    events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._channel.waiting else 0)
+                    selector.modify(self._channel, events)
+                    selector.select(timeout)
+                self._channel.flush()
+                if not self._listen():
+                    return
+                while self._inbox and not self._closing:
+                    self._seq, command = self._inbox.popleft()
+                    self._guard(partial(self._apply, command))
+                if self._context is not None:
+                    self._guard(partial(self._set_context, self._context, self._is_called))
+                elif self._may_draw() and time.monotonic() >= self._due:
+                    self._guard(self._draw)
+                self._send_frame()
+
+    # ---- commands ---------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> bool:
+        """Take in what the client sent; False when it is gone or not to be understood."""
+        try:
+            for header, _ in self._channel.receive():
+                seq, command = decode_command(header)
+                if isinstance(command, Ack):
+                    self._frames_out -= command.frames
+                    self._steps_out -= command.steps
+                else:
+                    self._inbox.append((seq, command))
+        except ProtocolError as error:
+            self._state, self._error = "failed", (f"The engine was sent {error}.", "This is a mistake of ours.")
+            self._channel.send(encode_frame(Frame(seq=self._seq, state="failed", error=self._error)))
+            return False
+        return not self._channel.closed
+
+    def _apply(self, command: Command) -> None:
+        if isinstance(command, Pause):
+            if self._state == "running":
+                self._halt("paused")
+        elif isinstance(command, SetParams):
+            self._params = command.params
+            self._note_params()
+        elif isinstance(command, SetRate):
+            self._rate = _checked_rate(command.rate)
+            self._due = 0.0 if self._rate is None else min(self._due, time.monotonic() + 1 / self._rate)
+        elif isinstance(command, Open):
+            self._open(command)
+        elif isinstance(command, Close):
+            self._closing = True
+        else:
+            self._apply_to(self._opened(), command)
+        self._urgent = self._urgent or self._state != "running"
+
+    def _apply_to(self, engine: Decoder, command: Command) -> None:
+        if isinstance(command, (Force, StepOnce)):
+            self._context = None  # the engine pays what it owes by itself; the old wish would undo the new token
+        if isinstance(command, SetContext):
+            self._halt(None)
+            self._prefill_s = 0.0
+            self._set_context(command, lambda: True)
+            self._steps.clear()  # of a context that is gone
+            self._params_at.clear()
+            if self._params_unseen:
+                self._note_params()
+        elif isinstance(command, Run):
+            if command.limit is not None and command.limit < 1:
+                raise ValueError(f"limit must be at least 1, got {command.limit}")
+            if command.rate is not None:
+                self._rate = _checked_rate(command.rate)
+            self._start(command.limit, "limit")
+        elif isinstance(command, StepOnce):
+            if command.count < 1:
+                raise ValueError(f"count must be at least 1, got {command.count}")
+            self._start(command.count, "paused")
+            self._draw()  # now: a command that follows must find the token there
+        elif isinstance(command, Force):
+            self._keep(engine.force(command.token, self._params))
+        elif isinstance(command, Peek):
+            self._peek = command
+            self._urgent = True
+
+    def _open(self, command: Open) -> None:
+        self._engine = self._context = None
+        gc.collect()  # the memory of the old model, before the new one needs it
+        self._halt(None)
+        self._state, self._error = "loading", None
+        self._steps.clear()
+        self._transmit(Frame(seq=self._seq, state="loading"))
+        started = time.monotonic()
+        try:
+            self._engine = self._open_engine(command)
+            self._facts = self._engine.facts() | {"load_s": time.monotonic() - started}
+            self._state = "ready"
+        except BaseException:
+            self._state = "failed"
+            raise
+
+    def _opened(self) -> Decoder:
+        if self._engine is None:
+            raise TinychatError("No model is open.", "Open one first.")
+        return self._engine
+
+    def _note_params(self) -> None:
+        position = self._engine.length() if self._engine is not None else 0
+        if self._params_at and self._params_at[-1][0] == position:
+            self._params_at.pop()  # turned twice between two tokens: only the last one drew
+        self._params_at.append((position, self._params))
+        self._params_unseen = True
+
+    # ---- the run ----------------------------------------------------------------------------------------------------
+
+    def _start(self, left: int | None, at_limit: Stop) -> None:
+        if self._opened().length() == 0:
+            raise TinychatError("There is nothing to go on from.", "Set a context first.")
+        self._state, self._stop = "running", None
+        self._left, self._at_limit = left, at_limit
+        self._due = 0.0
+        self._times.clear()
+        self._urgent = True
+
+    def _halt(self, stop: Stop | None) -> None:
+        if self._engine is not None:
+            self._state = "paused"
+        self._stop, self._left = stop, None
+        self._urgent = True
+
+    def _may_draw(self) -> bool:
+        credit = self._frames_out < CREDIT_FRAMES and self._steps_out + len(self._steps) < CREDIT_STEPS
+        return credit and self._state == "running"
+
+    def _set_context(self, wanted: SetContext, interrupt: Callable[[], bool]) -> None:
+        """Compute the context, or some of it: then it stays wanted, and the loop comes back to it."""
+        self._context = None  # an error must not be met again and again
+        engine, started = self._opened(), time.monotonic()
+        engine.set_context(wanted.ids, prompt_len=wanted.prompt_len, interrupt=interrupt)
+        self._prefill_s += time.monotonic() - started
+        if not engine.is_computed():
+            self._context = wanted
+
+    def _is_called(self) -> bool:
+        return not self._listen() or bool(self._inbox)
+
+    def _draw(self) -> None:
+        engine = self._opened()
+        if engine.stop_reason() == "context":
+            self._halt("context")
+            return
+        try:
+            step = engine.step(self._params)
+        except TinychatError as error:
+            from tinychat.engine.engine import NoLegalToken  # here: by now torch is loaded anyway
+
+            if not isinstance(error, NoLegalToken):
+                raise
+            self._halt("no_legal_token")
+            return
+        now = time.monotonic()
+        self._times.append(now)
+        while now - self._times[0] > RATE_WINDOW_S:
+            self._times.popleft()
+        if self._rate is not None:
+            # from the time it was due, for an even pace, but never a burst to catch up
+            self._due = max(self._due + 1 / self._rate, now)
+        self._keep(step)
+        if self._left is not None and self._state == "running":
+            self._left -= 1
+            if self._left == 0:
+                self._halt(self._at_limit)
+
+    def _keep(self, step: Step) -> None:
+        self._steps.append(step)
+        if self._params_unseen:  # the first token of new settings is what the person waits for
+            self._params_unseen, self._urgent = False, True
+        stop = self._opened().stop_reason()
+        if stop is not None:
+            self._halt(stop)
+        elif self._state != "running":
+            self._stop = None
+
+    # ---- frames -----------------------------------------------------------------------------------------------------
+
+    def _idle_s(self) -> float | None:
+        """How long there is nothing to do: 0 not at all, None until the client says something."""
+        if self._context is not None:
+            return 0.0
+        now = time.monotonic()
+        waits = []
+        if self._may_draw():
+            waits.append(self._due - now)
+        if self._steps and self._frames_out < CREDIT_FRAMES:
+            waits.append(self._sent_at + FRAME_S - now)
+        return max(0.0, min(waits)) if waits else None
+
+    def _send_frame(self) -> None:
+        if not (self._urgent or self._steps) or self._frames_out >= CREDIT_FRAMES or self._context is not None:
+            return
+        running = self._state == "running"
+        if running and not self._urgent and time.monotonic() < self._sent_at + FRAME_S:
+            return
+        odds = None
+        if not running or self._peek is not None:
+            odds = self._odds(None if self._peek is None else self._peek.token)
+        frame = Frame(
+            seq=self._seq,
+            state=self._state,
+            stop=self._stop,
+            length=self._engine.length() if self._engine is not None else 0,
+            steps=tuple(self._steps),
+            odds=odds,
+            params_at=tuple(self._params_at),
+            error=self._error,
+            facts=self._facts,
+            tokens_per_s=self._tokens_per_s(),
+            prefill_s=self._prefill_s,
+        )
+        self._transmit(frame)
+        self._steps.clear()
+        self._params_at.clear()
+        self._peek = self._facts = None
+        self._urgent = False
+        if self._state != "failed":
+            self._error = None
+
+    def _odds(self, token: int | None) -> Odds | None:
+        found: list[Odds] = []
+        engine = self._engine
+        if engine is not None and engine.length():
+            self._guard(lambda: found.append(engine.peek(self._params, token=token)))
+        return found[0] if found else None
+
+    def _transmit(self, frame: Frame) -> None:
+        self._channel.send(encode_frame(frame))
+        self._sent_at = time.monotonic()
+        self._frames_out += 1
+        self._steps_out += len(frame.steps)
+
+    def _tokens_per_s(self) -> float:
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """Do it; what goes wrong becomes the error of the next frame and ends a run, never the loop."""
+        try:
+            action()
+            return
+        except TinychatError as error:
+            found = (error.what, error.hint)
+        except ValueError as error:
+            found = (f"The engine refused a command: {error}.", "")
+        except Exception as error:
+            self._write_log(traceback.format_exc())
+            what = f"The engine failed: {type(error).__name__}: {error}".splitlines()[0][:300]
+            found = (what, f"The whole story is in {self._log}." if self._log is not None else "")
+        if self._state != "failed" or self._error is None:  # the first reason is the one to act on
+            self._error = found
+        if self._state == "running":
+            self._halt(None)
+        self._urgent = True
+
+    def _write_log(self, story: str) -> None:
+        if self._log is None:
+            return
+        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:  # stderr may be a screen
+            file.write(story)
+
+
+def _checked_rate(rate: float | None) -> float | None:
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"rate must be a number of tokens a second above 0, got {rate}")
+    return rate
