@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 HEAD = 256  # tokens that are laid out by probability; the others follow by id, so no full sort is ever needed
-SEED_LIMIT = 1 << 64
 
 _WORD = 0xFFFFFFFF
 _ROUNDS = 10
