@@ -1,0 +1,171 @@
+"""A widget that paints finished rows: the base of every view that changes many times a second.
+
+Rows are tuples of (text, role). They become strips once, are kept, and only rows that changed are painted again.
+Overriding `render_lines` skips Textual's borders, padding and filters: put a border on a container around a view;
+filters are applied here. Knows nothing of tokens or odds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tinychat.text.terminal import clean
+from tinychat.tui import palette
+from tinychat.tui.palette import GLYPHS, GlyphSet, Look
+
+Piece = tuple[str, str]  # text, role of palette.ROLES; several roles joined by "+" are laid over each other
+Row = tuple[Piece, ...]
+
+EMPTY: Row = ()
+
+
+def safe(text: str) -> str:
+    """The text as one line without control, bidi or zero-width characters: the last fence before a Segment."""
+    return text if text.isprintable() else clean(text, keep="")
+
+
+def fit(text: str, width: int, *, more: str = "", right: bool = False) -> str:
+    """The text in exactly `width` cells; a longer one ends in `more`."""
+    size = cell_len(text)
+    if size > width:
+        text = set_cell_size(text, max(width - cell_len(more), 0)) + more if width > cell_len(more) else text
+        return set_cell_size(text, width)
+    return " " * (width - size) + text if right else text + " " * (width - size)
+
+
+def row_text(row: Row, width: int) -> str:
+    """The plain text of a row as painted, `width` cells wide."""
+    return set_cell_size("".join(safe(text) for text, _ in row), width)
+
+
+class LineView(Widget):
+    """Paints `rows(width, height)`; call `redraw()` when their content changed."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "LineView { width: 1fr; height: 1fr; }"
+
+    def __init__(
+        self,
+        look: Look | None = None,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._look = look or Look()
+        self._rows: list[Row] = []
+        self._rows_size = (-1, -1)
+        self._strips: dict[int, Strip] = {}
+        self._styles: dict[str, Style] = {}
+
+    # -- what a view says ---------------------------------------------------------------------------------------------
+
+    def rows(self, width: int, height: int) -> list[Row]:
+        """The rows to show, at most `height`; each is padded or cut to `width` cells."""
+        raise NotImplementedError
+
+    @property
+    def look(self) -> Look:
+        return self._look
+
+    @look.setter
+    def look(self, look: Look) -> None:
+        if look != self._look:
+            self._look = look
+            self.restyle()
+
+    @property
+    def glyphs(self) -> GlyphSet:
+        return GLYPHS[self._look.glyphs]
+
+    # -- painting -----------------------------------------------------------------------------------------------------
+
+    def redraw(self) -> None:
+        """Take the rows again and repaint those that differ."""
+        width, height = self.size
+        if not width or not height:
+            return
+        new = self._take_rows(width, height)
+        old, self._rows = self._rows, new
+        if self._rows_size != (width, height):
+            self._rows_size = (width, height)
+            self._strips.clear()
+            self.refresh()
+            return
+        changed = [y for y in range(height) if new[y] != old[y]]
+        for y in changed:
+            self._strips.pop(y, None)
+        if changed:
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
+
+    def restyle(self) -> None:
+        """Forget all styles and strips, after a change of theme or look."""
+        self._styles.clear()
+        self._strips.clear()
+        self._rows_size = (-1, -1)
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self.restyle()
+
+    def strip_at(self, y: int) -> Strip:
+        """The finished strip of a visible row."""
+        width, height = self.size
+        if self._rows_size != (width, height):
+            self._rows_size = (width, height)
+            self._rows = self._take_rows(width, height)
+            self._strips.clear()
+        strip = self._strips.get(y)
+        if strip is None:
+            strip = self._strips[y] = self.make_strip(self._rows[y] if y < len(self._rows) else EMPTY, width)
+        return strip
+
+    def _take_rows(self, width: int, height: int) -> list[Row]:
+        rows = self.rows(width, height)[:height]
+        return rows + [EMPTY] * (height - len(rows))
+
+    def make_strip(self, row: Iterable[Piece], width: int) -> Strip:
+        """A strip of exactly `width` cells in the styles of this look, through the app's filters."""
+        segments = [Segment(safe(text), self.style_of(role)) for text, role in row if text]
+        segments.append(Segment(" " * width, self.style_of("text")))
+        strip = Strip(segments).crop(0, width)
+        if self.is_attached:
+            _, background = self.background_colors
+            for line_filter in self.get_line_filters():
+                strip = strip.apply_filter(line_filter, background)
+        return strip
+
+    def style_of(self, role: str) -> Style:
+        """The style of a role over the widget's own."""
+        style = self._styles.get(role)
+        if style is None:
+            dark = self.app.current_theme.dark if self.is_attached else True
+            table = palette.styles(self._look.colors, dark=dark)
+            style = self.rich_style if self.is_attached else Style()
+            if self._look.colors == "none":
+                style = style.without_color
+            for part in role.split("+"):
+                style += table[part]
+            self._styles[role] = style
+        return style
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        strips = [self.strip_at(y) for y in crop.line_range]
+        if crop.x or crop.width != self.size.width:
+            strips = [strip.crop(crop.x, crop.right) for strip in strips]
+        return strips
+
+    def render_line(self, y: int) -> Strip:
+        return self.strip_at(y)
+
+    def on_resize(self) -> None:
+        self.redraw()

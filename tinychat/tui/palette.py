@@ -1,0 +1,229 @@
+"""How the play screen looks: colours, marks and glyphs for every kind of terminal.
+
+One table gives each role (chosen, ghost, heat3, ...) a style at each colour depth, on dark and on light ground. Colour
+is never the only carrier: bars have numbers, heat has marks, the cursor is reversed. Nothing here knows a widget.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Literal
+
+from rich.style import Style
+
+Glyphs = Literal["unicode", "ascii"]
+Colors = Literal["truecolor", "256", "16", "none"]
+Mode = Literal["surprisal", "probability", "entropy", "rank", "source", "off"]
+
+MODES: tuple[Mode, ...] = ("surprisal", "probability", "entropy", "rank", "source", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the terminal can show."""
+
+    glyphs: Glyphs = "unicode"
+    colors: Colors = "truecolor"
+
+    @property
+    def needs_marks(self) -> bool:
+        """Whether heat must be told by a row of marks because there is no colour for it."""
+        return self.colors == "none"
+
+
+def detect(environ: Mapping[str, str], color_system: str | None, *, ascii: bool = False) -> Look:
+    """The look for these environment variables and Rich's name of the colour system (`app.console.color_system`).
+
+    NO_COLOR counts when it is not empty (no-color.org); a dumb terminal has neither colours nor block glyphs.
+    """
+    term = environ.get("TERM", "")
+    dumb = term == "dumb" and not environ.get("FORCE_COLOR")
+    colors: Colors
+    if environ.get("NO_COLOR") or dumb or color_system is None:
+        colors = "none"
+    elif color_system == "truecolor":
+        colors = "truecolor"
+    elif color_system == "256":
+        colors = "256"
+    else:
+        colors = "16"
+    # the fonts of the Linux console have no eighth blocks
+    plain = ascii or dumb or term == "linux" or not _speaks_utf8(environ)
+    return Look("ascii" if plain else "unicode", colors)
+
+
+def _speaks_utf8(environ: Mapping[str, str]) -> bool:
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        if value := environ.get(name, ""):
+            return "utf8" in value.lower().replace("-", "")
+    return True  # nothing said, as in most containers: today's terminals speak UTF-8
+
+
+# -- heat: how surprising a token was ---------------------------------------------------------------------------------
+
+HEAT_STEPS = 6
+HEAT_MARKS = (".", ":", ":", "*", "*", "#")  # one per step; the steps refine the marks and never straddle two of them
+FORCED_MARK = "^"
+MOVED_MARK = "!"
+
+_BITS = (1.0, 2.0, 3.0, 4.5, 6.0)
+_CHANCE = (0.01, 0.05, 0.10, 0.25, 0.50)
+_RANKS = (2.0, 3.0, 6.0, 11.0, 101.0)
+
+
+def heat(mode: Mode, *, surprisal: float, prob: float, entropy: float, rank: int) -> int:
+    """The step 0..5 of a token in a mode, or -1 where the mode has no scale or the number is not known."""
+    if mode == "surprisal":
+        return heat_of_bits(surprisal)
+    if mode == "entropy":
+        return heat_of_bits(entropy)
+    if mode == "probability":
+        return -1 if math.isnan(prob) else HEAT_STEPS - 1 - bisect_right(_CHANCE, prob)
+    if mode == "rank":
+        return -1 if rank < 1 else bisect_right(_RANKS, rank)
+    return -1
+
+
+def heat_of_bits(bits: float) -> int:
+    """The step 0..5 of a surprisal or entropy in bits; -1 for NaN."""
+    return -1 if math.isnan(bits) else bisect_right(_BITS, bits)
+
+
+_SCALES: dict[Mode, tuple[str, str, str, str]] = {
+    "surprisal": ("<1 bit", "1-3", "3-6", ">6"),
+    "probability": (">50%", "10-50", "1-10", "<1"),
+    "entropy": ("<1 bit", "1-3", "3-6", ">6"),
+    "rank": ("1st", "2-5", "6-100", ">100"),
+}
+
+
+def legend(mode: Mode) -> list[tuple[str, str, str]]:
+    """The key of a mode as (mark, meaning, role), likeliest first, to be printed beside the stream."""
+    people = [(FORCED_MARK, "forced", "forced"), (MOVED_MARK, "knob moved", "moved")]
+    if mode == "source":
+        return [(".", "prompt", "prompt"), (" ", "drawn", "text"), *people]
+    if mode == "off":
+        return people
+    return [(mark, text, role) for mark, text, role in zip(".:*#", _SCALES[mode], _LEGEND_ROLES, strict=True)] + people
+
+
+_LEGEND_ROLES = ("heat0", "heat2", "heat4", "heat5")
+
+
+# -- roles ------------------------------------------------------------------------------------------------------------
+
+# Grey is structure, teal is what was drawn, violet is what the person did, amber to red is surprise.
+# role: truecolor dark, truecolor light, 256 dark, 256 light, 16 dark, 16 light, no colour
+_ROLES: dict[str, tuple[str, str, str, str, str, str, str]] = {
+    "text": ("", "", "", "", "", "", ""),
+    "strong": ("bold", "bold", "bold", "bold", "bold", "bold", "bold"),
+    "quiet": ("#8b949e", "#59636e", "#8a8a8a", "#626262", "dim", "dim", "dim"),
+    "faint": ("#58616c", "#9aa4ae", "#626262", "#9e9e9e", "dim", "dim", "dim"),
+    "head": ("#8b949e underline", "#59636e underline", "#8a8a8a underline", "#626262 underline",
+             "dim underline", "dim underline", "underline"),
+    "chosen": ("bold #4fd6c4", "bold #00706a", "bold #5fd7d7", "bold #005f5f", "bold bright_cyan", "bold cyan", "bold"),
+    "bar": ("#4a7fa8", "#5b8db8", "#5f87af", "#5f87af", "blue", "blue", ""),
+    "bar_chosen": ("#4fd6c4", "#00857c", "#5fd7d7", "#008787", "bright_cyan", "cyan", "bold"),
+    "ghost": ("#4d5763", "#a9b4bf", "#585858", "#b2b2b2", "dim", "dim", "dim"),
+    "cut": ("#b07a78", "#9a4b47", "#af8787", "#875f5f", "red", "red", "dim"),
+    "selected": ("bold on #2b3b52", "bold on #cfe0f5", "bold on #303a52", "bold on #d7d7ff",
+                 "reverse", "reverse", "reverse"),
+    "slice_a": ("#dbe7f0 on #2f5472", "#10202c on #b9d3e8", "#eeeeee on #005f87", "#121212 on #afd7ff",
+                "reverse blue", "reverse blue", ""),
+    "slice_b": ("#c3cfd8 on #243f56", "#10202c on #d9e6f1", "#d0d0d0 on #303030", "#121212 on #dadada",
+                "blue", "blue", ""),
+    "slice_chosen": ("bold #04211d on #4fd6c4", "bold #ffffff on #00857c", "bold #080808 on #5fd7d7",
+                     "bold #eeeeee on #008787", "bold reverse bright_cyan", "bold reverse cyan", "bold reverse"),
+    "dart": ("bold #ffd866", "bold #9a6700", "bold #ffd75f", "bold #875f00", "bold bright_yellow", "bold magenta",
+             "bold"),
+    "warn": ("bold #ff7b72", "bold #b3202c", "bold #ff8787", "bold #af0000", "bold bright_red", "bold red", "bold"),
+    "prompt": ("#7f9bd1", "#3a5fa0", "#87afd7", "#005faf", "blue", "blue", "dim"),
+    "forced": ("underline #d2a8ff", "underline #7a3fbf", "underline #d7afff", "underline #8700af",
+               "underline bright_magenta", "underline magenta", "underline"),
+    "moved": ("#b58bdb", "#8250c4", "#af87d7", "#875faf", "magenta", "magenta", "dim"),
+    "cursor": ("bold reverse", "bold reverse", "bold reverse", "bold reverse", "bold reverse", "bold reverse",
+               "bold reverse"),
+    "caret": ("#4fd6c4", "#00857c", "#5fd7d7", "#008787", "bright_cyan", "cyan", "bold"),
+    "thumb": ("#6b7683", "#8c959f", "#767676", "#8a8a8a", "", "", ""),
+    "heat0": ("#929ba5", "#6a737d", "#949494", "#6c6c6c", "dim", "dim", "dim"),
+    "heat1": ("#c3cbd3", "#3d444d", "#c6c6c6", "#444444", "", "", ""),
+    "heat2": ("#e8e0b0", "#5c4a00", "#ffffaf", "#5f5f00", "yellow", "blue", ""),
+    "heat3": ("#f5c451", "#8a5a00", "#ffd75f", "#875f00", "bright_yellow", "magenta", "bold"),
+    "heat4": ("#ffa25c on #3a2412", "#96400c on #ffeedd", "#ffaf5f on #3a3a3a", "#af5f00 on #ffffd7",
+              "bold yellow", "red", "bold"),
+    "heat5": ("bold #ff8f94 on #4b1a22", "bold #a4001d on #ffdfe0", "bold #ff8787 on #5f0000",
+              "bold #af0000 on #ffd7d7", "bold bright_red", "bold red", "bold underline"),
+}  # fmt: skip
+
+ROLES: tuple[str, ...] = tuple(_ROLES)
+_COLUMN: dict[Colors, int] = {"truecolor": 0, "256": 2, "16": 4}
+
+
+@lru_cache(maxsize=16)
+def styles(colors: Colors, *, dark: bool) -> Mapping[str, Style]:
+    """Every role's style at a colour depth, to be laid over the style of the widget."""
+    column = 6 if colors == "none" else _COLUMN[colors] + (not dark)
+    return MappingProxyType({role: Style.parse(row[column]) for role, row in _ROLES.items()})
+
+
+# -- glyphs -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GlyphSet:
+    """The signs that differ between a font with block glyphs and plain ASCII."""
+
+    eighths: str  # a bar growing to the right, thinnest first; the last is a full cell
+    levels: str  # a column growing upwards, lowest first; the last is a full cell
+    ghost: str  # the part of a raw bar that the final bar does not reach
+    tick: str  # where the raw bar ends inside the final one; "" where it cannot be read
+    pointer: str  # the selected row
+    dart: str
+    caret: str
+    newline: str
+    note: tuple[str, str]  # around a knob change in the text
+    more: str  # text goes on
+    thumb: str
+    rule: str
+    corner: str
+    tee: str
+    up: str  # points at the column above
+    arrow: str
+    lack: str  # a number that does not exist
+
+
+GLYPHS: dict[Glyphs, GlyphSet] = {
+    "unicode": GlyphSet(
+        eighths="▏▎▍▌▋▊▉█", levels="▁▂▃▄▅▆▇█", ghost="╌", tick="▏", pointer="▌", dart="▼", caret="▌", newline="↵",
+        note=("‹", "›"), more="…", thumb="▐", rule="─", corner="└", tee="┤", up="▲", arrow="→", lack="–",
+    ),
+    "ascii": GlyphSet(
+        eighths="#", levels=".:#", ghost="-", tick="", pointer="|", dart="*", caret="_", newline=" ",
+        note=("<", ">"), more="~", thumb="|", rule="-", corner="+", tee="|", up="^", arrow="->", lack="-",
+    ),
+}  # fmt: skip
+
+
+def bar(share: float, width: int, glyphs: GlyphSet) -> str:
+    """A bar of `share` of `width` cells, rounded to the glyphs there are; anything above 0 shows something."""
+    levels = len(glyphs.eighths)
+    filled = round(min(max(share, 0.0), 1.0) * width * levels)
+    if share > 0 and not filled and width:
+        filled = 1
+    whole, part = divmod(filled, levels)
+    return glyphs.eighths[-1] * whole + (glyphs.eighths[part - 1] if part else "")
+
+
+def percent(share: float) -> str:
+    """A probability as at most five characters of percent: 100, 36.5, 0.04, <.01."""
+    value = share * 100
+    if value >= 99.95:
+        return "100.0"
+    if value >= 0.1 or value == 0:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.01 else "<.01"

@@ -1,0 +1,67 @@
+"""The unit interval as the draw saw it: every kept token owns a slice, the uniform number falls into one.
+
+Pure rows, no widget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinychat.engine.trace import Odds, Step
+from tinychat.tui.lineview import Piece, Row, fit, safe
+from tinychat.tui.palette import GlyphSet
+
+
+def dart_rows(odds: Odds, step: Step | None, label: Callable[[int], str], width: int, glyphs: GlyphSet) -> list[Row]:
+    """Three rows: the dart, the slices, the numbers."""
+    if width < 12:
+        return []
+    kept = sorted((c for c in odds.candidates if c.final > 0), key=lambda c: (-c.final, c.token))
+    pieces: list[Piece] = []
+    low = 0.0
+    x = 0
+    for index, candidate in enumerate(kept):
+        high = min(low + candidate.final, 1.0)
+        chosen = step is not None and candidate.token == step.token and not step.forced
+        if chosen and step is not None:
+            low, high = step.low, step.high
+        stop = round(high * width)
+        role = "slice_chosen" if chosen else "slice_a" if index % 2 == 0 else "slice_b"
+        size = stop - x
+        if size > 0:
+            pieces.append((_inside(safe(label(candidate.token)), size, glyphs), role))
+            x = stop
+        low = high
+    pieces.append((glyphs.ghost * (width - x), "ghost"))
+    drawn = step is not None and not step.forced
+    top: Row = ()
+    numbers = [(0, "0"), (width - 1, "1")]
+    if drawn and step is not None:
+        at = min(int(step.u * width), width - 1)
+        text = f"u {step.u:.3f}"
+        before = at + 2 + len(text) <= width
+        gap = at if before else at - len(text) - 1
+        top = (
+            (" " * at, "text"), (glyphs.dart + " " + text, "dart"),
+        ) if before else ((" " * gap, "text"), (text + " " + glyphs.dart, "dart"))  # fmt: skip
+        numbers += [(round(step.low * width), f"{step.low:.3f}"), (round(step.high * width), f"{step.high:.3f}")]
+    return [top, tuple(pieces), _scale(numbers, width)]
+
+
+def _inside(label: str, size: int, glyphs: GlyphSet) -> str:
+    text = label.strip()
+    if size >= len(text) + 2:
+        left = (size - len(text)) // 2
+        return fit(" " * left + text, size)
+    return fit(" " + text, size, more="") if size >= 4 else " " * size
+
+
+def _scale(numbers: list[tuple[int, str]], width: int) -> Row:
+    cells = [" "] * width
+    taken = [False] * (width + 1)
+    for x, text in numbers:
+        start = min(max(x, 0), width - len(text))
+        if not any(taken[max(start - 1, 0) : start + len(text) + 1]):
+            cells[start : start + len(text)] = text
+            taken[start : start + len(text)] = [True] * len(text)
+    return (("".join(cells), "quiet"),)

@@ -1,0 +1,156 @@
+"""The sampler stage by stage: how many tokens each stage left, and what became of the chosen one.
+
+Reads Odds and Step records; knows no tensor and no tokenizer (a function gives the label of an id).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinychat.engine.params import KNOBS, SamplingParams
+from tinychat.engine.trace import Odds, StageView, Step
+from tinychat.tui.lineview import LineView, Row, fit, safe
+from tinychat.tui.palette import bar, percent
+
+_SHORT = {"logit_bias": "logit bias", "repetition": "rep penalty"}
+# when there is no room for all that is off, these stay longest: they are what a person looks for first
+_KEEP_OFF = ("top_p", "top_k", "temperature", "min_p", "repetition", "typical", "top_n_sigma", "frequency", "presence",
+             "logit_bias")  # fmt: skip
+MOST_LABEL = 14
+
+
+class PipelineView(LineView, can_focus=False):
+    """The pipeline panel's inside."""
+
+    _odds: Odds | None = None
+    _step: Step | None = None
+    _params: SamplingParams = SamplingParams()
+    _label: Callable[[int], str] = staticmethod(str)
+    _bars = False
+
+    def show(
+        self, odds: Odds | None, *, step: Step | None, params: SamplingParams, label: Callable[[int], str],
+        bars: bool = False,
+    ) -> None:  # fmt: skip
+        """Show these odds; `bars` adds a bar of the chosen token's probability, of the mass where none is chosen."""
+        self._odds, self._step, self._params, self._label, self._bars = odds, step, params, label, bars
+        self.redraw()
+
+    def rows(self, width: int, height: int) -> list[Row]:
+        odds, params = self._odds, self._params
+        if odds is None:
+            return [(("no odds yet", "quiet"),)]
+        columns = _columns(width, self._has_chosen)
+        name_width = width - sum(columns.values())
+        bar_width = 0
+        if self._bars and name_width > 26:
+            bar_width = name_width - 22
+            name_width = 21
+        rows: list[Row] = [self._head(columns, name_width)]
+        views = {view.name: view for view in odds.stages}
+        body = [self._stage_row("raw", "raw logits", views["raw"], columns, name_width, bar_width)]
+        shown, hidden = self._choose_stages(views, max(height - 3, 1))
+        for stage in shown:
+            body.append(self._stage_row(stage, stage_title(stage, params), views.get(stage), columns, name_width,
+                                        bar_width))  # fmt: skip
+        rows += body
+        last = self._draw_row(width)
+        if len(rows) + 1 < height and hidden:
+            rows.append(((f"{hidden} more off", "faint"),))
+        rows = rows[: max(height - 1, 1)]
+        return [*rows, last] if height > 1 else rows
+
+    @property
+    def _has_chosen(self) -> bool:
+        return self._odds is not None and any(view.chosen is not None for view in self._odds.stages)
+
+    def _choose_stages(self, views: dict[str, StageView], room: int) -> tuple[list[str], int]:
+        """The stages to show in their order, those that are off only while there is room, and how many are left out."""
+        stages = list(self._params.stages)
+        on = [stage for stage in stages if stage in views]
+        off = [stage for stage in _KEEP_OFF if stage in stages and stage not in views]
+        if len(stages) > room:
+            off = off[: max(room - len(on) - 1, 0)]
+        shown = [stage for stage in stages if stage in on or stage in off]
+        return shown, len(stages) - len(shown)
+
+    def _head(self, columns: dict[str, int], name_width: int) -> Row:
+        order = self._params.order
+        name = order if isinstance(order, str) else "own"
+        cells = [(fit(f"stage, order {name}", name_width, more=self.glyphs.more), "head")]
+        titles = {"keep": "keep", "mass": "mass%", "bits": "H bit", "chosen": f"p({self._token_label()})"}
+        for column, size in columns.items():
+            cells.append((fit(" " + titles[column], size, more=self.glyphs.more, right=True), "head"))
+        return tuple(cells)
+
+    def _token_label(self) -> str:
+        return safe(self._label(self._step.token)).strip() if self._step else "chosen"
+
+    def _stage_row(
+        self, stage: str, title: str, view: StageView | None, columns: dict[str, int], name_width: int, bar_width: int
+    ) -> Row:
+        if view is None:
+            lack = self.glyphs.lack
+            return ((fit(title, name_width, more=self.glyphs.more), "faint"),
+                    *((lack.rjust(size), "faint") for size in columns.values()))  # fmt: skip
+        cut = view.chosen == 0
+        texts = {
+            "keep": str(view.kept),
+            "mass": f"{view.mass * 100:.1f}",
+            "bits": f"{view.entropy:.2f}",
+            "chosen": self.glyphs.lack if view.chosen is None else "cut" if cut else percent(view.chosen),
+        }
+        roles = {"keep": "text", "mass": "text", "bits": "text", "chosen": "cut" if cut else "chosen"}
+        cells = [(fit(title, name_width, more=self.glyphs.more), "text")]
+        cells += [(texts[column].rjust(size), roles[column]) for column, size in columns.items()]
+        if bar_width:
+            share = view.mass if view.chosen is None else view.chosen
+            cells.append((" " + bar(share, bar_width, self.glyphs), "bar" if view.chosen is None else "bar_chosen"))
+        return tuple(cells)
+
+    def _draw_row(self, width: int) -> Row:
+        odds, step = self._odds, self._step
+        if odds is not None and odds.kept == 0:
+            return (("no token is left: loosen a setting", "warn"),)
+        if step is None:
+            return ((f"next token: {odds.kept if odds else 0} could be drawn", "quiet"),)
+        label = safe(self._label(step.token))
+        if step.forced:
+            note = "" if step.final > 0 else ", which the settings had cut"
+            return (("forced by you: ", "quiet"), (label, "forced"), (note, "quiet"))
+        if self._params.is_greedy:
+            return (("greedy: the likeliest, no draw ", "quiet"), (label, "chosen"))
+        return (
+            ("draw ", "quiet"), (f"u={step.u:.3f}", "dart"),
+            (f" in [{step.low:.3f},{step.high:.3f}) {self.glyphs.arrow} ", "quiet"), (label, "chosen"),
+        )  # fmt: skip
+
+
+def stage_title(stage: str, params: SamplingParams) -> str:
+    """A stage with its value: "top-p 0.88", "top-k off"."""
+    if stage == "logit_bias":
+        return f"logit bias {len(params.bias)} tokens" if params.bias else "logit bias off"
+    knob = next(knob for knob in KNOBS if knob.stage == stage)
+    label = _SHORT.get(stage, knob.label)
+    if not params.is_on(stage):
+        return f"{label} off"
+    value = getattr(params, knob.name)
+    return f"{label} {knob.text(value) if knob.whole else _two_places(value)}"
+
+
+def _two_places(value: float) -> str:
+    """At least two decimals, as many as are set."""
+    return f"{value:.2f}" if round(value, 2) == value else f"{value:.4f}".rstrip("0")
+
+
+def _columns(width: int, chosen: bool) -> dict[str, int]:
+    """The number columns that fit, with their cells; the name keeps at least 16."""
+    columns = {"keep": 7, "mass": 7, "bits": 6}
+    columns["chosen"] = 9 if width >= 48 else 8
+    if not chosen and width < 50:
+        del columns["chosen"]
+    for column in ("bits", "mass", "chosen", "keep"):
+        if width - sum(columns.values()) >= 16:
+            break
+        columns.pop(column, None)
+    return columns
