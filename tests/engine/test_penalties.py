@@ -1,0 +1,140 @@
+"""Penalties and logit bias: the peers' numbers, their scope and window, and what they must never do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import RepetitionPenaltyLogitsProcessor
+
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.stages import shape
+
+INF = math.inf
+
+
+def a_vector(seed: int, size: int = 200, spread: float = 3.0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=size) * spread).float()
+
+
+def survivors(logits: Tensor) -> list[int]:
+    return torch.nonzero(logits > -INF).flatten().tolist()
+
+
+def probs(logits: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+    values = logits.double().numpy()
+    weights = np.exp(values - values.max())
+    found: np.ndarray[Any, np.dtype[np.float64]] = weights / weights.sum()
+    return found
+
+
+seeds = st.integers(0, 2**31)
+histories = st.lists(st.integers(0, 49), max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.floats(0.1, 5.0), histories)
+def test_repetition_equals_the_peer(seed: int, theta: float, history: list[int]) -> None:
+    logits = a_vector(seed, size=50)
+    ours = shape(logits, SamplingParams(repetition_penalty=theta), history, 0)
+    if not history:
+        assert torch.equal(ours, logits)
+        return
+    theirs = RepetitionPenaltyLogitsProcessor(theta)(torch.tensor([history]), logits[None])[0]
+    assert torch.equal(ours, theirs)
+
+
+def test_repetition_lowers_a_seen_token_whatever_its_sign_and_only_once() -> None:
+    logits = torch.tensor([2.0, -2.0, 0.0, 1.0])
+    left = shape(logits, SamplingParams(repetition_penalty=2.0), [0, 0, 1, 2, 0], 0)
+    assert left.tolist() == [1.0, -4.0, 0.0, 1.0]
+
+
+def test_repetition_undone_by_its_inverse() -> None:
+    logits = a_vector(3, size=20)
+    once = shape(logits, SamplingParams(repetition_penalty=1.25), range(10), 0)
+    back = shape(once, SamplingParams(repetition_penalty=0.8), range(10), 0)
+    np.testing.assert_allclose(back, logits, rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.floats(-2, 2), st.floats(-2, 2), histories, st.integers(0, 40), st.sampled_from(["all", "output"]))
+def test_frequency_and_presence_are_the_formula(
+    seed: int, alpha: float, beta: float, history: list[int], prompt_len: int, scope: Any
+) -> None:
+    prompt_len = min(prompt_len, len(history))
+    logits = a_vector(seed, size=50)
+    params = SamplingParams(frequency_penalty=alpha, presence_penalty=beta, penalty_scope=scope)
+    reach = history if scope == "all" else history[prompt_len:]
+    want = [
+        float(value) - alpha * reach.count(token) - beta * (token in reach)
+        for token, value in enumerate(logits.tolist())
+    ]
+    np.testing.assert_allclose(shape(logits, params, history, prompt_len), want, atol=1e-4, rtol=1e-5)
+
+
+def test_doubling_a_penalty_doubles_its_shift() -> None:
+    logits = torch.zeros(4)
+    for name in ("frequency_penalty", "presence_penalty"):
+        one, two = (shape(logits, SamplingParams(**{name: value}), [1, 1, 2], 0) for value in (0.5, 1.0))
+        assert torch.equal(2 * one, two)
+
+
+@pytest.mark.parametrize(
+    ("scope", "window", "seen"),
+    [
+        ("all", 0, {0, 1, 2, 3, 4}),
+        ("all", 3, {2, 3, 4}),
+        ("all", 99, {0, 1, 2, 3, 4}),
+        ("output", 0, {3, 4}),
+        ("output", 1, {4}),
+        ("output", 3, {3, 4}),  # the window never reaches into what the scope leaves out
+    ],
+)
+def test_the_window_is_the_last_tokens_of_the_scope(scope: Any, window: int, seen: set[int]) -> None:
+    for name, value in (("presence_penalty", 1.0), ("frequency_penalty", 1.0), ("repetition_penalty", 2.0)):
+        params = SamplingParams(**{name: value}, penalty_scope=scope, penalty_window=window)
+        logits = torch.full((6,), 2.0)
+        left = shape(logits, params, [0, 1, 2, 3, 4], 3)
+        assert set(torch.nonzero(left != logits).flatten().tolist()) == seen
+
+
+def test_ids_outside_the_vocabulary_are_ignored_in_the_history() -> None:
+    logits = torch.tensor([1.0, 2.0, 3.0])
+    params = SamplingParams(repetition_penalty=2.0, frequency_penalty=0.5, presence_penalty=0.5)
+    assert torch.equal(shape(logits, params, [1, 3, 99, -1, -3, 2**40], 0), shape(logits, params, [1], 0))
+
+
+@pytest.mark.parametrize("history", [[0, 2], (0, 2), np.array([0, 2]), torch.tensor([0, 2]), range(0, 3, 2)])
+def test_a_history_may_be_any_sequence_of_ids(history: Any) -> None:
+    left = shape(torch.ones(3), SamplingParams(presence_penalty=1.0), history, 1)
+    assert left.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_a_prompt_longer_than_the_history_is_refused() -> None:
+    for prompt_len in (-1, 3):
+        with pytest.raises(ValueError, match="prompt_len"):
+            shape(torch.ones(3), SamplingParams(), [0, 1], prompt_len)
+
+
+def test_logit_bias_adds_and_bans() -> None:
+    logits = torch.tensor([1.0, 2.0, 3.0, -INF])
+    left = shape(logits, SamplingParams(logit_bias={0: 1.5, 2: -INF, 3: 100.0}))
+    assert left.tolist() == [2.5, 2.0, -INF, -INF]  # what is cut cannot be brought back
+
+
+def test_logit_bias_outside_the_vocabulary_is_refused() -> None:
+    with pytest.raises(ValueError, match="token 3"):
+        shape(torch.ones(3), SamplingParams(logit_bias={0: 1.0, 3: 1.0}))
+
+
+def test_a_huge_bias_stays_a_number() -> None:
+    left = shape(torch.tensor([3e38, -3e38, 0.0]), SamplingParams(logit_bias={0: 1e308, 1: -1e308}))
+    assert left.isfinite().all()
+    assert probs(left).tolist() == [1.0, 0.0, 0.0]
