@@ -45,9 +45,7 @@ PAYLOADS = {
 def harmless(text: str) -> bool:
     """What may reach a terminal, told from Unicode's own categories."""
     return all(
-        char in "\n\t"
-        or unicodedata.category(char) not in ("Cc", "Cs", "Cf", "Zl", "Zp")
-        or ord(char) in SHOWN_FORMATS
+        char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs", "Cf", "Zl", "Zp") or ord(char) in SHOWN_FORMATS
         for char in text
     )
 

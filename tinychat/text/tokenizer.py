@@ -139,7 +139,7 @@ class Tokenizer:
         if token in self._special_names:
             return one_line(self._special_names[token])
         text = self.token_bytes(token).decode("utf-8", errors="surrogateescape")
-        text = _BROKEN.sub(_hex, text).translate(_LABEL_SIGNS)
+        text = _BROKEN.sub(_hex, text.translate(_LABEL_SIGNS))
         text = one_line(text if len(text) <= LABEL_CHARS else text[: LABEL_CHARS - 1] + "…")
         return "◌" + text if is_mark(text[0]) else text
 

@@ -17,8 +17,8 @@ from tinychat.errors import FileFormatError
 from tinychat.text import bytelevel
 from tinychat.text.terminal import one_line
 
-MAX_CHARS = 32_000_000  # the largest byte-level file in use (200 000 tokens) has 28 MB
-MAX_ITEMS = 2_000_000  # JSON values: bounds the memory a hostile file can ask for
+MAX_CHARS = 20_000_000  # Llama 3, with 128 000 tokens, has 17 million
+MAX_ITEMS = 1_000_000  # JSON values: a hostile file gets no more than a second and 200 MB
 MAX_VOCAB = 500_000
 MAX_TOKEN_CHARS = 1_024
 HINT = "tinychat reads byte-level BPE files (GPT-2, Llama 3, Qwen 2). Or train your own:  tinychat train"
@@ -68,7 +68,7 @@ def read_text(path: Path) -> str:
             facts = os.fstat(handle)
             if not stat.S_ISREG(facts.st_mode):
                 raise FileFormatError(f"{shown}: not a regular file.", HINT)
-            if facts.st_size > 4 * MAX_CHARS:  # UTF-8 takes at most 4 bytes a character
+            if facts.st_size > 2 * MAX_CHARS:  # the byte alphabet takes at most 2 bytes a character
                 raise FileFormatError(f"{shown}: {facts.st_size} bytes is too large for a tokenizer.", HINT)
             return file.read().decode("utf-8")
     except OSError as error:
