@@ -82,10 +82,11 @@ class KVCache:
     def copy(self, source: int, target: int) -> None:
         """Make lane `target` hold exactly what lane `source` holds."""
         length = self._lengths[self._checked(source)]
+        if self._checked(target) == source:
+            return
         self.cut(target, 0)
-        if source != target:
-            self._keys[:, target, :, :length] = self._keys[:, source, :, :length]
-            self._values[:, target, :, :length] = self._values[:, source, :, :length]
+        self._keys[:, target, :, :length] = self._keys[:, source, :, :length]
+        self._values[:, target, :, :length] = self._values[:, source, :, :length]
         self._lengths[target] = length
 
     def slots(self, tokens: int, counts: Sequence[int] | Tensor | None = None) -> Slots:
