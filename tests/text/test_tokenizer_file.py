@@ -175,6 +175,7 @@ NOT_JSON = {
     "nested objects": ('{"a":' * 100_000, "nested too deeply|not JSON"),
     "endless number": ('{"model":' + "9" * 100_000 + "}", "not JSON"),
     "many values": ("[" + "[]," * 1_500_000 + "[]]", "more than 1000000 JSON values"),
+    "many keys": ('{"model":{"vocab":{' + ",".join(f'"{n}":{n}' for n in range(600_000)) + "}}}", "or 500000 keys"),
     "very long": ('"' + "a" * 21_000_000 + '"', "too large"),
     "pickle": ("\x80\x04\x95", "not JSON"),
     "byte order mark": ("\ufeff{}", "not JSON"),

@@ -130,8 +130,8 @@ def _dump_split(split: str, byte_level: dict[str, Any]) -> dict[str, Any]:
 def _json(text: str) -> dict[str, Any]:
     if len(text) > MAX_CHARS:
         raise _Wrong(f"{len(text)} characters is too large, at most {MAX_CHARS}")
-    if text.count(",") + text.count("[") + text.count("{") > MAX_ITEMS:
-        raise _Wrong(f"more than {MAX_ITEMS} JSON values")
+    if text.count(",") + text.count("[") + text.count("{") > MAX_ITEMS or text.count(":") > MAX_VOCAB:
+        raise _Wrong(f"more than {MAX_ITEMS} JSON values, or {MAX_VOCAB} keys")
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
