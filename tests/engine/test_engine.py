@@ -1,4 +1,4 @@
-"""The engine's promises: prefixes are reused, rewinding replays, settings act at once, lanes are like single engines."""
+"""The engine's promises: prefixes are reused, rewinding replays, settings act at once, lanes are single engines."""
 
 from __future__ import annotations
 
