@@ -1,0 +1,120 @@
+"""Looking at the model without touching it: held-out loss on fixed batches, and samples.
+
+Both run in evaluation mode with random numbers of their own, so that no training number depends on how often they
+run; both look at the stop flag. Nothing here knows files or screens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tinychat.engine.engine import Engine
+from tinychat.engine.params import SamplingParams
+from tinychat.text.chat import Message, render
+from trainer.events import Progress
+from trainer.loss import IGNORED, loss_sum
+from trainer.signals import StopFlag
+
+if TYPE_CHECKING:
+    from tinychat.model.transformer import Transformer
+    from tinychat.text.tokenizer import Tokenizer
+    from trainer.batches import Batches
+    from trainer.config import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Sums over held-out tokens, and the means made of them."""
+
+    nats: float
+    tokens: int
+    text_bytes: int
+
+    @property
+    def loss(self) -> float:
+        return self.nats / max(1, self.tokens)
+
+    @property
+    def bits_per_byte(self) -> float:
+        return bits_per_byte(self.nats, self.text_bytes)
+
+
+def bits_per_byte(nats: float, text_bytes: int) -> float:
+    """Bits per byte of text: comparable between vocabularies, as the loss per token is not."""
+    return nats / math.log(2) / max(1, text_bytes)
+
+
+@contextmanager
+def looking(model: Transformer) -> Iterator[None]:
+    """Evaluation mode, and the global generators (dropout's) as they were afterwards."""
+    training = model.training
+    devices = [torch.cuda.current_device()] if next(model.parameters()).is_cuda else []
+    with torch.random.fork_rng(devices=devices):
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(training)
+
+
+def evaluate(
+    model: Transformer, batches: Batches, count: int, byte_lengths: npt.NDArray[np.int32], stop: StopFlag
+) -> Generator[Progress, None, Score | None]:
+    """The score over batches 0 to `count`; None when somebody wants to stop."""
+    device = next(model.parameters()).device
+    nats, tokens, text_bytes = 0.0, 0, 0
+    with looking(model):
+        for index in range(count):
+            if stop.reason is not None:
+                return None
+            x, y = batches.batch(index)
+            with torch.inference_mode():
+                part, trained = loss_sum(model(torch.from_numpy(x).to(device)), torch.from_numpy(y).to(device))
+            nats, tokens = nats + float(part), tokens + trained
+            text_bytes += int(byte_lengths[y[y != IGNORED]].sum())
+            yield Progress(what="evaluating", done=index + 1, total=count, unit="batches")
+    return Score(nats, tokens, text_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A beginning, as ids and as a person reads it."""
+
+    ids: list[int]
+    text: str
+
+
+def prompts(config: Sample, tokenizer: Tokenizer, context: int) -> list[Prompt]:
+    """Completions, then chats, without those that leave no room in the context or need roles that are not there."""
+    made = [Prompt([tokenizer.end_of_text, *tokenizer.encode(text)], text) for text in config.prompts]
+    if tokenizer.has_chat:
+        for text in config.chats:
+            made.append(Prompt(render([Message("user", text)], tokenizer, reply=True).ids, f"{text} "))
+    return [prompt for prompt in made if len(prompt.ids) < context]
+
+
+def sample(
+    model: Transformer, tokenizer: Tokenizer, prompt: Prompt, config: Sample, *, seed: int, stop: StopFlag
+) -> Generator[Progress, None, str | None]:
+    """What the model says after the prompt; None when somebody wants to stop."""
+    params = SamplingParams(temperature=config.temperature, top_p=config.top_p, seed=seed)
+    ends = [tokenizer.end_of_text, *[tokenizer.specials[name] for name in ("<|end|>",) if name in tokenizer.specials]]
+    said: list[int] = []
+    with looking(model):
+        engine = Engine(model, end_ids=ends, record=1)
+        engine.set_context(prompt.ids)
+        while len(said) < config.max_tokens and engine.stop_reason() is None:
+            if stop.reason is not None:
+                return None
+            said.append(engine.step(params).token)
+            if len(said) % 16 == 0:
+                yield Progress(what="sampling", done=len(said), total=config.max_tokens, unit="tokens")
+    return tokenizer.decode(token for token in said if token not in ends)

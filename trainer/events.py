@@ -1,0 +1,124 @@
+"""What happened in training: plain frozen records, made by the loop, read by the display, the log and the tests.
+
+Nothing here knows torch, files or screens. Losses are in nats per token, times in seconds of the monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The run is set up and the first step comes next."""
+
+    name: str
+    out: Path
+    step: int  # 0, or the step that is gone on from
+    steps: int
+    parameters: int
+    shape: str
+    vocab_size: int
+    context: int
+    tokens_per_step: int
+    micro_batches: int
+    train_tokens: int
+    valid_tokens: int
+    device: str
+    threads: int
+    elapsed_s: float  # of the sittings before this one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Something that is no training step takes time: reading text, evaluating, saving."""
+
+    what: str
+    done: int
+    total: int  # 0: nobody knows
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainStep:
+    """One optimizer step is done; `step` counts from 1."""
+
+    step: int
+    loss: float  # mean over the trained tokens of the whole step, before its update
+    smooth_loss: float  # debiased moving average
+    bits_per_byte: float  # smoothed like the loss
+    lr: float
+    grad_norm: float  # before clipping
+    tokens: int  # positions seen since the start of the run
+    tokens_per_s: float
+    epoch: float
+    elapsed_s: float  # over all sittings
+    eta_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """Loss on the fixed held-out batches."""
+
+    step: int
+    loss: float
+    bits_per_byte: float
+    tokens: int
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """What the model says now. `text` is raw model output: clean it before it is shown."""
+
+    step: int
+    prompt: str
+    text: str
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A file that plays, durable on disk."""
+
+    step: int
+    path: Path
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something a person should know; training goes on."""
+
+    step: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The last event. `reason`: finished, already finished, time limit, SIGINT, SIGTERM, SIGHUP."""
+
+    step: int
+    steps: int
+    reason: str
+    elapsed_s: float
+    saved: Path | None  # the latest weights
+    best: Path | None
+    loss: float | None  # smoothed
+    valid_loss: float | None  # the last evaluation
+    best_loss: float | None
+    tokens: int
+
+
+Event = Started | Progress | TrainStep | Evaluated | Sampled | Saved | Warned | Stopped
+
+
+def as_record(event: Event) -> dict[str, Any]:
+    """The event as one JSON object; `event` is its kind in lower case."""
+    fields = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(event).items()}
+    return {"event": type(event).__name__.lower(), **fields}

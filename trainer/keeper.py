@@ -1,0 +1,103 @@
+"""Everything of a run that goes to disk while it trains: resumable checkpoints, the latest and the best weights.
+
+A failed write is told and tried again at the next occasion; only the last one, or several in a row, end the run.
+Weights that are not finite are never written. Nothing here knows when to save.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from tinychat.errors import NumbersError, StorageError
+from trainer import checkpoints
+from trainer.checkpoints import Playable, Progressed, Surroundings
+from trainer.config import TrainConfig
+from trainer.config_file import dumps
+from trainer.events import Event, Saved, Warned
+from trainer.learner import LOWER_RATE, Learner
+from trainer.run_folder import RunFolder
+
+FAILURES = 3  # in a row, until the run gives up
+
+
+class Keeper:
+    """Writes for one run. `saved_at` is the step of the newest checkpoint on disk, -1 for none."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        learner: Learner,
+        *,
+        name: str,
+        playable: Playable,
+        surroundings: Surroundings,
+        saved_at: int,
+    ) -> None:
+        self.config, self.folder, self.learner, self.name = config, folder, learner, name
+        self.playable, self.surroundings, self.saved_at = playable, surroundings, saved_at
+        self._failures = 0
+
+    def save(self, now: Progressed, *, last: bool) -> Iterator[Event]:
+        """The resumable checkpoint, then the file that plays."""
+        started = time.monotonic()
+        weights = self._finite_weights(now)
+        try:
+            checkpoints.save(
+                self.folder.checkpoints,
+                weights=weights,
+                state=self.learner.state(),
+                playable=self.playable,
+                progress=now,
+                surroundings=self.surroundings,
+                training=self._facts(now),
+                keep=self.config.save.keep,
+            )
+            checkpoints.write_playable(self.folder.latest, weights, self.playable, now.step, self._facts(now))
+        except StorageError as error:
+            self._failures += 1
+            if last or self._failures >= FAILURES:
+                raise
+            yield _failed(error, now)
+            return
+        self._failures, self.saved_at = 0, now.step
+        yield Saved(step=now.step, path=self.folder.latest, best=False, seconds=time.monotonic() - started)
+
+    def save_best(self, now: Progressed) -> Iterator[Event]:
+        """The weights of the lowest held-out loss so far."""
+        started = time.monotonic()
+        weights = self._finite_weights(now)
+        try:
+            checkpoints.write_playable(self.folder.best, weights, self.playable, now.step, self._facts(now))
+        except StorageError as error:
+            yield _failed(error, now)
+            return
+        yield Saved(step=now.step, path=self.folder.best, best=True, seconds=time.monotonic() - started)
+
+    def _finite_weights(self, now: Progressed) -> dict[str, Any]:
+        for name, parameter in self.learner.model.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise NumbersError(f"Step {now.step}: {name} is not finite any more.", LOWER_RATE)
+        return self.learner.weights()
+
+    def _facts(self, now: Progressed) -> dict[str, Any]:
+        """What the file says about its training; `tinychat info` shows it."""
+        return {
+            "run": self.name,
+            "steps": now.steps,
+            "tokens": now.tokens,
+            "elapsed_s": round(now.elapsed_s, 3),
+            "loss": now.mean_loss,
+            "valid_loss": now.valid_loss,
+            "valid_bits_per_byte": now.valid_bits,
+            "best_loss": now.best_loss,
+            "config": dumps(self.config),
+        }
+
+
+def _failed(error: StorageError, now: Progressed) -> Warned:
+    return Warned(step=now.step, message=f"not saved: {error.what} Training goes on.")

@@ -1,0 +1,330 @@
+"""Training, whole: train(config) yields what happens, and keeps the run folder so that nothing is ever lost.
+
+The order at every step: update, evaluate, sample, save; a stop wish is looked at in between and inside each of them
+but the save. Resuming gives the bits of an unbroken run on the CPU: data order is a function of (seed, step), and
+weights, moments, generators and running means come back exactly. Nothing here draws a screen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tinychat.engine.runner import choose_device
+from tinychat.text.chat import TEMPLATE
+from trainer import machine
+from trainer.batches import Batches
+from trainer.checkpoints import Playable, Progressed, Surroundings
+from trainer.config import TrainConfig
+from trainer.evaluate import evaluate, prompts, sample
+from trainer.events import Evaluated, Event, Progress, Sampled, Started, Stopped, TrainStep, Warned
+from trainer.keeper import Keeper
+from trainer.learner import Learner, Taken
+from trainer.limits import late_message, limit_in_steps, steps_in_time
+from trainer.meter import Meter, counted
+from trainer.prepare import Prepared, prepare
+from trainer.resume import Beginning, begin, check_surroundings
+from trainer.run_folder import Log, RunFolder, claim
+from trainer.shards import Shard
+from trainer.signals import StopFlag
+
+SPEED_STEPS = 3  # of the speed test, after one that warms up
+TOLD_AFTER = 10  # steps of a sitting until its end can be foretold
+EVAL_SEED = 0  # one order of the held-out text for all runs
+
+
+def train(
+    config: TrainConfig,
+    *,
+    out: Path,
+    resume: bool = False,
+    fresh: bool = False,
+    stop: StopFlag | None = None,
+    name: str = "",
+) -> Iterator[Event]:
+    """Train in the folder `out`; the last event is Stopped. `fresh` removes the run that is there.
+
+    Raises RunBusyError, UsageError (a run is there and neither `resume` nor `fresh` is, or the reverse), CorpusError,
+    NumbersError before a broken update, StorageError when saving fails again and again.
+    """
+    stop = stop or StopFlag()
+    with claim(out) as folder:
+        beginning = begin(config, folder, resume=resume, fresh=fresh)
+        log = Log(folder.log, keep_until=beginning.found.progress.step if beginning.found else None)
+        try:
+            for event in _events(config, folder, beginning, stop, name or out.name):
+                failed = log.write(event)
+                yield event
+                if failed is not None:
+                    yield Warned(step=0, message=f"{failed.what} The log will lack lines.")
+        finally:
+            log.close()
+
+
+def _events(config: TrainConfig, folder: RunFolder, beginning: Beginning, stop: StopFlag, name: str) -> Iterator[Event]:
+    now = beginning.found.progress if beginning.found else Progressed()
+    for message in beginning.told:
+        yield Warned(step=now.step, message=message)
+    prepared = yield from prepare(config, folder, stop)
+    if prepared is None:
+        yield _stopped(now, folder, stop.reason or "", saved=beginning.found is not None)
+        return
+    if prepared.valid is None and config.data.valid_fraction > 0:
+        yield Warned(step=now.step, message="too little text to hold any out: there is no evaluation")
+    made, wanted = prepared.tokenizer.vocab_size, config.tokenizer.vocab_size
+    if made < wanted and config.tokenizer.path is None:
+        yield Warned(step=now.step, message=f"the text is good for a vocabulary of {made}, not of {wanted}")
+    run = _Run(config, folder, prepared, now, stop, name)
+    yield from run.start(beginning)
+    if beginning.found and run.end:
+        yield _stopped(run.now, folder, f"already {run.end}", saved=True)
+        return
+    yield run.started()
+    yield from run.sitting()
+
+
+class _Run:
+    """One sitting of one run. `now` is how far it is."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        prepared: Prepared,
+        now: Progressed,
+        stop: StopFlag,
+        name: str,
+    ) -> None:
+        self.config, self.folder, self.prepared = config, folder, prepared
+        self.now, self.stop, self.name = now, stop, name
+        self.device = choose_device(config.train.device)
+        self.threads = machine.choose_threads(config.train.threads)
+        torch.set_num_threads(self.threads)
+        tokenizer = prepared.tokenizer
+        self.learner = Learner.fresh(
+            config,
+            batches=self._batches(prepared.train, config.rows_per_step, config.train.seed),
+            vocab_size=tokenizer.vocab_size,
+            byte_lengths=tokenizer.byte_lengths(),
+            device=self.device,
+        )
+        self.held_out = self._batches(prepared.valid, config.eval.rows, EVAL_SEED) if prepared.valid else None
+        self.prompts = prompts(config.sample, tokenizer, config.model.context)
+        self.keeper = Keeper(
+            config,
+            folder,
+            self.learner,
+            name=name,
+            playable=Playable(
+                config=self.learner.model.config, tokenizer_json=tokenizer.to_json(), chat_template=TEMPLATE
+            ),
+            surroundings=Surroundings(
+                tokenizer=tokenizer.digest,
+                data=prepared.digest,
+                threads=self.threads,
+                device=self.device.type,
+                torch=torch.__version__,
+                optimizer=config.train.optimizer,
+                micro_rows=config.micro_rows,
+            ),
+            saved_at=now.step if now.step else -1,
+        )
+        self.meter = Meter(now.elapsed_s, stop)
+        self.began_at = now.step
+
+    def _batches(self, shard: Shard, rows: int, seed: int) -> Batches:
+        data, context = self.config.data, self.config.model.context
+        end_of_text = self.prepared.tokenizer.end_of_text
+        return Batches(shard, context=context, rows=rows, seed=seed, mode=data.mode, end_of_text=end_of_text)
+
+    def start(self, beginning: Beginning) -> Iterator[Event]:
+        """Become what the checkpoint holds, and fix the number of steps."""
+        found = beginning.found
+        if found is not None:
+            for message in check_surroundings(self.config, found, self.keeper.surroundings):
+                yield Warned(step=self.now.step, message=message)
+            self.learner.restore(found.weights(), found.state())
+        steps = limit_in_steps(self.config, self.learner.batches.batches_per_epoch)
+        if steps is None:
+            kept = found is not None and beginning.same_limits
+            steps = self.now.steps if kept else self._steps_in_time()
+        self.now = replace(self.now, steps=steps)
+
+    def _steps_in_time(self) -> int:
+        """What a speed test says will fit into the minutes. It leaves no trace."""
+        minutes = self.config.train.minutes
+        assert minutes is not None, "the config has some limit"
+        generators = torch.get_rng_state()
+        self._trial()  # the first one warms up
+        started = time.monotonic()
+        for _ in range(SPEED_STEPS):
+            self._trial()
+        step_s = (time.monotonic() - started) / SPEED_STEPS
+        torch.set_rng_state(generators)
+        return self.now.step + steps_in_time(minutes, self.now.elapsed_s, step_s)
+
+    def _trial(self) -> None:
+        self.learner.gradients(self.now.step)
+        self.learner.forget_gradients()
+
+    @property
+    def end(self) -> str:
+        """Why there is nothing left to do; empty while there is."""
+        minutes = self.config.train.minutes
+        if self.now.step >= self.now.steps:
+            return "finished"
+        return "time limit" if minutes is not None and self.now.elapsed_s >= minutes * 60 else ""
+
+    def sitting(self) -> Iterator[Event]:
+        """Steps until the end or a stop wish, with what is due in between."""
+        rates = self.config.train.rates(self.now.steps)
+        self._tick()
+        yield from self._looks(last=False)  # what a stop had cut off, or nothing
+        while not self.end and self.stop.reason is None:
+            lr = rates.rate(self.now.step)
+            taken = self.learner.step(self.now.step, lr)
+            self.meter.step()
+            self.now = counted(self.now, taken, self.meter.elapsed_s)
+            yield self._trained(taken, lr)
+            yield from self._foretell()
+            yield from self._looks(last=False)
+            if _due(self.config.save.every, self.now.step) and not self.end and self.stop.reason is None:
+                yield from self._save(last=False)
+        if self.stop.reason is None:
+            yield from self._looks(last=True)
+        if self.keeper.saved_at != self.now.step or not self.folder.latest.exists():
+            yield from self._save(last=True)
+        yield _stopped(self.now, self.folder, self.stop.reason or self.end, saved=True)
+
+    def _looks(self, *, last: bool) -> Iterator[Event]:
+        """Evaluation and sample where they are due and not done yet."""
+        step, config = self.now.step, self.config
+        last = last or step >= self.now.steps
+        if self.held_out and step > self.now.evaluated_at and (last or _due(config.eval.every, step)):
+            yield from self._evaluate(self.held_out)
+        wanted = self.prompts and config.sample.every and step > self.now.sampled_at
+        if wanted and self.stop.reason is None and (last or _due(config.sample.every, step)):
+            yield from self._sample()
+
+    def _evaluate(self, held_out: Batches) -> Iterator[Event]:
+        count = max(1, min(self.config.eval.batches, int(held_out.batches_per_epoch)))
+        score = yield from evaluate(self.learner.model, held_out, count, self.learner.byte_lengths, self.stop)
+        seconds = self._tick()
+        if score is None:
+            return
+        best = self.now.best_loss is None or score.loss < self.now.best_loss
+        self.now = replace(
+            self.now,
+            evaluated_at=self.now.step,
+            valid_loss=score.loss,
+            valid_bits=score.bits_per_byte,
+            best_loss=score.loss if best else self.now.best_loss,
+        )
+        yield Evaluated(
+            step=self.now.step,
+            loss=score.loss,
+            bits_per_byte=score.bits_per_byte,
+            tokens=score.tokens,
+            best=best,
+            seconds=seconds,
+        )
+        if best:
+            yield from self.keeper.save_best(self.now)
+            self._tick()
+
+    def _sample(self) -> Iterator[Event]:
+        prompt = self.prompts[self.now.samples % len(self.prompts)]
+        config, tokenizer = self.config.sample, self.prepared.tokenizer
+        seed = config.seed + self.now.samples
+        text = yield from sample(self.learner.model, tokenizer, prompt, config, seed=seed, stop=self.stop)
+        self._tick()
+        if text is None:
+            return
+        self.now = replace(self.now, sampled_at=self.now.step, samples=self.now.samples + 1)
+        yield Sampled(step=self.now.step, prompt=prompt.text, text=text, temperature=config.temperature)
+
+    def _save(self, *, last: bool) -> Iterator[Event]:
+        yield Progress(what="saving", done=0, total=0, unit="")
+        self._tick()
+        yield from self.keeper.save(self.now, last=last)
+        self._tick()
+
+    def _tick(self) -> float:
+        """Count time that was no step."""
+        passed = self.meter.tick()
+        self.now = replace(self.now, elapsed_s=self.meter.elapsed_s)
+        return passed
+
+    def _foretell(self) -> Iterator[Event]:
+        """Once, when the speed is known: will the time be enough?"""
+        if self.now.step - self.began_at != TOLD_AFTER:
+            return
+        left_s = self.meter.eta_s(self.now.steps - self.now.step)
+        message = late_message(self.config, left_s, self.now.elapsed_s, self.now.step, self.now.steps)
+        if message is not None:
+            yield Warned(step=self.now.step, message=message)
+
+    def _trained(self, taken: Taken, lr: float) -> TrainStep:
+        now, minutes = self.now, self.config.train.minutes
+        eta_s = self.meter.eta_s(now.steps - now.step)
+        if minutes is not None:
+            eta_s = max(0.0, min(eta_s, minutes * 60 - now.elapsed_s))
+        on_device = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
+        return TrainStep(
+            step=now.step,
+            loss=taken.loss,
+            smooth_loss=now.smooth_loss / now.smooth_weight,
+            bits_per_byte=now.smooth_bits / now.smooth_weight,
+            lr=lr,
+            grad_norm=taken.grad_norm,
+            tokens=now.tokens,
+            tokens_per_s=taken.seen / self.meter.step_s if self.meter.step_s else 0.0,
+            epoch=self.learner.batches.epoch(now.step),
+            elapsed_s=now.elapsed_s,
+            eta_s=eta_s,
+            memory_bytes=on_device or machine.memory_bytes(),
+        )
+
+    def started(self) -> Started:
+        config, model, prepared = self.config, self.learner.model.config, self.prepared
+        shared = f", {model.n_kv_heads} kv" if model.n_kv_heads != model.heads else ""
+        return Started(
+            name=self.name,
+            out=self.folder.path,
+            step=self.now.step,
+            steps=self.now.steps,
+            parameters=model.n_parameters(),
+            shape=f"{model.layers} layers x {model.width}, {model.heads} heads{shared}, {config.model.family}",
+            vocab_size=model.vocab_size,
+            context=model.context,
+            tokens_per_step=config.rows_per_step * model.context,
+            micro_batches=config.rows_per_step // config.micro_rows,
+            train_tokens=len(prepared.train),
+            valid_tokens=len(prepared.valid) if prepared.valid else 0,
+            device=str(self.device),
+            threads=self.threads,
+            elapsed_s=self.now.elapsed_s,
+        )
+
+
+def _stopped(now: Progressed, folder: RunFolder, reason: str, *, saved: bool) -> Stopped:
+    return Stopped(
+        step=now.step,
+        steps=now.steps,
+        reason=reason,
+        elapsed_s=now.elapsed_s,
+        saved=folder.latest if saved else None,
+        best=folder.best if folder.best.exists() else None,
+        loss=now.mean_loss,
+        valid_loss=now.valid_loss,
+        best_loss=now.best_loss,
+        tokens=now.tokens,
+    )
+
+
+def _due(every: int, step: int) -> bool:
+    return every > 0 and step > 0 and step % every == 0

@@ -1,0 +1,146 @@
+"""The folder of one training run: what lies where, who may write, and its log.
+
+    config.toml        the exact settings                 ckpt.safetensors   latest weights, plays
+    tokenizer.json     the vocabulary                     best.safetensors   lowest held-out loss, plays
+    data/              token shards                       checkpoints/       what --resume needs
+    log.jsonl          every event                        .lock              held by the kernel while a run writes
+
+Nothing here knows torch or what training is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from tinychat import files
+from tinychat.errors import RunBusyError, StorageError
+from trainer.events import Event, Progress, as_record
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class RunFolder:
+    """Paths of a run; made by claim()."""
+
+    def __init__(self, path: Path, *, locked: bool) -> None:
+        self.path = path
+        self.locked = locked  # False: the file system knows no locks
+        self.config = path / "config.toml"
+        self.tokenizer = path / "tokenizer.json"
+        self.latest = path / "ckpt.safetensors"
+        self.best = path / "best.safetensors"
+        self.data = path / "data"
+        self.checkpoints = path / "checkpoints"
+        self.log = path / "log.jsonl"
+
+    @property
+    def holds_checkpoint(self) -> bool:
+        """Whether there is training to lose. Text that was prepared and then not used is none."""
+        return self.latest.exists() or self.best.exists() or any(self.checkpoints.glob("step-*/manifest.json"))
+
+    def sweep(self) -> int:
+        """Remove what killed writers left; the number of things removed."""
+        return sum(files.sweep_temps(folder) for folder in (self.path, self.data) if folder.is_dir())
+
+    def clear(self) -> None:
+        """Remove the run, and nothing that tinychat did not put here. The config goes last: until then it is a run."""
+        for folder in (self.checkpoints, self.data):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.latest, self.best, self.log, self.tokenizer, self.config):
+            file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def claim(path: Path) -> Iterator[RunFolder]:
+    """The folder, made if missing, for this process alone until the block ends, however it ends.
+
+    Raises RunBusyError naming who holds it, or StorageError.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115  # closed below, with its lock
+    except OSError as error:
+        raise files.storage_error(path / ".lock", error) from error
+    with lock:
+        locked = _lock(lock, path)
+        lock.truncate(0)
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+        lock.write(json.dumps(holder) + "\n")
+        lock.flush()
+        yield RunFolder(path, locked=locked)
+
+
+def _lock(lock: IO[str], path: Path) -> bool:
+    try:
+        # the kernel's lock, not a pid file: it dies with its holder
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise RunBusyError(
+            f"{path}: another process is training here ({_holder(lock.read())}).",
+            "Wait for it, stop it, or name another folder with --out.",
+        ) from None
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return False
+        raise files.storage_error(path, error) from error
+    return True
+
+
+def _holder(text: str) -> str:
+    try:
+        holder = json.loads(text)
+        return f"pid {int(holder['pid'])} on {str(holder['host'])!a}, since {str(holder['since'])!a}".replace("'", "")
+    except (ValueError, TypeError, KeyError):
+        return "it has not said which"
+
+
+class Log:
+    """log.jsonl: one line an event. A full disk costs lines, not the run: the first failure is told, once."""
+
+    def __init__(self, path: Path, *, keep_until: int | None) -> None:
+        """`keep_until` None begins a new log; else lines of later steps go, for those steps come again."""
+        self._told = False
+        kept = b"" if keep_until is None or not path.exists() else b"".join(_lines_until(path, keep_until))
+        files.write_atomic(path, kept)
+        try:
+            self._file: IO[str] = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  # closed by close()
+        except OSError as error:
+            raise files.storage_error(path, error) from error
+
+    def write(self, event: Event) -> StorageError | None:
+        """Append the event; the error when that fails for the first time."""
+        if isinstance(event, Progress):
+            return None
+        try:
+            self._file.write(json.dumps(as_record(event)) + "\n")
+        except OSError as error:
+            if not self._told:
+                self._told = True
+                return files.storage_error(Path(self._file.name), error)
+        return None
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+def _lines_until(path: Path, step: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+                if line.endswith(b"\n") and int(record["step"]) <= step:
+                    yield line
+            except (ValueError, TypeError, KeyError):
+                continue  # torn by a kill
