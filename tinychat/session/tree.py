@@ -10,11 +10,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tinychat.engine.packing import pack_step, unpack_step
 from tinychat.engine.trace import Step
 
 PROMPT, DRAWN, FORCED = 0, 1, 2
+KIND_NAMES: tuple[Literal["prompt", "drawn", "forced"], ...] = ("prompt", "drawn", "forced")
 
 
 @dataclass(slots=True)

@@ -1,0 +1,85 @@
+"""The door of `tinychat play`: what must be right before the first frame. Textual is imported inside.
+
+A file that cannot be opened is refused before the screen starts; the engine's process starts before the terminal is
+taken, so that its import of torch runs while the first frame is drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinychat.engine.params import SamplingParams
+
+if TYPE_CHECKING:
+    from tinychat.text.tokenizer import Tokenizer
+
+
+def run_play(
+    path: Path,
+    *,
+    params: SamplingParams,
+    prompt: str = "",
+    chat: bool = False,
+    max_tokens: int = 256,
+    device: str = "auto",
+    ascii_only: bool = False,
+    no_mouse: bool = False,
+    in_process: bool = False,
+    rate: float = 30.0,
+    bandwidth: int | None = None,
+    fixed_seed: bool = False,
+    theme: str = "",
+) -> int:
+    """Open the playground on a checkpoint; the exit code. `rate` in tokens/s, 0 is no limit; `bandwidth` in kB/s.
+
+    Raises FileFormatError before the screen starts when the file is no checkpoint.
+    """
+    from tinychat.model.checkpoint import inspect
+
+    info = inspect(path)
+    from tinychat.engine.worker import start_process, start_thread
+
+    decoder = start_thread() if in_process else start_process()
+    try:
+        _prepare_textual()
+        from rich.console import Console
+
+        from tinychat.tui.driver import ByteBudget, remote_rate
+        from tinychat.tui.palette import detect
+        from tinychat.tui.playapp import Opening, PlayApp
+
+        def tokenizer() -> Tokenizer:
+            from tinychat.text.tokenizer import Tokenizer
+
+            return Tokenizer.from_json(info.tokenizer_json, origin=str(path))
+
+        look = detect(os.environ, Console(file=sys.__stdout__).color_system, ascii=ascii_only)
+        app = PlayApp(
+            Opening(
+                path=str(path), name=path.name, context=info.config.context, params=params, prompt=prompt, chat=chat,
+                max_tokens=max_tokens, device=device, rate=rate or None, fixed_seed=fixed_seed,
+            ),
+            decoder,
+            tokenizer=tokenizer,
+            look=look,
+            budget=ByteBudget(bandwidth * 1000 if bandwidth is not None else remote_rate(os.environ)),
+            theme=theme,
+        )  # fmt: skip
+        app.run(mouse=not no_mouse)
+    finally:
+        decoder.close()
+    if app.fault is not None:
+        raise app.fault
+    return app.return_code or 0
+
+
+def _prepare_textual() -> None:
+    """Settings that Textual reads while it is imported."""
+    # a key waits for up to two periods of its frame timer; we paint from our own tick, so a short one costs nothing
+    os.environ.setdefault("TEXTUAL_FPS", "240")
+    if any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION")):
+        os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+        os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")

@@ -1,0 +1,132 @@
+"""The `:` line: `:t 0.9`, `:seed 7`, `:preset story` as plain wishes. Pure text in, records out."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from tinychat.engine.params import KNOBS, ORDERS, PRESETS, SEED_LIMIT, Knob, SamplingParams
+from tinychat.tui.keys import ACTION_BY_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Draw with these from the next token on."""
+
+    params: SamplingParams
+    seed_asked: bool = False
+    picked: str = ""  # the knob that was named
+
+
+@dataclass(frozen=True, slots=True)
+class MaxTokens:
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    tokens_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """An action of the key table, by name."""
+
+    name: str
+
+
+Wish = Settings | MaxTokens | Rate | System | Perform
+
+WORDS = {
+    "seed N": "the seed of the draws, 0 to 2**64 - 1",
+    "max N": "tokens to draw at most",
+    "rate N": "tokens a second; 0 is as fast as it goes",
+    "preset NAME": ", ".join(PRESETS),
+    "order NAMES": ", ".join(ORDERS) + ", or stages joined by commas",
+    "scope NAME": "what penalties see: all or output",
+    "bias ID=X": "add X to a token's logit, -inf bans it; bias alone clears",
+    "system TEXT": "the system message of the next chat",
+    "T 0.9": "any knob by letter or name",
+}
+_ACTIONS = {"new": "new", "chat": "mode", "quit": "leave", "q": "leave", "help": "help", "save": "save"}
+
+
+def parse(line: str, params: SamplingParams) -> Wish:
+    """What the line asks for; ValueError says what is wrong with it."""
+    word, _, rest = line.strip().lstrip(":").strip().partition(" ")
+    rest = rest.strip()
+    name = word.lower().replace("-", "_")
+    if not name:
+        raise ValueError("type a setting and its value, for example:  t 0.9")
+    if (knob := _knob(word)) is not None:
+        value = _number(rest, knob.label, whole=knob.whole) if rest != "off" else knob.neutral
+        return Settings(params.with_(**{knob.name: value}), picked=knob.name)
+    if name == "seed":
+        seed = int(_number(rest, "seed", whole=True))
+        if not 0 <= seed < SEED_LIMIT:
+            raise ValueError(f"seed must be from 0 to 2**64 - 1, got {rest}")
+        return Settings(params.with_(seed=seed), seed_asked=True)
+    if name == "max":
+        count = int(_number(rest, "max", whole=True))
+        if count < 1:
+            raise ValueError(f"max must be at least 1, got {count}")
+        return MaxTokens(count)
+    if name == "rate":
+        rate = _number(rest, "rate", whole=False)
+        if rate < 0:
+            raise ValueError(f"rate must be at least 0, got {rest}")
+        return Rate(rate or None)
+    if name == "preset":
+        return Settings(preset(rest, params))
+    if name == "order":
+        return Settings(params.with_(order=rest or "default"))
+    if name == "scope":
+        return Settings(params.with_(penalty_scope=rest))
+    if name == "bias":
+        return Settings(params.with_(logit_bias=_bias(rest, params)))
+    if name == "system":
+        return System(rest)
+    if name in _ACTIONS:
+        return Perform(_ACTIONS[name])
+    if name in ACTION_BY_NAME:
+        return Perform(name)
+    known = [*(w.split()[0] for w in WORDS), *_ACTIONS, *(k.name for k in KNOBS), *ACTION_BY_NAME]
+    near = difflib.get_close_matches(name, known, n=1)
+    raise ValueError(f"there is no {word!r}" + (f"; did you mean {near[0]}?" if near else "; ? lists all"))
+
+
+def preset(name: str, params: SamplingParams) -> SamplingParams:
+    """The settings of a preset with the seed in hand."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name].with_(seed=params.seed)
+
+
+def _knob(word: str) -> Knob | None:
+    for knob in KNOBS:
+        names = {knob.name, knob.name.replace("_", "-"), knob.label, knob.key, knob.key.lower()} - {""}
+        if word in names or word.lower() in names:
+            return knob
+    return None
+
+
+def _number(text: str, label: str, *, whole: bool) -> float:
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{label} needs {kind}, got {text!r}") from None
+
+
+def _bias(text: str, params: SamplingParams) -> dict[int, float]:
+    if not text:
+        return {}
+    token, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError("bias needs ID=X, for example:  bias 17=-inf")
+    return dict(params.bias) | {int(_number(token, "bias id", whole=True)): _number(value, "bias", whole=False)}

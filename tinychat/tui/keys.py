@@ -1,0 +1,120 @@
+"""Every action of the play screen, declared once: bindings, help, palette and the help line read this table.
+
+Single letters act only in INSPECT; in EDIT they are typed. Nothing here knows widgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinychat.engine.params import KNOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a person can do. `name` is the method `action_<name>` of the screen; `keys` in Textual's names."""
+
+    name: str
+    keys: str
+    title: str
+    tip: str
+    group: str
+    shown: str  # the keys as a person reads them
+    always: bool = False  # also while the prompt is edited
+    short: str = ""  # for the help line; "" keeps it out
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("run", "space", "Run or pause", "Draw tokens until an end, or stop after the token in hand.",
+           "run", "Space", short="run"),
+    Action("run_anywhere", "f5", "Run or pause, also while editing", "As Space, without leaving the prompt.",
+           "run", "F5", always=True),
+    Action("step_once", "full_stop", "One token", "Draw one token.", "run", ".", short="step"),
+    Action("step_ten", "greater_than_sign", "Ten tokens", "Draw ten tokens.", "run", ">"),
+    Action("stop", "escape", "Stop, keep the text", "Stop; what was drawn stays, in the context and in the tree.",
+           "run", "Esc"),
+    Action("regenerate", "ctrl+r", "Regenerate with a new seed", "Another reply, by another seed; the old one stays.",
+           "run", "^r", always=True, short="again"),
+    Action("rerun", "r", "Run again, same seed", "The reply again on the same draws: only the knobs make a difference.",
+           "run", "r"),
+    Action("slower", "left_curly_bracket", "Slower", "Fewer tokens a second.", "run", "{"),
+    Action("faster", "right_curly_bracket", "Faster", "More tokens a second, up to as fast as it goes.", "run", "}"),
+    Action("left", "left,h", "Token cursor left", "The token before.", "move", "<- h", short="token"),
+    Action("right", "right,l", "Token cursor right", "The token after.", "move", "-> l"),
+    Action("home", "home,g", "First token", "The first token of the stream.", "move", "Home g"),
+    Action("end", "end,G", "Last token, follow", "The end: the odds of the next token, and the text is followed.",
+           "move", "End G"),
+    Action("page_up", "pageup", "Token cursor up", "Ten lines up in the stream.", "move", "PgUp"),
+    Action("page_down", "pagedown", "Token cursor down", "Ten lines down in the stream.", "move", "PgDn"),
+    Action("candidate_up", "up,k", "Candidate above", "Choose a likelier candidate.", "choose", "Up k", short="cand"),
+    Action("candidate_down", "down,j", "Candidate below", "Choose a less likely candidate.", "choose", "Down j"),
+    Action("take", "enter", "Take the candidate", "Put it at the cursor as a new branch; the old tail stays.",
+           "choose", "Enter", short="take"),
+    Action("rewind", "backspace", "Rewind to the cursor", "Cut before the cursor's token; the old tail stays a branch.",
+           "choose", "Bksp", short="rewind"),
+    Action("undo", "u", "Undo", "Back to the branch before the last move.", "choose", "u", short="undo"),
+    Action("redo", "U,ctrl+y", "Redo", "Forth again.", "choose", "U"),
+    Action("previous_branch", "left_square_bracket", "Previous branch", "Another text of the tree.", "choose", "["),
+    Action("next_branch", "right_square_bracket", "Next branch", "Another text of the tree.", "choose", "]",
+           short="branch"),
+    Action("nudge_down", "minus", "Knob down", "A step less of the picked knob, from the next token on.", "knobs", "-"),
+    Action("nudge_up", "equals_sign", "Knob up", "A step more of the knob, from the next token on.", "knobs", "=",
+           short="knob"),
+    Action("coarse_down", "underscore", "Knob down, coarse", "A large step less.", "knobs", "_"),
+    Action("coarse_up", "plus", "Knob up, coarse", "A large step more.", "knobs", "+"),
+    Action("neutral", "0", "Knob off", "The neutral value of the picked knob.", "knobs", "0"),
+    Action("order", "o", "Order of the stages", "default, hf, llama.cpp, vllm, and round again.", "knobs", "o",
+           short="order"),
+    Action("presets", "ctrl+k", "Presets", "Set all knobs at once.", "knobs", "^k"),
+    Action("edit", "i", "Edit the prompt", "Type into the prompt; Esc comes back, Enter runs.", "screen", "i",
+           short="edit"),
+    Action("colour", "c", "Colour of the tokens", "off, surprisal, probability, entropy, rank, source.", "screen", "c",
+           short="colour"),
+    Action("marks", "n", "Marks under the tokens", "The same, without colour.", "screen", "n"),
+    Action("mode", "m", "Chat or completion", "What the prompt is: a message, or a text to continue.", "screen", "m",
+           short="chat"),
+    Action("new", "ctrl+n", "Start anew", "An empty context; what there was stays in the tree.", "screen", "^n",
+           always=True),
+    Action("next_panel", "tab", "Next panel", "What the lower panel of a small screen shows.",
+           "screen", "Tab", always=True, short="panel"),
+    Action("previous_panel", "shift+tab", "Previous panel", "The panel before.", "screen", "Shift+Tab", always=True),
+    Action("copy_command", "y", "Copy the command", "The exact tinychat sample command that draws this reply again.",
+           "screen", "y", short="copy"),
+    Action("copy_text", "Y", "Copy the text", "The text of the reply.", "screen", "Y"),
+    Action("save", "ctrl+s", "Save the transcript", "Text and command into a file.", "screen", "^s", always=True),
+    Action("command_line", "colon", "Command line", ":t 0.9  :seed 7  :max 200  :preset story  :system ...",
+           "screen", ":"),
+    Action("help", "question_mark,f1", "Help", "All keys.", "screen", "? F1", always=True, short="help"),
+    Action("palette", "ctrl+p", "All actions", "Find an action by name.", "screen", "^p", always=True),
+    Action("interrupt", "ctrl+c", "Stop; twice when idle leaves", "Stop and keep the text, or leave.", "screen", "^c",
+           always=True),
+    Action("suspend", "ctrl+z", "Suspend", "Back to the shell; fg returns.", "screen", "^z", always=True),
+    Action("leave", "ctrl+q", "Leave", "End the program.", "screen", "^q", always=True, short="quit"),
+)  # fmt: skip
+
+ACTION_BY_NAME = {action.name: action for action in ACTIONS}
+PICKED_KNOBS = tuple(knob for knob in KNOBS if knob.key)
+GROUPS = {
+    "run": "Running",
+    "move": "Looking",
+    "choose": "Choosing",
+    "knobs": "Settings, for the very next token",
+    "screen": "Screen",
+}
+EDIT_KEYS = (
+    ("Enter", "run"),
+    ("^j", "new line (a paste never runs)"),
+    ("Up Down", "earlier prompts, at the first and last line"),
+    ("F5", "run or pause"),
+    ("Esc", "leave to INSPECT"),
+    ("^d", "leave the program, when the prompt is empty"),
+)
+
+
+def shown(keys: str, *, ascii_only: bool = False) -> str:
+    """The keys with the signs of this screen."""
+    return (
+        keys
+        if ascii_only
+        else keys.replace("<-", "←").replace("->", "→").replace("Up k", "↑ k").replace("Down j", "↓ j")
+    )

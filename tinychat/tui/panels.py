@@ -1,0 +1,345 @@
+"""What is on the play screen and how it is painted from the player: no key acts here.
+
+One tick, at most thirty times a second, takes the frames of the decoder in and redraws what they changed. While
+nothing runs the tick is paused, and a frame is painted when it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+
+from tinychat.engine.trace import Step
+from tinychat.engine.wire import Frame
+from tinychat.session.replay import command
+from tinychat.session.transcript import Speller
+from tinychat.session.tree import KIND_NAMES, PROMPT
+from tinychat.text.terminal import clean
+from tinychat.tui import status
+from tinychat.tui.driver import ByteBudget
+from tinychat.tui.helpline import help_row
+from tinychat.tui.layouts import TABS, PlayLayout, Shape, Wish, shape_of
+from tinychat.tui.lineview import Piece, Row
+from tinychat.tui.palette import Look
+from tinychat.tui.player import Decoder, Player
+from tinychat.tui.widgets.candidates import CandidatesView
+from tinychat.tui.widgets.entropy import EntropyView
+from tinychat.tui.widgets.knobs import KnobsView
+from tinychat.tui.widgets.lines import Lines, Paragraph, joined
+from tinychat.tui.widgets.pipeline import PipelineView
+from tinychat.tui.widgets.prompt import CommandBox, PromptBox
+from tinychat.tui.widgets.stream import StreamToken, StreamView
+
+TICK_S = 1 / 30
+NAN = float("nan")
+
+
+class Panel(Container):
+    """A border with a number and a title around one view."""
+
+    def __init__(self, view: Widget, *, id: str) -> None:
+        super().__init__(view, id=id, classes="panel")
+
+
+class PanelScreen(Screen[None]):
+    """All panels, and the painting of them."""
+
+    CSS_PATH = "play.tcss"
+
+    def __init__(self, decoder: Decoder, *, look: Look, budget: ByteBudget, prompt: str = "", name: str = "") -> None:
+        super().__init__()
+        self.look = look
+        self.decoder = decoder
+        self.budget = budget
+        self.player: Player | None = None
+        self.model_name = name
+        self.model_context = 0
+        self.editing = False
+        self.picked = "temperature"
+        self.selected: int | None = None  # the chosen row of the candidates; None: where the token stands
+        self.notice: Piece = ("", "text")
+        self.tab = TABS[0]
+        self.play_layout = PlayLayout()
+        self._frames: deque[Frame] = deque()
+        self._timer: Timer | None = None
+        self._painted_at = 0.0
+        self._shown_moves = -1  # Tree.moves of the tokens in the stream
+        self._shown = 0  # how many of them
+        self._speller: Speller | None = None
+        self._first_prompt = prompt
+
+    def compose(self) -> ComposeResult:
+        look = self.look
+        self.header_line = Lines(look, id="header")
+        self.prompt_box = PromptBox(self._first_prompt, id="prompt-box")
+        self.stream = StreamView(look, id="stream-view")
+        self.candidates = CandidatesView(look, id="candidates-view")
+        self.pipeline = PipelineView(look, id="pipeline-view")
+        self.knobs = KnobsView(look, id="knobs-view")
+        self.entropy = EntropyView(look, id="entropy-view")
+        self.why = Paragraph(look, id="why-view")
+        self.status_line = Lines(look, id="status")
+        self.help_line = Lines(look, id="help-view")
+        self.command_box = CommandBox(placeholder="t 0.9   seed 7   max 200   preset story", id="command")
+        self.message = Lines(look, id="message")
+        with Container(id="body") as body:
+            body.styles.layout = self.play_layout
+            yield self.header_line
+            yield Panel(self.prompt_box, id="prompt")
+            yield Panel(self.stream, id="stream")
+            yield Panel(self.candidates, id="candidates")
+            yield Panel(self.pipeline, id="pipeline")
+            yield Panel(self.knobs, id="knobs")
+            yield Panel(self.entropy, id="entropy")
+            yield Panel(self.why, id="why")
+            yield self.status_line
+            with Container(id="help"):
+                yield self.help_line
+                yield self.command_box
+            yield self.message
+
+    def on_mount(self) -> None:
+        self.command_box.display = False
+        self.message.show((("Make the terminal at least 40 x 4.", "warn"),))
+        self._timer = self.set_interval(TICK_S, self.tick, pause=True)
+        if self.decoder.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self.decoder.fileno(), self._readable)
+        self.paint_all()
+
+    def on_unmount(self) -> None:
+        if self.decoder.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self.decoder.fileno())
+
+    # the tick
+
+    def _readable(self) -> None:
+        self._frames.extend(self.decoder.read())
+        if not self.decoder.alive:
+            asyncio.get_running_loop().remove_reader(self.decoder.fileno())
+        # at once when the last picture is old enough, so that a turned knob shows without waiting for the tick
+        if time.monotonic() - self._painted_at >= TICK_S:
+            self.tick()
+        elif self._timer is not None:
+            self._timer.resume()
+
+    def tick(self) -> None:
+        """Take in what came and paint it, unless the line is too slow for another picture now."""
+        if self.decoder.fileno() < 0:
+            self._frames.extend(self.decoder.read())
+        now = time.monotonic()
+        if self._frames and self.player is not None:
+            if not self.budget.allows(now):
+                if self._timer is not None:
+                    self._timer.resume()
+                return
+            self._painted_at = now
+            was_running = self.player.running
+            self.player.receive(self._frames)
+            self._frames.clear()
+            self.came(was_running=was_running)
+            self.paint()
+        if self._timer is not None and not self._frames:
+            self._timer.pause()
+
+    def came(self, *, was_running: bool) -> None:
+        """Frames were taken in: what a person should be told about them."""
+
+    # painting
+
+    @property
+    def screen_shape(self) -> Shape:
+        return shape_of(*self.app.size)
+
+    def lay_out(self) -> None:
+        """Lay out again after a change of mode, tab or prompt height."""
+        wish = Wish(tab=self.tab, editing=self.editing, prompt_lines=self.prompt_box.wrapped_document.height)
+        if wish != self.play_layout.wish:
+            self.play_layout.wish = wish
+            self.query_one("#body").refresh(layout=True)
+        self.paint_titles()
+
+    def paint_all(self) -> None:
+        """Everything anew: after a change of path, mode or size."""
+        self.lay_out()
+        self.knobs_changed()
+        self.paint()
+
+    def paint(self) -> None:
+        """What changes while tokens come."""
+        self.paint_stream()
+        self.paint_token()
+        self.paint_lines()
+
+    def paint_stream(self) -> None:
+        """Bring the stream up to the path of the tree."""
+        if self.player is None:
+            return
+        session, tree = self.player.session, self.player.session.tree
+        if self._shown_moves != tree.moves or self._shown > len(tree):
+            self._speller, self._shown, self._shown_moves = Speller(session.tokenizer), 0, tree.moves
+            self.stream.set_tokens(self._new_tokens())
+        elif self._shown < len(tree):
+            self.stream.append(self._new_tokens())
+        self.stream.live = self.player.running
+
+    def _new_tokens(self) -> list[StreamToken]:
+        assert self.player is not None, "a path needs a session"
+        assert self._speller is not None, "set with the first path"
+        session, path = self.player.session, self.player.session.tree.path
+        tokens = []
+        for i in range(self._shown, len(path)):
+            given = path.kinds[i] == PROMPT
+            moved = (
+                status.moves(session.settings[path.setting[i - 1]], session.settings[path.setting[i]])
+                if session.moved(i)
+                else ""
+            )
+            numbers = (NAN, NAN, NAN, 0) if given else (path.surprisal[i], path.prob[i], path.entropy[i], path.rank[i])
+            text = self._speller.push(path.ids[i], given=given)
+            tokens.append(StreamToken(text, KIND_NAMES[path.kinds[i]], *numbers, moved=moved))
+        self._shown = len(path)
+        return tokens
+
+    @property
+    def position(self) -> int:
+        """The token under the cursor; the end of the path stands for the next token."""
+        end = len(self.player.session.tree) if self.player else 0
+        return end if self.stream.cursor is None else min(self.stream.cursor, end)
+
+    def step_here(self) -> Step | None:
+        """The record of the token under the cursor; at the end of a running stream, of the last one."""
+        if self.player is None:
+            return None
+        tree, position = self.player.session.tree, self.position
+        if position == len(tree):
+            if self.player.odds is not None or not len(tree):
+                return None
+            position -= 1
+        return tree.step(position)
+
+    def paint_token(self) -> None:
+        """Candidates, pipeline and entropy for the token under the cursor."""
+        player = self.player
+        if player is None:
+            return
+        session, shown = player.session, self.visible_panels()
+        step, label = self.step_here(), session.tokenizer.label
+        odds = step.odds if step is not None else (player.odds if self.position == len(session.tree) else None)
+        params = session.params
+        if step is not None:
+            params = session.settings[session.tree.path.setting[step.position]]
+        if "candidates" in shown:
+            self.candidates.show(odds, step=step, label=label, selected=self.selected_row(step))
+        if "pipeline" in shown:
+            self.pipeline.show(odds, step=step, params=params, label=label)
+        if "entropy" in shown:
+            start, path = session.reply_start, session.tree.path
+            cursor = step.position - start if step is not None and step.position >= start else None
+            self.entropy.show(path.entropy[start:], cursor, second=path.final_entropy[start:])
+        if "why" in shown:
+            self.why.show(*(status.explain(step, label) if step is not None else [status.next_words(odds)]))
+        self.paint_token_title(step)
+
+    def selected_row(self, step: Step | None) -> int:
+        """The chosen row of the candidates: the person's, or the token's own."""
+        if self.selected is not None:
+            return self.selected
+        if step is None:
+            return 0
+        return next((i for i, each in enumerate(step.odds.candidates) if each.token == step.token), 0)
+
+    def visible_panels(self) -> set[str]:
+        return set(self.play_layout.places(Size(*self.app.size)))
+
+    def knobs_changed(self) -> None:
+        """The settings, wherever they are shown."""
+        if self.player is not None:
+            self.knobs.show(self.player.session.params, picked=self.picked)
+        self.paint_lines()
+
+    def paint_lines(self) -> None:
+        """Header and status."""
+        shape = self.screen_shape
+        roomy = shape in ("normal", "wide")
+        mode = "EDIT" if self.editing else "INSPECT"
+        groups = status.header(
+            self.model_name, self.player, mode=mode, wide=roomy, context=self.model_context, held=self.budget.held_back
+        )
+        self.header_line.show(joined(groups))
+        rows: list[Row] = [joined(self._status_groups(roomy))]
+        if roomy and self.player is not None and not self.player.running:
+            line = clean(command(self.player.session), keep="") if len(self.player.session.tree) else ""
+            rows.append(((f" $ {line}", "quiet"),) if line else ((" ", "text"),))
+        self.status_line.show(*rows)
+        self.help_line.show(
+            help_row(self.app.size.width, editing=self.editing, running=self._is_running(), look=self.look)
+        )
+
+    def _is_running(self) -> bool:
+        return self.player is not None and self.player.running
+
+    def _status_groups(self, roomy: bool) -> list[tuple[Piece, ...]]:
+        player = self.player
+        groups: list[tuple[Piece, ...]] = []
+        if not roomy and player is not None:
+            groups.append(status.knob_words(player.session.params, self.picked))
+        groups.append((status.state_words(player),))
+        if self.notice[0]:
+            groups.append((self.notice,))
+        if player is None:
+            return groups
+        if player.error is not None:
+            what, hint = player.error
+            groups.append(((clean(f"{what} {hint}", keep=""), "warn"),))
+        elif not player.running and player.stop in status.STOPS and not self.notice[0]:
+            groups.append(((status.STOPS[player.stop], "quiet"),))
+        if (step := self.step_here()) is not None:
+            groups += status.token_facts(step, short=not roomy)
+        return groups + status.reply_facts(player.session)
+
+    def paint_titles(self) -> None:
+        """The titles on the borders."""
+        one_panel = self.screen_shape in ("narrow", "low")
+        chat = self.player is not None and self.player.session.mode == "chat"
+        self.title_of("prompt", "1 Prompt", "chat: your message" if chat else "completion: text to go on from")
+        self.title_of("stream", "2 Stream", f"c {self.stream.mode}{' + marks' if self.stream.marks else ''}")
+        names = {"candidates": "3 cand", "pipeline": "4 pipeline", "knobs": "5 knobs", "entropy": "7 entropy"}
+        tabs = " ".join(f"[{names[tab]}]" if tab == self.tab else names[tab] for tab in TABS)
+        preset = "- = nudge"
+        self.title_of("pipeline", "4 Pipeline", tabs if one_panel else "o order")
+        self.title_of("knobs", "5 Knobs (live)", tabs if one_panel else preset)
+        self.title_of("entropy", "7 Entropy, bits before sampling", tabs if one_panel else "")
+        self.title_of("why", "10 Why this token", "")
+        self.title_of("candidates", "3 Next token", tabs if one_panel else "raw > final")
+        self.paint_token_title(self.step_here())
+
+    def paint_token_title(self, step: Step | None) -> None:
+        if self.player is None:
+            return
+        session = self.player.session
+        if step is not None and not self._is_running():
+            place = max(0, step.position - session.reply_start + 1)
+            title = f"3 Token {place} '{session.tokenizer.label(step.token)}'"
+        elif self._is_running():
+            title = "3 Token, as it runs"
+        elif self.position < len(session.tree):
+            title = "3 A token of the prompt: no odds"
+        else:
+            title = "3 Next token"
+        self.title_of("candidates", title)
+
+    def title_of(self, panel: str, title: str, subtitle: str | None = None) -> None:
+        """Titles are plain text: brackets of a model's token are not markup."""
+        widget = self.query_one(f"#{panel}", Panel)
+        widget.border_title = Content(title)
+        if subtitle is not None:
+            widget.border_subtitle = Content(subtitle)

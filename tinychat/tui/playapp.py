@@ -1,0 +1,126 @@
+"""The Textual application around the play screen: themes, filters, signals, and opening the model behind the first
+frame. TEXTUAL_* variables must be set before this module is imported; app.py does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from textual.app import App, SystemCommand
+from textual.filter import LineFilter, NoColor
+from textual.screen import Screen
+
+from tinychat.engine.params import SamplingParams
+from tinychat.errors import TinychatError
+from tinychat.session.session import Session
+from tinychat.text.tokenizer import Tokenizer
+from tinychat.tui.driver import ByteBudget, counting
+from tinychat.tui.palette import Look
+from tinychat.tui.player import Decoder, Player
+from tinychat.tui.screen import PlayScreen
+from tinychat.tui.theme import THEMES, theme_for
+
+FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What to open, and how a session with it begins."""
+
+    path: str
+    name: str  # as the header says it
+    context: int
+    params: SamplingParams
+    prompt: str = ""
+    chat: bool = False
+    max_tokens: int = 256
+    device: str = "auto"
+    rate: float | None = 30.0
+    fixed_seed: bool = False
+
+
+class PlayApp(App[int]):
+    """The playground."""
+
+    TITLE = "tinychat play"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    def __init__(
+        self,
+        opening: Opening,
+        decoder: Decoder,
+        *,
+        tokenizer: Callable[[], Tokenizer],
+        look: Look,
+        budget: ByteBudget,
+        theme: str = "",
+    ) -> None:
+        super().__init__()
+        driver = self.get_driver_class()
+        if budget.rate is not None:
+            self.driver_class = counting(driver, budget)
+        self.opening = opening
+        self.decoder = decoder
+        self.look = look
+        self.budget = budget
+        self.fault: TinychatError | None = None
+        self._tokenizer = tokenizer
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = theme or theme_for(look)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        # Textual's own answer to NO_COLOR is grey, which is a colour, and black on black in some themes
+        return [NoColor()] if self.look.colors == "none" else super().get_line_filters()
+
+    def get_default_screen(self) -> Screen[None]:
+        opening = self.opening
+        screen = PlayScreen(self.decoder, look=self.look, budget=self.budget, prompt=opening.prompt, name=opening.name)
+        screen.model_context = opening.context
+        screen.set_class(self.look.glyphs == "ascii", "ascii")
+        return screen
+
+    def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in FATAL_SIGNALS:
+            # so that the terminal is put back: Textual does it for SIGINT only
+            loop.add_signal_handler(number, self._end, 128 + number)
+        self.call_after_refresh(self._open)
+
+    def _end(self, code: int) -> None:
+        self.exit(code, return_code=code)
+
+    async def _open(self) -> None:
+        """Behind the first frame: the tokenizer here, the model in the engine."""
+        try:
+            tokenizer = await asyncio.to_thread(self._tokenizer)
+        except TinychatError as error:
+            self.fault = error
+            self.exit(error.exit_code, return_code=error.exit_code)
+            return
+        opening = self.opening
+        session = Session(
+            tokenizer, params=opening.params, model=opening.path, chat=opening.chat, max_tokens=opening.max_tokens,
+            fixed_seed=opening.fixed_seed,
+        )  # fmt: skip
+        session.prompt = opening.prompt
+        player = Player(session, self.decoder, rate=opening.rate)
+        ends = {tokenizer.end_of_text, tokenizer.specials.get("<|end|>", tokenizer.end_of_text)}
+        player.open(opening.path, device=opening.device, end_ids=tuple(sorted(ends)))
+        screen = self.screen_stack[0]
+        assert isinstance(screen, PlayScreen), "the bottom screen is ours"
+        screen.begin(player)
+        if not opening.prompt or session.mode == "chat":
+            screen.action_edit()
+        gc.collect()
+        gc.freeze()  # no pause of the collector walks the widgets again
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        if isinstance(screen, PlayScreen):
+            yield from screen.system_commands()
+        yield SystemCommand("Screenshot", "Save a picture of the screen as SVG.", self.action_screenshot)

@@ -1,0 +1,143 @@
+"""The one place where what a person wants meets what the engine does.
+
+It keeps the session and the decoder in step: every change of the path becomes SetContext, every frame becomes
+tokens in the tree. Frames that were made before the last change of path bring tokens nobody asked for any more and
+are dropped. Nothing here knows Textual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.trace import Odds
+from tinychat.engine.wire import Command, Force, Frame, Open, Pause, Run, SetContext, SetParams, SetRate, StepOnce
+from tinychat.session.session import Session
+
+
+class Decoder(Protocol):
+    """What a decode worker can do; the tests play a scripted one."""
+
+    def send(self, command: Command) -> int: ...
+    def fileno(self) -> int: ...
+    def read(self) -> list[Frame]: ...
+    def close(self) -> None: ...
+    @property
+    def alive(self) -> bool: ...
+
+
+class Player:
+    """A session being played by a decoder."""
+
+    def __init__(self, session: Session, decoder: Decoder, *, rate: float | None = 30.0) -> None:
+        self.session = session
+        self.decoder = decoder
+        self.rate = rate  # tokens a second; None for as fast as it goes
+        self.state = "loading"
+        self.stop: str | None = None  # why it stands still
+        self.odds: Odds | None = None  # of the next token; None while running
+        self.error: tuple[str, str] | None = None
+        self.facts: dict[str, Any] = {}
+        self.tokens_per_s = 0.0
+        self.prefill_s = 0.0
+        self._drawn_with = session.params  # what the engine used for its last token
+        self._pending: list[tuple[int, SamplingParams]] = []  # settings that wait for their first token
+        self._context_seq = 0
+        self._last_seq = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether tokens are coming or have been asked for and not refused."""
+        return self._wants_tokens and self.state != "failed"
+
+    _wants_tokens = False
+
+    # to the engine
+
+    def open(self, path: str, *, device: str, end_ids: tuple[int, ...]) -> None:
+        """Load a checkpoint; commands sent meanwhile wait in order."""
+        self._send(Open(path, device, end_ids=end_ids))
+        self._send(SetParams(self.session.params))
+        self.sync()
+
+    def sync(self) -> None:
+        """Make the engine hold the path of the session. It stands still afterwards."""
+        context = self.session.context()
+        self.odds, self.stop, self._wants_tokens = None, None, False
+        if self._pending:
+            self._drawn_with = self._pending[-1][1]
+            self._pending.clear()
+        if not context.ids:
+            return  # nothing to stand on: there are no odds before the first token
+        self._context_seq = self._send(SetContext(tuple(context.ids), context.prompt_len))
+
+    def run(self) -> None:
+        """Draw until an end, or max_tokens more."""
+        self.stop = None
+        self._wants_tokens = True
+        self._send(Run(self.session.max_tokens, self.rate))
+
+    def pause(self) -> None:
+        self._send(Pause())
+
+    def step(self, count: int = 1) -> None:
+        self.stop = None
+        self._wants_tokens = True
+        self._send(StepOnce(count))
+
+    def set_params(self, params: SamplingParams) -> None:
+        """Settings for the very next token."""
+        self.session.params = params
+        self._send(SetParams(params))
+
+    def set_rate(self, rate: float | None) -> None:
+        self.rate = rate
+        self._send(SetRate(rate))
+
+    def take(self, position: int, token: int) -> bool:
+        """Put `token` at a position of the reply. False when it stands there already; the old tail stays a branch."""
+        path = self.session.tree.path
+        if position < len(path):
+            if path.ids[position] == token:
+                return False
+            self.session.rewind(position)
+            self.sync()
+        elif self.running:
+            self.pause()
+        self._send(Force(token))
+        return True
+
+    def close(self) -> None:
+        self.decoder.close()
+
+    # from the engine
+
+    def receive(self, frames: Iterable[Frame]) -> int:
+        """Take frames in; the number of tokens they added to the path."""
+        added = 0
+        for frame in frames:
+            added += self._take_in(frame)
+        return added
+
+    def _take_in(self, frame: Frame) -> int:
+        added = 0
+        self.state, self.error = frame.state, frame.error or (self.error if frame.state == "failed" else None)
+        self.facts = frame.facts or self.facts
+        self.tokens_per_s, self.prefill_s = frame.tokens_per_s, frame.prefill_s or self.prefill_s
+        self._pending.extend(frame.params_at)
+        if frame.seq < self._context_seq:
+            return 0
+        for step in frame.steps:
+            while self._pending and self._pending[0][0] <= step.position:
+                self._drawn_with = self._pending.pop(0)[1]
+            added += self.session.chosen(step, self._drawn_with)
+        if frame.seq >= self._last_seq and frame.state in ("ready", "paused", "failed"):
+            self._wants_tokens = False
+        self.stop = frame.stop
+        self.odds = frame.odds if frame.length == len(self.session.tree) else None
+        return added
+
+    def _send(self, command: Command) -> int:
+        self._last_seq = self.decoder.send(command)
+        return self._last_seq

@@ -1,0 +1,177 @@
+"""The words of the header, the status lines and the explanation of a token, as pieces for a line to show.
+
+Plain functions of the session and the player; nothing here draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinychat.engine.params import KNOBS, SamplingParams
+from tinychat.engine.trace import Odds, Step
+from tinychat.session.session import Session
+from tinychat.text.terminal import clean
+from tinychat.tui.lineview import Piece
+from tinychat.tui.palette import percent
+from tinychat.tui.player import Player
+from tinychat.tui.widgets.knobs import MAIN, value_text
+
+Group = tuple[Piece, ...]
+
+STOPS = {
+    "end": "the model ended its text",
+    "context": "the context is full",
+    "limit": "max tokens drawn; Space goes on",
+    "paused": "stopped, the text is kept",
+    "no_legal_token": "the settings leave no token",
+}
+
+
+def header(name: str, player: Player | None, *, mode: str, wide: bool, context: int, held: int = 0) -> list[Group]:
+    """Model, device, seed, context, speed, mode; `held` pictures that a slow line did not get."""
+    groups: list[Group] = [(("tinychat", "strong"),), ((clean(name, keep=""), "text"),)]
+    if player is None:
+        return [*groups, (("opening", "quiet"),), ((mode, "chosen"),)]
+    facts = player.facts
+    if facts:
+        device = str(facts.get("device", ""))
+        groups.append(((clean(f"{device} {facts.get('dtype', '')}" if wide else device, keep=""), "quiet"),))
+    else:
+        groups.append((("loading the model", "dart"),))
+    session = player.session
+    groups.append(((f"seed {session.params.seed}", "text"),))
+    used = len(session.tree)
+    full = "warn" if context and used >= context else "text"
+    groups.append(((f"ctx {used}/{context}" + (f" {100 * used // context}%" if wide and context else ""), full),))
+    pace = "full speed" if player.rate is None else f"pace {player.rate:g}/s"
+    if player.running and player.tokens_per_s:
+        pace = f"{player.tokens_per_s:.0f}/s" + (f" of {player.rate:g}" if player.rate and wide else "")
+    groups.append(((pace, "quiet"),))
+    if held:
+        groups.append((("slow line", "dart"),))
+    if wide and player.prefill_s:
+        groups.append(((f"prefill {player.prefill_s * 1000:.0f} ms", "quiet"),))
+    groups.append(((mode, "chosen"),))
+    return groups
+
+
+def state_words(player: Player | None) -> Piece:
+    """What the engine is doing, in a word or two."""
+    if player is None:
+        return ("OPENING", "dart")
+    if player.state == "failed":
+        return ("FAILED", "warn")
+    if player.state == "loading":
+        return ("LOADING, then runs" if player.running else "LOADING", "dart")
+    if player.running:
+        return ("RUNNING", "chosen")
+    if player.stop == "end":
+        return ("ENDED", "strong")
+    return ("PAUSED" if len(player.session.tree) else "READY", "strong")
+
+
+def reply_facts(session: Session) -> list[Group]:
+    """Mean surprisal and perplexity of the reply, and how often a person stepped in."""
+    tally = session.tally()
+    groups: list[Group] = []
+    if tally.tokens:
+        mean = tally.bits / tally.tokens
+        groups.append(((f"mean {mean:.2f} bit, ppl {2 ** min(mean, 60.0):.1f}", "text"),))
+    if tally.forced:
+        groups.append(((f"forced {tally.forced}", "forced"),))
+    if tally.knob_moves:
+        groups.append(((f"knob moves {tally.knob_moves}", "moved"),))
+    written = session.tree.written()
+    if len(written) > 1:
+        numbers = [branch.number for branch in written]
+        at = numbers.index(session.tree.current) + 1 if session.tree.current in numbers else len(numbers) + 1
+        groups.append(((f"branch {at} of {max(at, len(numbers))}", "text"),))
+    return groups
+
+
+def token_facts(step: Step, *, short: bool) -> list[Group]:
+    """How one token came out."""
+    surprise = f"{step.surprisal:.1f}bit" if short else f"surprisal {step.surprisal:.1f} bit"
+    if step.forced:
+        how = "forced" if step.final_rank else "forced, the settings had cut it"
+        return [((how, "forced"),), ((f"raw rank {step.raw_rank}", "text"),), ((surprise, "text"),)]
+    rank = (
+        f"rank {step.final_rank}/{step.odds.kept}" if short else f"drew rank {step.final_rank} of {step.odds.kept} kept"
+    )
+    return [((rank, "text"),), ((surprise, "text"),)]
+
+
+def knob_words(params: SamplingParams, picked: str) -> Group:
+    """`>T.80 P.88 K-- M-- R1.10`: all knobs in one short run."""
+    pieces: list[Piece] = []
+    for index, knob in enumerate(KNOBS):
+        value = float(getattr(params, knob.name))
+        is_on = value != knob.neutral
+        if not (index < MAIN or is_on or knob.name == picked):
+            continue
+        text = value_text(knob, value).removeprefix("0") if is_on or knob.name == "temperature" else "--"
+        mark = ">" if knob.name == picked else ""
+        letter = knob.key or knob.label
+        role = "chosen" if mark else "strong" if is_on else "quiet"
+        pieces.append((f"{' ' if pieces else ''}{mark}{letter}{text or '0'}", role))
+    return tuple(pieces)
+
+
+def explain(step: Step, label: Callable[[int], str]) -> list[Piece]:
+    """Why this token: plain sentences from its record."""
+    odds, name = step.odds, f"'{label(step.token)}'"
+    said: list[Piece] = [
+        (f"{name} was the model's {ordinal(step.raw_rank)} choice, with {percent(step.raw)}%.", "text")
+    ]
+    for before, after in zip(odds.stages, odds.stages[1:], strict=False):
+        word = after.name.replace("_", " ")
+        if after.kept < before.kept:
+            said.append(
+                (f"{word} kept {after.kept} of {before.kept} tokens, {percent(after.mass)}% of the mass.", "quiet")
+            )
+        elif abs(after.entropy - before.entropy) >= 0.01:
+            verb = "sharpened" if after.entropy < before.entropy else "flattened"
+            said.append((f"{word} {verb} the odds from {before.entropy:.2f} to {after.entropy:.2f} bits.", "quiet"))
+    if step.forced:
+        said.append(("You chose it; nothing was drawn.", "forced"))
+    elif odds.kept == 1 or step.high - step.low >= 1.0:
+        said.append((f"Nothing else was left, so {name} was certain.", "text"))
+    else:
+        said.append((f"That left {name} a share of {percent(step.final)}%.", "text"))
+        said.append((f"The draw u={step.u:.4f} fell into its slice {step.low:.4f} to {step.high:.4f}.", "text"))
+    first = odds.candidates[0] if odds.candidates else None
+    if first is not None and first.token != step.token:
+        said.append((f"The likeliest token was '{label(first.token)}', with {percent(first.raw)}%.", "quiet"))
+    return said
+
+
+def next_words(odds: Odds | None) -> Piece:
+    """What can be said before a token is drawn."""
+    if odds is None or not odds.candidates:
+        return ("Nothing is known yet: run, or choose a token.", "quiet")
+    word = f"{odds.kept} of {odds.vocab_size} tokens could come next, with {odds.final_entropy:.2f} bits of choice."
+    return (word, "quiet")
+
+
+def moves(before: SamplingParams, after: SamplingParams) -> str:
+    """What changed between two tokens: `T 0.80 P 0.90`."""
+    words = []
+    for knob in KNOBS:
+        value = float(getattr(after, knob.name))
+        if value != float(getattr(before, knob.name)):
+            words.append(f"{knob.key or knob.label} {value_text(knob, value)}")
+    if before.order != after.order:
+        words.append(f"order {after.order if isinstance(after.order, str) else 'own'}")
+    if before.seed != after.seed:
+        words.append(f"seed {after.seed}")
+    if before.bias != after.bias:
+        words.append("bias")
+    if before.penalty_scope != after.penalty_scope:
+        words.append(f"scope {after.penalty_scope}")
+    return " ".join(words)
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th ..."""
+    tail = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{tail}"

@@ -1,0 +1,61 @@
+"""Our own themes: one for dark and one for light true colour, one in the terminal's own sixteen, and one with none.
+
+The last two use only the terminal's default colours, so that nothing can come out black on black.
+"""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+from tinychat.tui.palette import Look
+
+_DEFAULTS = {
+    "block-cursor-foreground": "ansi_default",
+    "block-cursor-background": "ansi_default",
+    "block-cursor-text-style": "reverse",
+    "input-cursor-background": "ansi_default",
+    "input-cursor-foreground": "ansi_default",
+    "input-cursor-text-style": "reverse",
+    "input-selection-background": "ansi_default",
+    "input-selection-foreground": "ansi_default",
+    "screen-selection-background": "ansi_default",
+    "screen-selection-foreground": "ansi_default",
+    "border": "ansi_default",
+    "border-blurred": "ansi_default",
+}
+
+
+def _ansi(name: str, *, accent: str, border: str) -> Theme:
+    return Theme(
+        name=name, ansi=True, dark=True, primary=accent, secondary=accent, warning=accent, error=accent,
+        success=accent, accent=accent, foreground="ansi_default", background="ansi_default", surface="ansi_default",
+        panel="ansi_default", boost="ansi_default",
+        variables=_DEFAULTS | {"panel-border": border, "panel-focus": accent, "muted": "ansi_default"},
+    )  # fmt: skip
+
+
+THEMES = (
+    Theme(
+        name="tinychat", dark=True, primary="#4fd6c4", secondary="#7f9bd1", warning="#ffd866", error="#ff7b72",
+        success="#4fd6c4", accent="#d2a8ff", foreground="#d5dbe1", background="#0f1318", surface="#161b22",
+        panel="#1c232c", boost="#1c232c",
+        variables={"panel-border": "#39424d", "panel-focus": "#4fd6c4", "muted": "#8b949e"},
+    ),
+    Theme(
+        name="tinychat-light", dark=False, primary="#00706a", secondary="#3a5fa0", warning="#9a6700", error="#b3202c",
+        success="#00706a", accent="#7a3fbf", foreground="#1f2328", background="#ffffff", surface="#f6f8fa",
+        panel="#eef1f4", boost="#eef1f4",
+        variables={"panel-border": "#c4ccd4", "panel-focus": "#00706a", "muted": "#59636e"},
+    ),
+    _ansi("tinychat-16", accent="ansi_cyan", border="ansi_default"),
+    _ansi("tinychat-plain", accent="ansi_default", border="ansi_default"),
+)  # fmt: skip
+
+
+def theme_for(look: Look, *, light: bool = False) -> str:
+    """The theme for what the terminal can show."""
+    if look.colors == "none":
+        return "tinychat-plain"
+    if look.colors == "16":
+        return "tinychat-16"
+    return "tinychat-light" if light else "tinychat"
