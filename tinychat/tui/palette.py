@@ -70,6 +70,7 @@ HEAT_STEPS = 6
 HEAT_MARKS = (".", ":", ":", "*", "*", "#")  # one per step; the steps refine the marks and never straddle two of them
 FORCED_MARK = "^"
 MOVED_MARK = "!"
+PROMPT_MARK = "."  # only where the mode tells sources apart
 
 _BITS = (1.0, 2.0, 3.0, 4.5, 6.0)
 _CHANCE = (0.01, 0.05, 0.10, 0.25, 0.50)
@@ -124,12 +125,15 @@ _ROLES: dict[str, tuple[str, str, str, str, str, str, str]] = {
     "strong": ("bold", "bold", "bold", "bold", "bold", "bold", "bold"),
     "quiet": ("#8b949e", "#59636e", "#8a8a8a", "#626262", "dim", "dim", "dim"),
     "faint": ("#58616c", "#9aa4ae", "#626262", "#9e9e9e", "dim", "dim", "dim"),
-    "head": ("#8b949e underline", "#59636e underline", "#8a8a8a underline", "#626262 underline",
-             "dim underline", "dim underline", "underline"),
     "chosen": ("bold #4fd6c4", "bold #00706a", "bold #5fd7d7", "bold #005f5f", "bold bright_cyan", "bold cyan", "bold"),
     "bar": ("#4a7fa8", "#5b8db8", "#5f87af", "#5f87af", "blue", "blue", ""),
     "bar_chosen": ("#4fd6c4", "#00857c", "#5fd7d7", "#008787", "bright_cyan", "cyan", "bold"),
+    "gain": ("#7fb2da", "#2f6797", "#87afd7", "#005f87", "bright_blue", "bright_blue", ""),
+    "gain_chosen": ("#a5f3e6", "#005b55", "#afffff", "#005f5f", "bold bright_cyan", "bold cyan", "bold"),
+    "on_gain": ("on #7fb2da", "on #2f6797", "on #87afd7", "on #005f87", "on bright_blue", "on bright_blue", ""),
+    "on_gain_chosen": ("on #a5f3e6", "on #005b55", "on #afffff", "on #005f5f", "on bright_cyan", "on cyan", ""),
     "ghost": ("#4d5763", "#a9b4bf", "#585858", "#b2b2b2", "dim", "dim", "dim"),
+    "on_ghost": ("on #3a434d", "on #cbd3da", "on #444444", "on #c6c6c6", "", "", ""),
     "cut": ("#b07a78", "#9a4b47", "#af8787", "#875f5f", "red", "red", "dim"),
     "selected": ("bold on #2b3b52", "bold on #cfe0f5", "bold on #303a52", "bold on #d7d7ff",
                  "reverse", "reverse", "reverse"),
@@ -160,15 +164,21 @@ _ROLES: dict[str, tuple[str, str, str, str, str, str, str]] = {
               "bold #af0000 on #ffd7d7", "bold bright_red", "bold red", "bold underline"),
 }  # fmt: skip
 
-ROLES: tuple[str, ...] = tuple(_ROLES)
+ROLES: tuple[str, ...] = (*_ROLES, *(f"tint{step}" for step in range(HEAT_STEPS)))
 _COLUMN: dict[Colors, int] = {"truecolor": 0, "256": 2, "16": 4}
 
 
 @lru_cache(maxsize=16)
 def styles(colors: Colors, *, dark: bool) -> Mapping[str, Style]:
-    """Every role's style at a colour depth, to be laid over the style of the widget."""
+    """Every role's style at a colour depth, to be laid over the style of the widget.
+
+    tint0..tint5 are the bare colours of heat0..heat5, for blocks that would show a ground behind them.
+    """
     column = 6 if colors == "none" else _COLUMN[colors] + (not dark)
-    return MappingProxyType({role: Style.parse(row[column]) for role, row in _ROLES.items()})
+    table = {role: Style.parse(row[column]) for role, row in _ROLES.items()}
+    for step in range(HEAT_STEPS):
+        table[f"tint{step}"] = Style(color=table[f"heat{step}"].color)
+    return MappingProxyType(table)
 
 
 # -- glyphs -----------------------------------------------------------------------------------------------------------
@@ -181,7 +191,7 @@ class GlyphSet:
     eighths: str  # a bar growing to the right, thinnest first; the last is a full cell
     levels: str  # a column growing upwards, lowest first; the last is a full cell
     ghost: str  # the part of a raw bar that the final bar does not reach
-    tick: str  # where the raw bar ends inside the final one; "" where it cannot be read
+    gain: str  # the part of a final bar that the raw one did not reach, where no colour tells
     pointer: str  # the selected row
     dart: str
     caret: str
@@ -199,31 +209,11 @@ class GlyphSet:
 
 GLYPHS: dict[Glyphs, GlyphSet] = {
     "unicode": GlyphSet(
-        eighths="▏▎▍▌▋▊▉█", levels="▁▂▃▄▅▆▇█", ghost="╌", tick="▏", pointer="▌", dart="▼", caret="▌", newline="↵",
+        eighths="▏▎▍▌▋▊▉█", levels="▁▂▃▄▅▆▇█", ghost="╌", gain="▒", pointer="▌", dart="▼", caret="▌", newline="↵",
         note=("‹", "›"), more="…", thumb="▐", rule="─", corner="└", tee="┤", up="▲", arrow="→", lack="–",
     ),
     "ascii": GlyphSet(
-        eighths="#", levels=".:#", ghost="-", tick="", pointer="|", dart="*", caret="_", newline=" ",
+        eighths="#", levels=".:#", ghost="-", gain="=", pointer="|", dart="*", caret="_", newline=" ",
         note=("<", ">"), more="~", thumb="|", rule="-", corner="+", tee="|", up="^", arrow="->", lack="-",
     ),
 }  # fmt: skip
-
-
-def bar(share: float, width: int, glyphs: GlyphSet) -> str:
-    """A bar of `share` of `width` cells, rounded to the glyphs there are; anything above 0 shows something."""
-    levels = len(glyphs.eighths)
-    filled = round(min(max(share, 0.0), 1.0) * width * levels)
-    if share > 0 and not filled and width:
-        filled = 1
-    whole, part = divmod(filled, levels)
-    return glyphs.eighths[-1] * whole + (glyphs.eighths[part - 1] if part else "")
-
-
-def percent(share: float) -> str:
-    """A probability as at most five characters of percent: 100, 36.5, 0.04, <.01."""
-    value = share * 100
-    if value >= 99.95:
-        return "100.0"
-    if value >= 0.1 or value == 0:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.01 else "<.01"

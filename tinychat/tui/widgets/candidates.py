@@ -12,8 +12,10 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from tinychat.engine.trace import Candidate, Odds, Step
+from tinychat.tui.bars import odds_bar, percent
 from tinychat.tui.lineview import LineView, Piece, Row, fit, safe
-from tinychat.tui.palette import Look, bar, percent
+from tinychat.tui.palette import Look
+from tinychat.tui.widgets.dart import dart_rows
 
 DART_HEIGHT = 12  # from this height on the unit interval is drawn beneath the table
 WHEEL_ROWS = 3
@@ -105,7 +107,7 @@ class CandidatesView(LineView, can_focus=True):
         self._row_index = []
         if odds is None:
             return [(("no odds yet", "quiet"),)]
-        dart = self._dart_rows(odds, width) if height >= DART_HEIGHT else []
+        dart = dart_rows(odds, self._step, self._label, width, self.glyphs) if height >= DART_HEIGHT else []
         room = max(height - 1 - len(dart) - (1 if height > 7 else 0), 1)
         table = _Table(self, width)
         order = self._visible(len(odds.candidates), room)
@@ -138,11 +140,6 @@ class CandidatesView(LineView, can_focus=True):
                 return index
         return None
 
-    def _dart_rows(self, odds: Odds, width: int) -> list[Row]:
-        from tinychat.tui.widgets.dart import dart_rows
-
-        return dart_rows(odds, self._step, self._label, width, self.glyphs)
-
 
 class _Table:
     """The columns at one width."""
@@ -152,14 +149,14 @@ class _Table:
         assert odds is not None
         self.view, self.odds, self.glyphs = view, odds, view.glyphs
         self.label_width = min(max(width // 4, 6), 22)
-        self.fixed = 4 + 1 + self.label_width + 6 + 6 + 1
+        self.fixed = 4 + 1 + self.label_width + 6 + 7 + 1
         self.bar_width = max(width - self.fixed, 0)
         most = max((max(c.raw, c.final) for c in odds.candidates), default=1.0)
         self.scale = next(scale for scale in (0.1, 0.25, 0.5, 1.0) if most <= scale or scale == 1.0)
 
     def head(self) -> Row:
         scale = f"{self.scale * 100:.0f}%"
-        text = "   # " + fit("token", self.label_width) + "  raw%" + "final%"
+        text = "   # " + fit("token", self.label_width) + "  raw%" + " final%"
         return ((text + " ", "quiet"), (scale.rjust(self.bar_width), "faint"))
 
     def row(self, index: int, candidate: Candidate) -> Row:
@@ -167,31 +164,30 @@ class _Table:
         chosen = view._step is not None and view._step.token == candidate.token
         selected = index == view.selected
         cut = candidate.final <= 0
-        role = "chosen" if chosen else "cut" if cut else "text"
+        role = "chosen" if chosen else "quiet" if cut else "text"
         over = "+selected" if selected else ""
         label = fit(safe(view._label(candidate.token)), self.label_width, more=glyphs.more)
         pieces: list[Piece] = [
-            (glyphs.pointer if selected else " ", "strong"),
+            (glyphs.pointer if selected else " ", "strong" + over),
             (f"{candidate.rank:>3}", "quiet" + over),
             (">" if chosen else " ", "chosen" + over),
             (label, role + over),
             (f"{percent(candidate.raw):>6}", "quiet" + over),
-            (f"{glyphs.lack * 2 if cut else percent(candidate.final):>6}", role + over),
+            (f"{glyphs.lack * 2 if cut else percent(candidate.final):>7}", role + over),
             (" ", "text" + over),
         ]
         if cut:
             return (*pieces, (f"x {stage_label(candidate.cut_by)}", "cut"))
-        final = bar(candidate.final / self.scale, self.bar_width, glyphs)
-        raw_cells = round(min(candidate.raw / self.scale, 1.0) * self.bar_width)
-        ghost = glyphs.ghost * max(raw_cells - len(final), 0)
-        return (*pieces, (final, "bar_chosen" if chosen else "bar"), (ghost, "ghost"))
+        color = view.look.colors != "none"
+        raw, final = candidate.raw / self.scale, candidate.final / self.scale
+        return (*pieces, *odds_bar(raw, final, self.bar_width, glyphs, chosen=chosen, color=color))
 
     def others(self, shown: list[Candidate]) -> Row:
         raw = max(1.0 - sum(candidate.raw for candidate in shown), 0.0)
         final = max(1.0 - sum(candidate.final for candidate in shown), 0.0) if self.odds.kept else 0.0
         count = self.odds.vocab_size - len(shown)
         text = " " * 5 + fit("others", self.label_width)
-        return ((f"{text}{percent(raw):>6}{percent(final):>6} ({count} tokens)", "quiet"),)
+        return ((f"{text}{percent(raw):>6}{percent(final):>7} ({count} tokens)", "quiet"),)
 
 
 def stage_label(stage: str | None) -> str:

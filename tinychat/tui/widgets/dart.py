@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.cells import cell_len
+
 from tinychat.engine.trace import Odds, Step
 from tinychat.tui.lineview import Piece, Row, fit, safe
 from tinychat.tui.palette import GlyphSet
@@ -49,11 +51,12 @@ def dart_rows(odds: Odds, step: Step | None, label: Callable[[int], str], width:
 
 
 def _inside(label: str, size: int, glyphs: GlyphSet) -> str:
-    text = label.strip()
-    if size >= len(text) + 2:
-        left = (size - len(text)) // 2
-        return fit(" " * left + text, size)
-    return fit(" " + text, size, more="") if size >= 4 else " " * size
+    text = label.strip("\"' ")
+    room = size - 2 if size > 3 else 0
+    if cell_len(text) > room:
+        text = fit(text, room, more=glyphs.more) if room >= 3 else ""
+    left = (size - cell_len(text)) // 2
+    return fit(" " * left + text, size)
 
 
 def _scale(numbers: list[tuple[int, str]], width: int) -> Row:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from tinychat.tui import palette
-from tinychat.tui.lineview import LineView, Piece, Row
+from tinychat.tui.lineview import LineView, Piece, Row, merged
 
 AXIS = 6  # cells of "12.0 |"
 _TOPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0)
@@ -50,42 +50,37 @@ class EntropyView(LineView, can_focus=False):
         return min(max(self._cursor - columns // 2, 0), last)
 
     def _bar_row(self, shown: list[float], second: list[float], top: float, bars: int, row: int, cursor: int) -> Row:
-        glyphs = self.glyphs
-        pieces: list[Piece] = [(f"{top * (row + 1) / bars:4.1f} ", "quiet"), (glyphs.tee, "faint")]
+        pieces: list[Piece] = [(f"{top * (row + 1) / bars:4.1f} ", "quiet"), (self.glyphs.tee, "faint")]
         for index, bits in enumerate(shown):
-            inner = second[index] if index < len(second) else bits
-            glyph = _level(bits, top, bars, row, glyphs.levels)
-            inner_glyph = _level(inner, top, bars, row, glyphs.levels)
-            if glyph == " ":
-                role = "text"
-            elif inner_glyph == " " and bits > inner:
-                role = "ghost"
+            outer = _level(bits, top, bars, row, self.glyphs.levels)
+            inner = outer
+            if index < len(second):
+                inner = _level(min(second[index], bits), top, bars, row, self.glyphs.levels)
+            role = "bar_chosen" if index == cursor else f"tint{max(palette.heat_of_bits(bits), 0)}"
+            if inner == " ":
+                pieces.append((self._ghost if outer != " " and self._ghost else outer, "ghost"))
+            elif outer == self.glyphs.levels[-1] != inner:
+                pieces.append((inner, role + "+on_ghost"))  # both meet inside this cell
             else:
-                # where the two meet in one cell the inner one wins: it is what was drawn from
-                glyph, role = inner_glyph, f"heat{max(palette.heat_of_bits(bits), 0)}"
-            if index == cursor and glyph != " ":
-                role = "bar_chosen"
-            if len(pieces) > 2 and pieces[-1][1] == role:
-                pieces[-1] = (pieces[-1][0] + glyph, role)
-            else:
-                pieces.append((glyph, role))
-        return tuple(pieces)
+                pieces.append((inner, role))
+        return merged(pieces)
+
+    @property
+    def _ghost(self) -> str:
+        """The glyph of what the settings took away, where no colour sets it apart from what they left."""
+        return self.glyphs.ghost if self.look.colors == "none" or self.look.glyphs == "ascii" else ""
 
     def _axis_row(self, first: int, shown: int, columns: int, cursor: int) -> Row:
         glyphs = self.glyphs
+        cells = [(glyphs.rule, "faint")] * columns
+        if 0 <= cursor < columns:
+            cells[cursor] = (glyphs.up, "chosen")
         span = f" {first + 1}..{first + shown}" if shown else ""
-        length = max(min(max(shown, cursor + 1), columns), 1)
-        if length + len(span) > columns:
-            span = ""
-        before = min(max(cursor, 0), length)
-        pieces: list[Piece] = [(" " * (AXIS - 1), "text"), (glyphs.corner, "faint")]
-        if 0 <= cursor < length:
-            pieces += [(glyphs.rule * before, "faint"), (glyphs.up, "chosen"),
-                       (glyphs.rule * (length - before - 1), "faint")]  # fmt: skip
-        else:
-            pieces.append((glyphs.rule * length, "faint"))
-        pieces.append((span, "quiet"))
-        return tuple(pieces)
+        if len(span) < columns // 2:
+            # the numbers of the first and last token shown, on the side where the cursor is not
+            at = columns - len(span) if cursor < columns - len(span) else 0
+            cells[at : at + len(span)] = [(char, "quiet") for char in (span if at else span[1:] + " ")]
+        return ((" " * (AXIS - 1), "text"), (glyphs.corner, "faint"), *merged(cells))
 
 
 def _finite(bits: float) -> float:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from tinychat.engine.params import KNOBS, SamplingParams
 from tinychat.engine.trace import Odds, StageView, Step
+from tinychat.tui.bars import bar, percent
 from tinychat.tui.lineview import LineView, Row, fit, safe
-from tinychat.tui.palette import bar, percent
 
 _SHORT = {"logit_bias": "logit bias", "repetition": "rep penalty"}
 # when there is no room for all that is off, these stay longest: they are what a person looks for first
@@ -77,14 +77,14 @@ class PipelineView(LineView, can_focus=False):
     def _head(self, columns: dict[str, int], name_width: int) -> Row:
         order = self._params.order
         name = order if isinstance(order, str) else "own"
-        cells = [(fit(f"stage, order {name}", name_width, more=self.glyphs.more), "head")]
+        cells = [(fit(f"stage ({name})", name_width, more=self.glyphs.more), "quiet")]
         titles = {"keep": "keep", "mass": "mass%", "bits": "H bit", "chosen": f"p({self._token_label()})"}
         for column, size in columns.items():
-            cells.append((fit(" " + titles[column], size, more=self.glyphs.more, right=True), "head"))
+            cells.append((fit(" " + titles[column], size, more=self.glyphs.more, right=True), "quiet"))
         return tuple(cells)
 
     def _token_label(self) -> str:
-        return safe(self._label(self._step.token)).strip() if self._step else "chosen"
+        return safe(self._label(self._step.token)).strip("\"' ") if self._step else "chosen"
 
     def _stage_row(
         self, stage: str, title: str, view: StageView | None, columns: dict[str, int], name_width: int, bar_width: int
@@ -146,7 +146,7 @@ def _two_places(value: float) -> str:
 def _columns(width: int, chosen: bool) -> dict[str, int]:
     """The number columns that fit, with their cells; the name keeps at least 16."""
     columns = {"keep": 7, "mass": 7, "bits": 6}
-    columns["chosen"] = 9 if width >= 48 else 8
+    columns["chosen"] = 12 if width >= 54 else 10 if width >= 46 else 8
     if not chosen and width < 50:
         del columns["chosen"]
     for column in ("bits", "mass", "chosen", "keep"):

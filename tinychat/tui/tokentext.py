@@ -1,0 +1,251 @@
+"""The tokens of a stream as columns of numbers, laid out in lines and painted as rows of (text, role).
+
+All that the stream panel shows, without a widget: so it can be read, tested and measured as text.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rich.cells import cell_len
+
+from tinychat.tui import palette
+from tinychat.tui.lineview import Piece, Row, fit, safe
+from tinychat.tui.palette import GlyphSet, Mode
+from tinychat.tui.wrap import Shape, Wrap, cut_cells, shape_of
+
+Kind = Literal["prompt", "drawn", "forced"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+_PROMPT, _, _FORCED = range(3)
+
+NOTE_CELLS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class StreamToken:
+    """One token to show. Probabilities are shares of 1, surprisal and entropy bits, ranks count from 1.
+
+    `text` is already cleaned; it is empty for half a character. Unknown numbers are NaN, an unknown rank is 0.
+    """
+
+    text: str
+    kind: Kind
+    surprisal: float
+    prob: float
+    entropy: float
+    rank: int
+    moved: str = ""  # knob changes in effect from this token on, as in "T 0.80"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paint:
+    """How to paint a line."""
+
+    glyphs: GlyphSet
+    mode: Mode = "surprisal"
+    cursor: int | None = None
+    brackets: bool = False  # around the cursor's token, where a reader may not see reversed cells
+    caret: str = ""  # the role of the sign at the end of the text; "" for none
+
+
+class TokenText:
+    """Columns of tokens over a Wrap. Changing methods return the first line that may look different."""
+
+    def __init__(self, *, notes: bool = True, around: tuple[str, str] = ("<", ">"), more: str = "~") -> None:
+        self.wrap = Wrap()
+        self._notes, self._around, self._more = notes, around, more
+        self._kinds = bytearray()
+        self._surprisal, self._prob, self._entropy = array("f"), array("f"), array("f")
+        self._rank = array("q")
+        self._text: list[str] = []
+        self._moved: dict[int, str] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._kinds)
+
+    def token(self, index: int) -> StreamToken:
+        """A token as it was given, its numbers in single precision."""
+        return StreamToken(
+            text=self._text[index], kind=_KINDS[self._kinds[index]], surprisal=self._surprisal[index],
+            prob=self._prob[index], entropy=self._entropy[index], rank=self._rank[index],
+            moved=self._moved.get(index, ""),
+        )  # fmt: skip
+
+    def common(self, tokens: Sequence[StreamToken]) -> int:
+        """How many of the first tokens are the same already."""
+        singles = array("f", (number for t in tokens[: self.count] for number in (t.surprisal, t.prob, t.entropy)))
+        for index, token in enumerate(tokens[: self.count]):
+            mine = array("f", (self._surprisal[index], self._prob[index], self._entropy[index]))
+            if not (
+                self._text[index] == token.text
+                and _KINDS[self._kinds[index]] == token.kind
+                and self._rank[index] == token.rank
+                and self._moved.get(index, "") == token.moved
+                and mine.tobytes() == singles[3 * index : 3 * index + 3].tobytes()  # as bytes: NaN equals NaN
+            ):
+                return index
+        return min(len(tokens), self.count)
+
+    def append(self, tokens: Sequence[StreamToken]) -> int:
+        """Add tokens at the end."""
+        first = self.count
+        line = self.wrap.n_lines - 1
+        if tokens and tokens[0].moved and first - 1 in self._moved:
+            # a knob dragged over many tokens is written once, at the last of them
+            line = self._lay_out_last(followed_by_move=True)
+        shapes: list[Shape] = []
+        after = [token.moved for token in tokens[1:]] + [""]
+        for index, token in enumerate(tokens, first):
+            self._kinds.append(_KINDS.index(token.kind))
+            self._surprisal.append(token.surprisal)
+            self._prob.append(token.prob)
+            self._entropy.append(token.entropy)
+            self._rank.append(token.rank)
+            self._text.append(token.text)
+            if token.moved:
+                self._moved[index] = token.moved
+            shapes.append(shape_of(token.text, "" if after[index - first] else self._note(token.moved)))
+        return min(line, self.wrap.append(shapes))
+
+    def truncate(self, count: int) -> int:
+        """Keep the first `count` tokens."""
+        if count >= self.count:
+            return self.wrap.n_lines
+        del self._kinds[count:], self._rank[count:], self._text[count:]
+        del self._surprisal[count:], self._prob[count:], self._entropy[count:]
+        self._moved = {index: moved for index, moved in self._moved.items() if index < count}
+        line = self.wrap.truncate(count)
+        if count - 1 in self._moved:  # its note was left to a token that is gone now
+            line = min(line, self._lay_out_last(followed_by_move=False))
+        return line
+
+    def lay_out(self, *, notes: bool, around: tuple[str, str], more: str) -> None:
+        """Lay out everything again with other notes."""
+        self._notes, self._around, self._more = notes, around, more
+        shapes = [
+            shape_of(text, "" if index + 1 in self._moved else self._note(self._moved.get(index, "")))
+            for index, text in enumerate(self._text)
+        ]
+        self.wrap.clear()
+        self.wrap.append(shapes)
+
+    def _lay_out_last(self, *, followed_by_move: bool) -> int:
+        last = self.count - 1
+        note = "" if followed_by_move else self._note(self._moved[last])
+        return min(self.wrap.truncate(last), self.wrap.append([shape_of(self._text[last], note)]))
+
+    def _note(self, moved: str) -> str:
+        if not moved or not self._notes:
+            return ""
+        short = safe(moved)
+        if cell_len(short) > NOTE_CELLS:
+            short = fit(short, NOTE_CELLS, more=self._more)
+        return self._around[0] + short + self._around[1]
+
+    # -- painting -----------------------------------------------------------------------------------------------------
+
+    def text_row(self, line: int, width: int, paint: Paint) -> Row:
+        """A line of the text."""
+        wrap = self.wrap
+        if line >= wrap.n_lines:
+            return ()
+        start, stop = wrap.line_span(line)
+        marked = self.cursor_cells(paint.cursor)
+        pieces: list[Piece] = []
+        for index in wrap.tokens_in(line):
+            first, last = wrap.token_span(index)
+            if first == last:
+                continue
+            shape = wrap.shapes[index]
+            drawn = shape.display.replace("\n", paint.glyphs.newline)
+            # a note, then blanks, which carry no tint, then the text
+            borders = [0, shape.note_cells, shape.anchor, shape.cells]
+            for lo, hi, role in zip(
+                borders, borders[1:], ("moved", "text", self._role(index, paint.mode)), strict=False
+            ):
+                for a, b, over in _split(max(first + lo, start), min(first + hi, stop), marked):
+                    pieces.append((cut_cells(drawn, a - first, b - first), role + over))
+        if paint.brackets and marked[0] < marked[1] and start <= marked[0] < stop:
+            _bracket(pieces)
+        if paint.caret and line == wrap.n_lines - 1:
+            if stop - start >= width and width > 0:  # the line is full: the caret stands in the last column
+                pieces = [(fit("".join(text for text, _ in pieces), width - 1), "text")]
+            pieces.append((paint.glyphs.caret, paint.caret))
+        return tuple(pieces)
+
+    def mark_row(self, line: int, paint: Paint) -> Row:
+        """The marks beneath a line: one under the first letter of each token."""
+        wrap = self.wrap
+        if line >= wrap.n_lines:
+            return ()
+        start, stop = wrap.line_span(line)
+        pieces: list[Piece] = []
+        x = start
+        for index in wrap.tokens_in(line):
+            cell = self.anchor(index)
+            mark, role = self._mark(index, paint.mode)
+            if wrap.shapes[index].cells and start <= cell < stop and mark != " ":
+                if cell > x:
+                    pieces.append((" " * (cell - x), "text"))
+                pieces.append((mark, role))
+                x = cell + 1
+        return tuple(pieces)
+
+    def anchor(self, index: int) -> int:
+        """The cell of a token where its mark stands and the cursor counts from."""
+        return self.wrap.token_span(index)[0] + self.wrap.shapes[index].anchor
+
+    def cursor_cells(self, index: int | None) -> tuple[int, int]:
+        """The cells to highlight for a token; one without text borrows the cell of what it became part of."""
+        if index is None:
+            return -1, -1
+        start, stop = self.wrap.token_span(index)
+        return (self.anchor(index), stop) if stop > start else (start, start + 1)
+
+    def _heat(self, index: int, mode: Mode) -> int:
+        return palette.heat(
+            mode, surprisal=self._surprisal[index], prob=self._prob[index],
+            entropy=self._entropy[index], rank=self._rank[index],
+        )  # fmt: skip
+
+    def _role(self, index: int, mode: Mode) -> str:
+        kind = self._kinds[index]
+        if kind != 1:
+            return "forced" if kind == _FORCED else "prompt"
+        step = self._heat(index, mode)
+        return "text" if step < 0 else f"heat{step}"
+
+    def _mark(self, index: int, mode: Mode) -> tuple[str, str]:
+        if self._kinds[index] == _FORCED:
+            return palette.FORCED_MARK, "forced"
+        if index in self._moved:
+            return palette.MOVED_MARK, "moved"
+        if self._kinds[index] == _PROMPT:
+            return (palette.PROMPT_MARK, "prompt") if mode == "source" else (" ", "text")
+        step = self._heat(index, mode)
+        return (" ", "text") if step < 0 else (palette.HEAT_MARKS[step], f"heat{step}")
+
+
+def _split(start: int, stop: int, marked: tuple[int, int]) -> list[tuple[int, int, str]]:
+    """The cells in up to three parts: before, inside and after the highlighted ones."""
+    a, b = min(max(marked[0], start), stop), min(max(marked[1], start), stop)
+    parts = ((start, a, ""), (a, b, "+cursor"), (b, stop, "")) if a < b else ((start, stop, ""),)
+    return [part for part in parts if part[0] < part[1]]
+
+
+def _bracket(pieces: list[Piece]) -> None:
+    """Put [ ] around the highlighted pieces where there are blanks, so that no text moves."""
+    places = [place for place, (_, role) in enumerate(pieces) if role.endswith("+cursor")]
+    if not places:
+        return
+    before, after = places[0] - 1, places[-1] + 1
+    if before >= 0 and pieces[before][0].endswith(" "):
+        pieces[before] = (pieces[before][0][:-1] + "[", pieces[before][1])
+    if after == len(pieces):
+        pieces.append(("]", "text"))
+    elif pieces[after][0].startswith(" "):
+        pieces[after] = ("]" + pieces[after][0][1:], pieces[after][1])
