@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -27,13 +27,18 @@ def write_atomic(path: Path, chunks: bytes | Iterable[bytes]) -> None:
     target = Path(os.path.realpath(path))
     temp = ""
     try:
-        handle, temp = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=target.parent)
+        mode = _mode_of(target)
+        name = str(target.parent / (TEMP_PREFIX + secrets.token_hex(8)))
+        # the kernel applies the umask: asking for it means setting it, for every thread of the process
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else mode)
+        temp = name
         with os.fdopen(handle, "wb") as file:
+            if mode is not None:
+                os.fchmod(handle, mode)
             for chunk in [chunks] if isinstance(chunks, bytes) else chunks:
                 file.write(chunk)
             file.flush()
-            os.fchmod(file.fileno(), _mode_for(target))
-            os.fsync(file.fileno())
+            os.fsync(handle)
         os.replace(temp, target)
         sync_folder(target.parent)
     except OSError as error:
@@ -134,12 +139,11 @@ def _home(variable: str, fallback: str) -> Path:
     return folder
 
 
-def _mode_for(target: Path) -> int:
+def _mode_of(target: Path) -> int | None:
+    """The permissions of a file that is there."""
     with contextlib.suppress(OSError):
         return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    return None
 
 
 def _free_bytes(path: Path) -> int:
