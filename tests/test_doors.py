@@ -31,7 +31,7 @@ def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:\n"
         "    main()\n"
         "assert 'tinychat' in out.getvalue()\n"
-        "print([name for name in ('torch', 'textual', 'pydantic', 'tokenizers') if name in sys.modules])\n"
+        "print([name for name in ('torch', 'textual', 'tokenizers', 'trainer') if name in sys.modules])\n"
     )
     assert loaded.strip() == "[]"
 

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-import click
+import typer
 
 from tinychat import files
 from tinychat.cli import app
@@ -43,18 +43,20 @@ def main() -> None:
 
 
 def _run() -> int:
+    stdout = sys.stdout
     try:
         result = app(standalone_mode=False)
         return result if isinstance(result, int) else EXIT_OK
     except TinychatError as error:
         return _say(error)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return 2
-    except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "tinychat"
+    except SystemExit as ended:
+        # typer turns a broken pipe into exit 1, and is to be known by the stream it puts in place of stdout
+        return EXIT_PIPE if sys.stdout is not stdout else ended.code if isinstance(ended.code, int) else 1
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)  # where the parser was, if it had begun
+        command = context.command_path if context else "tinychat"
         return _say(UsageError(error.format_message(), f"See:  {command} --help"))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return EXIT_PIPE

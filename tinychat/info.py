@@ -63,14 +63,15 @@ def print_table(facts: dict[str, Any]) -> None:
 
     from tinychat.text.terminal import one_line
 
-    # a pipe has no width: wrapping there would only break words that somebody greps for
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 240  # a pipe has no width: wrapping there would only break words that somebody greps for
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(facts):
         table.add_row(Text(name, style="bold"), Text(one_line(value)))
-    console.print(table, width=console.width if console.is_terminal else 200)
+    console.print(table)
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
