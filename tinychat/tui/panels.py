@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.geometry import Size
+from textual.layout import Layout
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
@@ -31,13 +32,14 @@ from tinychat.tui.layouts import TABS, PlayLayout, Shape, Wish, shape_of
 from tinychat.tui.lineview import Piece, Row
 from tinychat.tui.palette import Look
 from tinychat.tui.player import Decoder, Player
+from tinychat.tui.tokentext import StreamToken
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.entropy import EntropyView
 from tinychat.tui.widgets.knobs import KnobsView
 from tinychat.tui.widgets.lines import Lines, Paragraph, joined
 from tinychat.tui.widgets.pipeline import PipelineView
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
-from tinychat.tui.widgets.stream import StreamToken, StreamView
+from tinychat.tui.widgets.stream import StreamView
 
 TICK_S = 1 / 30
 NAN = float("nan")
@@ -50,10 +52,20 @@ class Panel(Container):
         super().__init__(view, id=id, classes="panel")
 
 
+class Body(Widget):
+    """Everything, where a PlayLayout puts it: `styles.layout` takes only Textual's own by name."""
+
+    def __init__(self, play_layout: PlayLayout) -> None:
+        super().__init__(id="body")
+        self._play_layout = play_layout
+
+    @property
+    def layout(self) -> Layout:
+        return self._play_layout
+
+
 class PanelScreen(Screen[None]):
     """All panels, and the painting of them."""
-
-    CSS_PATH = "play.tcss"
 
     def __init__(self, decoder: Decoder, *, look: Look, budget: ByteBudget, prompt: str = "", name: str = "") -> None:
         super().__init__()
@@ -91,8 +103,7 @@ class PanelScreen(Screen[None]):
         self.help_line = Lines(look, id="help-view")
         self.command_box = CommandBox(placeholder="t 0.9   seed 7   max 200   preset story", id="command")
         self.message = Lines(look, id="message")
-        with Container(id="body") as body:
-            body.styles.layout = self.play_layout
+        with Body(self.play_layout):
             yield self.header_line
             yield Panel(self.prompt_box, id="prompt")
             yield Panel(self.stream, id="stream")

@@ -47,6 +47,7 @@ class PlayApp(App[int]):
     """The playground."""
 
     TITLE = "tinychat play"
+    CSS_PATH = "play.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
 

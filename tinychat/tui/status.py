@@ -11,8 +11,8 @@ from tinychat.engine.params import KNOBS, SamplingParams
 from tinychat.engine.trace import Odds, Step
 from tinychat.session.session import Session
 from tinychat.text.terminal import clean
+from tinychat.tui.bars import percent
 from tinychat.tui.lineview import Piece
-from tinychat.tui.palette import percent
 from tinychat.tui.player import Player
 from tinychat.tui.widgets.knobs import MAIN, value_text
 
