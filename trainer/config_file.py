@@ -34,7 +34,7 @@ class Mistake:
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The config of a file with `table.key=value` overrides on top.
+    """The config of a file with `table.key=value` overrides on top; an empty value takes the key out.
 
     Raises UsageError with every mistake. Paths in [data] and [tokenizer] are relative to the folder one stands in.
     """
@@ -140,7 +140,10 @@ def _override(text: str, raw: dict[str, Any], origins: dict[str, str]) -> list[M
     target = raw.setdefault(table, {})
     if not isinstance(target, dict):
         return []  # the file's own mistake, reported there
-    target[key] = held
+    if value.strip():
+        target[key] = held
+    else:
+        target.pop(key, None)  # back to its default
     origins[f"{table}.{key}"] = name
     origins.setdefault(table, name)
     return []

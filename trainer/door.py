@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 
 from tinychat.errors import EXIT_OK
 from trainer import config_file
-from trainer.display import Dashboard, PlainLines, wants_dashboard
+from trainer.display import choose_display
 from trainer.events import Stopped
 from trainer.signals import EXIT_CODES, StopFlag, caught_signals
 
@@ -24,18 +25,23 @@ def run_train(
     fresh: bool = False,
     overrides: Sequence[str] = (),
     plain: bool = False,
+    ascii_only: bool = False,
 ) -> int:
     """Train by the config and show it; the exit code (0, or 128 + the signal that stopped it). Raises TinychatError.
 
-    `out` defaults to runs/<name of the config>. `plain` forces lines where a dashboard would be shown.
+    `out` defaults to runs/<name of the config>. `plain` forces lines where a dashboard would be shown,
+    `ascii_only` draws it without other signs.
     """
     config = config_file.load(config_path, overrides)
     folder = out if out is not None else Path("runs") / config_path.stem
-    command = _command(config_path, folder, overrides)
     flag = StopFlag()
     reason = ""
-    live = wants_dashboard() and not plain
-    display = Dashboard(command) if live else PlainLines(command, every=config.run.log_every)
+    display = choose_display(
+        resume_command=_command(config_path, folder, overrides),
+        plain=plain,
+        ascii_only=ascii_only,
+        log_every=config.run.log_every,
+    )
     with caught_signals(flag), display:
         display.waiting("loading torch")
         from trainer.loop import train  # here: importing torch takes seconds
@@ -51,7 +57,5 @@ def run_train(
 
 def _command(config_path: Path, folder: Path, overrides: Sequence[str]) -> str:
     """What a person types to go on."""
-    from shlex import quote
-
     sets = "".join(f" --set {quote(override)}" for override in overrides)
     return f"tinychat train --config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume"

@@ -1,0 +1,211 @@
+"""Showing a run: a live dashboard on a terminal, plain lines anywhere else, a summary at the end of both.
+
+A display never stops a run: when the terminal is gone, it falls silent. Nothing here trains.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tinychat.text.terminal import one_line
+from trainer import figures
+from trainer.events import Evaluated, Event, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
+from trainer.frame import View, frame
+from trainer.plot import plot
+from trainer.summary import summary
+
+MOST_PER_S = 8.0
+MOST_SHARE = 0.015  # of the time goes into drawing
+FINAL_PLOT = 14  # lines of the curve that stays behind
+
+
+class Display(Protocol):
+    """What the door needs of either display."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def waiting(self, what: str) -> None: ...
+    def show(self, event: Event) -> None: ...
+
+
+def choose_display(*, resume_command: str, plain: bool, ascii_only: bool, log_every: int) -> Display:
+    """The dashboard where stdout is a terminal that can show one."""
+    console = Console(highlight=False, soft_wrap=True)
+    if plain or not console.is_terminal or console.is_dumb_terminal:
+        return PlainLines(resume_command, every=log_every)
+    return Dashboard(resume_command, console=console, ascii_only=ascii_only)
+
+
+class PlainLines:
+    """One line per interval and one for whatever else happens; no control codes, so it reads well in a file."""
+
+    def __init__(self, resume_command: str, *, every: int) -> None:
+        self._resume_command, self._every = resume_command, every
+        self._dead = False
+        self._progress = ""
+        self._view = View()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def waiting(self, what: str) -> None:
+        self._say(f"{what} ...")
+
+    def show(self, event: Event) -> None:
+        """Print the event if it has a line."""
+        self._view.take(event)
+        if isinstance(event, Stopped):
+            for line in summary(self._view, self._resume_command):
+                self._say(line.plain)
+        elif isinstance(event, Progress):
+            # the beginning of something long; evaluating and saving have lines of their own when they are done
+            if self._view.started is None and event.what != self._progress:
+                self._say(f"{event.what} ...")
+            self._progress = event.what
+        elif not isinstance(event, TrainStep) or event.step % self._every == 0 or event.eta_s == 0:
+            self._say(line_of(event, self._view.started.steps if self._view.started else 0))
+
+    def _say(self, line: str) -> None:
+        if self._dead:
+            return
+        try:
+            print(line.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii"))
+            sys.stdout.flush()
+        except OSError:
+            self._dead = True
+            _forget_stdout()
+
+
+class Dashboard:
+    """Rich's live screen, redrawn at most MOST_PER_S times a second and for at most MOST_SHARE of the time."""
+
+    def __init__(self, resume_command: str, *, console: Console, ascii_only: bool = False) -> None:
+        self._resume_command, self._console = resume_command, console
+        self._ascii = ascii_only or not (console.encoding or "").lower().startswith("utf")
+        self._view = View()
+        self._next = 0.0
+        self._dead = False
+        self._live = Live(
+            get_renderable=self._frame,
+            console=console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            self._live.start()
+        except OSError:
+            self._fall_silent()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the screen back, then leave curve and summary on it."""
+        if self._dead:
+            return
+        try:
+            self._live.stop()
+            if self._view.stopped is not None:
+                self._leave_behind()
+            elif error is not None:
+                for message in self._view.warnings:
+                    self._console.print(Text(f"! {one_line(message)}"))
+        except OSError:
+            self._fall_silent()
+
+    def waiting(self, what: str) -> None:
+        self._view.waiting = f"{what} ..."
+        self._draw()
+
+    def show(self, event: Event) -> None:
+        """Note the event; draw when it is time to."""
+        self._view.take(event)
+        if time.monotonic() >= self._next or not isinstance(event, TrainStep | Progress):
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._dead:
+            return
+        started = time.monotonic()
+        try:
+            self._live.refresh()
+        except OSError:
+            self._fall_silent()
+        ended = time.monotonic()
+        self._next = ended + max(1 / MOST_PER_S, (ended - started) / MOST_SHARE)
+
+    def _frame(self) -> Text:
+        width, height = self._console.size
+        return Text("\n").join(frame(self._view, width, height, ascii_only=self._ascii))
+
+    def _leave_behind(self) -> None:
+        width = min(self._console.width, 120)
+        if self._view.curve.train:
+            curve = self._view.curve
+            for line in plot(curve.train, curve.valid, width=width, height=FINAL_PLOT, ascii_only=self._ascii):
+                self._console.print(line)
+        for line in summary(self._view, self._resume_command):
+            self._console.print(line)
+
+    def _fall_silent(self) -> None:
+        self._dead = True
+        _forget_stdout()
+
+
+def line_of(event: Event, steps: int) -> str:
+    """The event as one plain line."""
+    match event:
+        case Started():
+            return (
+                f"{one_line(event.name)}: {figures.count(event.parameters)} parameters, {event.shape},"
+                f" vocabulary {event.vocab_size}, context {event.context}, {event.device},"
+                f" {event.threads} thread{'s' * (event.threads != 1)},"
+                f" {figures.count(event.train_tokens)} tokens of text, {event.steps} steps of {event.tokens_per_step}"
+            )
+        case TrainStep():
+            return (
+                f"step {event.step}/{steps}  loss {event.loss:.4f}  smooth {event.smooth_loss:.4f}"
+                f"  {event.bits_per_byte:.3f} bits/byte  rate {event.lr:.2e}  gradient {event.grad_norm:.3f}"
+                f"  {figures.count(event.tokens_per_s)} tok/s  epoch {event.epoch:.2f}"
+                f"  {figures.duration(event.elapsed_s)} + {figures.duration(event.eta_s)}"
+            )
+        case Evaluated():
+            best = ", the best so far" if event.best else ""
+            return f"step {event.step}  held out {event.loss:.4f}  {event.bits_per_byte:.3f} bits/byte{best}"
+        case Sampled():
+            return f"step {event.step}  sample  {one_line(event.prompt)}{one_line(event.text)}"
+        case Saved():
+            return f"step {event.step}  saved {one_line(str(event.path))}"
+        case Warned():
+            return f"warning: {one_line(event.message)}"
+        case _:
+            return ""
+
+
+def _forget_stdout() -> None:
+    """Point stdout nowhere: a closed pipe would make the interpreter fail again when it flushes at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return

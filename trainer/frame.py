@@ -1,0 +1,301 @@
+"""The dashboard as lines of text for any size: what is known of a run, and where it stands on the screen.
+
+Narrow screens stack curve, figures and sample; wide ones put figures and sample beside the curve. What does not fit
+goes in a fixed order, figures last. Pure: View and size in, lines out. Nothing here writes to a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from tinychat.text.terminal import clean, one_line
+from trainer import figures
+from trainer.events import Evaluated, Event, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
+from trainer.history import Curve
+from trainer.plot import plot
+
+WIDE = 100  # columns from which figures stand beside the curve
+SIDE = 38  # columns of the figures there
+TALL_SAMPLE = 8  # most lines of a sample on a narrow screen
+KEPT_WARNINGS = 5
+
+
+@dataclass(slots=True)
+class View:
+    """What the dashboard shows: the last event of each kind, and the curve."""
+
+    waiting: str = ""
+    started: Started | None = None
+    step: TrainStep | None = None
+    evaluated: Evaluated | None = None
+    best: Evaluated | None = None
+    sampled: Sampled | None = None
+    saved: Saved | None = None
+    progress: Progress | None = None
+    stopped: Stopped | None = None
+    warnings: list[str] = field(default_factory=list)
+    curve: Curve = field(default_factory=Curve)
+
+    def take(self, event: Event) -> None:
+        """Note what happened."""
+        self.progress = event if isinstance(event, Progress) else None
+        if isinstance(event, Started):
+            self.started = event
+            if event.step:
+                self.curve.read_log(event.out / "log.jsonl")
+        elif isinstance(event, TrainStep):
+            self.step = event
+            self.curve.add_train(event.step, event.smooth_loss)
+        elif isinstance(event, Evaluated):
+            self.evaluated = event
+            self.best = event if event.best else self.best
+            self.curve.add_valid(event.step, event.loss)
+        elif isinstance(event, Sampled):
+            self.sampled = event
+        elif isinstance(event, Saved):
+            self.saved = event
+        elif isinstance(event, Warned):
+            self.warnings = [*self.warnings, event.message][-KEPT_WARNINGS:]
+        elif isinstance(event, Stopped):
+            self.stopped = event
+
+
+def frame(view: View, width: int, height: int, *, ascii_only: bool = False) -> list[Text]:
+    """Exactly `height` lines, none wider than `width` columns."""
+    head = _header(view, width)
+    foot = _footer(view, width)
+    if view.started is None:
+        body = _waiting(view, width, ascii_only)
+    elif width >= WIDE:
+        body = _wide(view, width, height - len(head) - len(foot), ascii_only)
+    else:
+        body = _narrow(view, width, height - len(head) - len(foot), ascii_only)
+    room = max(0, height - len(head) - len(foot))
+    lines = [*head, *body[:room], *[Text()] * (room - len(body)), *foot]
+    return [_fitted(line, width) for line in lines[:height]]
+
+
+def _header(view: View, width: int) -> list[Text]:
+    run = view.started
+    title = Text("tinychat train", style="bold")
+    if run is None:
+        return [title, Text()]
+    title.append(f"  {one_line(run.name)}", "bold cyan")
+    facts = f"{figures.count(run.parameters)} parameters"
+    if width >= 60:
+        facts += f" · {run.device}, {run.threads} thread{'s' * (run.threads != 1)}"
+    title.append(" " * max(2, width - cell_len(title.plain) - cell_len(facts)))
+    title.append(facts)
+    shape = (
+        f"{run.shape} · vocabulary {run.vocab_size} · context {run.context}"
+        f" · {figures.count(run.tokens_per_step)} tokens a step"
+    )
+    return [title, Text(shape, style="dim")]
+
+
+def _footer(view: View, width: int) -> list[Text]:
+    lines = [Text(f"! {one_line(message)}", style="bold yellow") for message in view.warnings[-2:]]
+    if view.progress is not None and view.started is not None and view.progress.what:
+        note = _progress_text(view.progress)
+    elif view.saved is not None and view.step is not None:
+        behind = view.step.step - view.saved.step
+        note = f"saved at step {view.saved.step}" + (f", {behind} steps ago" if behind else "")
+        note += f" · {one_line(str(view.saved.path))}" if width >= 70 else ""
+    else:
+        note = "not saved yet"
+    line = Text(note, style="dim")
+    help_ = "Ctrl-C saves and stops"
+    if width >= cell_len(note) + len(help_) + 2:
+        line.append(" " * (width - cell_len(note) - len(help_)) + help_)
+    return [*lines, line]
+
+
+def _waiting(view: View, width: int, ascii_only: bool) -> list[Text]:
+    done = view.progress
+    if done is None:
+        return [Text(view.waiting)]
+    lines = [Text(_progress_text(done))]
+    if done.total:
+        lines.append(_bar(done.done / done.total, min(width, 60), ascii_only))
+    return lines
+
+
+def _progress_text(progress: Progress) -> str:
+    if not progress.done:
+        return f"{progress.what} ..."
+    of = f" of {progress.total}" if progress.total else ""
+    return f"{progress.what}: {progress.done}{of} {progress.unit}"
+
+
+def _wide(view: View, width: int, height: int, ascii_only: bool) -> list[Text]:
+    left = width - SIDE - 2
+    top = [_progress_line(view, width, ascii_only), Text()]
+    rows = height - len(top)
+    # on a high screen the sample goes below the curve, over its whole width
+    below = _sample(view, left, min(12, rows // 4)) if rows >= 30 else []
+    curve = [_legend(left, ascii_only), *_curve(view, left, rows - 1 - len(below), ascii_only), *below]
+    side = _column(_figures(view, long=True))
+    if not below and view.sampled is not None and rows - len(side) - 1 >= 4:
+        side += [Text(), *_sample(view, SIDE, rows - len(side) - 1)]
+    lines = []
+    for row in range(rows):
+        line = _fitted(curve[row] if row < len(curve) else Text(), left)
+        line = line.copy()
+        line.append(" " * (left - cell_len(line.plain) + 2))
+        if row < len(side):
+            line.append_text(_fitted(side[row], SIDE))
+        lines.append(line)
+    return [*top, *lines]
+
+
+def _narrow(view: View, width: int, height: int, ascii_only: bool) -> list[Text]:
+    figures_ = _rows(_figures(view, long=False), width)
+    fixed = 1 + len(figures_)  # the bar and the figures
+    left = height - fixed
+    sample = _sample(view, width, min(TALL_SAMPLE, max(3, left // 3))) if left >= 9 else []
+    rows = left - len(sample) - 1
+    curve = [_legend(width, ascii_only), *_curve(view, width, rows, ascii_only)] if rows >= 5 else []
+    if not curve and left >= 3:
+        sample = _sample(view, width, left)
+    return [*curve, _progress_line(view, width, ascii_only), *figures_, *sample]
+
+
+def _curve(view: View, width: int, height: int, ascii_only: bool) -> list[Text]:
+    return plot(view.curve.train, view.curve.valid, width=width, height=height, ascii_only=ascii_only)
+
+
+def _legend(width: int, ascii_only: bool) -> Text:
+    line = Text("loss  ")
+    line.append("' train" if ascii_only else "⠒ train", "cyan")
+    if width >= 40:
+        line.append(" (smoothed)", "dim")
+    line.append("  ")
+    line.append("o held out" if ascii_only else "● held out", "bold yellow")
+    return line
+
+
+def _progress_line(view: View, width: int, ascii_only: bool) -> Text:
+    run, step = view.started, view.step
+    done = step.step if step else (run.step if run else 0)
+    total = max(1, run.steps if run else 1)
+    times = ""
+    if step is not None:
+        times = f"{figures.duration(step.elapsed_s)}, {figures.duration(step.eta_s)} to go"
+    head, share = f"step {done}/{total} ", f" {done / total:4.0%} "
+    room = width - len(head) - len(share) - len(times)
+    line = Text(head, style="bold")
+    if room >= 8:
+        line.append_text(_bar(done / total, room, ascii_only))
+    line.append(share)
+    line.append(times, "none")
+    return line
+
+
+def _bar(share: float, width: int, ascii_only: bool) -> Text:
+    full, empty = ("#", ".") if ascii_only else ("━", "─")
+    filled = round(min(1.0, max(0.0, share)) * width)
+    bar = Text(full * filled, style="green")
+    bar.append(empty * (width - filled), "dim")
+    return bar
+
+
+def _figures(view: View, *, long: bool) -> list[tuple[str, str, str]]:
+    """(label, value, style), most important first; `long` labels are for a column of their own."""
+    step, valid, best = view.step, view.evaluated, view.best
+    if step is None:
+        return []
+    found = [
+        ("loss", figures.loss(step.loss), "bold"),
+        ("smoothed" if long else "smooth", figures.loss(step.smooth_loss), "cyan"),
+        ("held out", figures.loss(valid.loss if valid else None), "bold yellow"),
+    ]
+    if best is not None and best is not valid:
+        found.append(("best", f"{figures.loss(best.loss)} at {best.step}", ""))
+    found += [
+        ("bits per byte" if long else "bits/byte", figures.loss(step.bits_per_byte), ""),
+        ("... held out" if long else "held", figures.loss(valid.bits_per_byte if valid else None), ""),
+        ("learning rate" if long else "rate", f"{step.lr:.2e}", ""),
+        ("gradient norm" if long else "gradient", f"{step.grad_norm:.3f}", ""),
+        ("tokens per second" if long else "tok/s", figures.count(step.tokens_per_s), "bold"),
+        ("tokens seen" if long else "tokens", figures.count(step.tokens), ""),
+        ("epoch", f"{step.epoch:.2f}", ""),
+        ("memory", figures.size(step.memory_bytes), ""),
+    ]
+    return found
+
+
+def _column(found: Sequence[tuple[str, str, str]]) -> list[Text]:
+    return [Text.assemble((f"{label:<18}", "dim"), (value, style or "none")) for label, value, style in found]
+
+
+def _rows(found: Sequence[tuple[str, str, str]], width: int) -> list[Text]:
+    """Figures in aligned cells, as many in a row as fit."""
+    if not found:
+        return []
+    widths = max(cell_len(label) + cell_len(value) for label, value, _ in found) + 3
+    across = max(1, min(4, width // widths))
+    cell = width // across
+    lines = []
+    for start in range(0, len(found), across):
+        line = Text()
+        for label, value, style in found[start : start + across]:
+            line.append(f"{label} ", "dim").append(value, style or "none")
+            line.append(" " * (cell - cell_len(label) - 1 - cell_len(value)))
+        lines.append(line)
+    return lines
+
+
+def _sample(view: View, width: int, height: int) -> list[Text]:
+    """The last sample: a heading, then its text, cut at `height` lines."""
+    said = view.sampled
+    if said is None or height < 2:
+        return []
+    heading = Text(f"sample at step {said.step}, temperature {said.temperature:g}", style="dim")
+    body = Text(clean(said.prompt, keep=""), style="bold")
+    # as Text, never as markup: brackets in what a model says mean nothing here
+    body.append(clean(said.text, keep="\n").replace("\n\n", "\n"), "not bold")
+    return [heading, *_wrapped(body, width)[: height - 1]]
+
+
+def _wrapped(text: Text, width: int) -> list[Text]:
+    """Lines of at most `width` columns, broken at spaces where there are any."""
+    lines: list[Text] = []
+    for part in text.split("\n"):
+        while cell_len(part.plain) > width:
+            cut = _cut_place(part.plain, width)
+            lines.append(part[:cut])
+            part = part[cut:]
+            if part.plain.startswith(" "):
+                part = part[1:]
+        lines.append(part)
+    return lines
+
+
+def _cut_place(plain: str, width: int) -> int:
+    fits = len(plain)
+    used = 0
+    for place, letter in enumerate(plain):
+        used += cell_len(letter)
+        if used > width:
+            fits = place
+            break
+    space = plain.rfind(" ", 0, fits + 1)
+    return space if space > width // 2 else max(1, fits)
+
+
+def _fitted(line: Text, width: int) -> Text:
+    """The line, cut to `width` columns."""
+    if cell_len(line.plain) <= width:
+        return line
+    kept = line.copy()
+    kept.truncate(max(0, width), overflow="crop")
+    return kept
+
+
+def plain_lines(lines: Iterable[Text], width: int) -> list[str]:
+    """The frame without styles, each line padded to `width` columns."""
+    return [set_cell_size(line.plain, width) for line in lines]

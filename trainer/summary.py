@@ -1,0 +1,73 @@
+"""The last words of a run: how it ended, its losses, where things lie, what to type next.
+
+Nothing here writes to a terminal.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from rich.text import Text
+
+from tinychat.text.terminal import one_line
+from trainer import figures
+from trainer.events import Stopped
+from trainer.frame import View
+
+HOW = {
+    "finished": "Finished",
+    "already finished": "This run is finished already",
+    "time limit": "The time is up",
+    "already time limit": "The time of this run is up already: raise train.minutes to go on",
+    "SIGINT": "Stopped by Ctrl-C",
+    "SIGTERM": "Stopped by SIGTERM",
+    "SIGHUP": "Stopped because the terminal went away",
+}
+
+
+def summary(view: View, resume_command: str) -> list[Text]:
+    """Lines for after the run, plain enough for a file; `resume_command` goes on with it."""
+    end = view.stopped
+    if end is None:
+        return []
+    lines = [Text(_headline(end), style="bold")]
+    if end.loss is not None:
+        lines.append(Text(_losses(view, end)))
+    plays = end.best or end.saved
+    files = []
+    if end.best is not None:
+        files.append((end.best, "lowest held-out loss"))
+    if end.saved is not None:
+        files += [(end.saved, "latest"), (end.saved.parent / "log.jsonl", "every step")]
+    width = max((len(str(path)) for path, _ in files), default=0)
+    lines += [Text(f"  {one_line(str(path)):<{width}}  {what}") for path, what in files]
+    lines += [Text(f"! {one_line(message)}", style="yellow") for message in view.warnings]
+    if end.reason.startswith("SIG"):
+        lines.append(_command("Go on", resume_command))
+    if plays is not None:
+        name = quote(one_line(str(plays)))
+        lines.append(_command("Play", f"tinychat play {name}"))
+        lines.append(_command("Sample", f'tinychat sample -m {name} --prompt "Once upon a time"'))
+    return lines
+
+
+def _headline(end: Stopped) -> str:
+    how = HOW.get(end.reason, end.reason)
+    if end.saved is None:
+        return f"{how} before the first step: nothing is trained yet."
+    steps = f"{end.step} steps" if end.step == end.steps else f"step {end.step} of {end.steps}"
+    told = f"{how}: {steps}, {figures.count(end.tokens)} tokens, {figures.duration(end.elapsed_s)}."
+    return f"{told} Everything is saved." if end.reason.startswith("SIG") else told
+
+
+def _losses(view: View, end: Stopped) -> str:
+    told = f"loss {figures.loss(end.loss)} (smoothed)"
+    if end.valid_loss is not None:
+        told += f", held out {figures.loss(end.valid_loss)} (best {figures.loss(end.best_loss)})"
+    if view.evaluated is not None:
+        told += f", {view.evaluated.bits_per_byte:.3f} bits per byte"
+    return told
+
+
+def _command(what: str, command: str) -> Text:
+    return Text.assemble((f"{what + ':':<8}", "dim"), (command, "bold"))
