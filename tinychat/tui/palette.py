@@ -135,7 +135,7 @@ _ROLES: dict[str, tuple[str, str, str, str, str, str, str]] = {
     "ghost": ("#4d5763", "#a9b4bf", "#585858", "#b2b2b2", "dim", "dim", "dim"),
     "on_ghost": ("on #3a434d", "on #cbd3da", "on #444444", "on #c6c6c6", "", "", ""),
     "cut": ("#b07a78", "#9a4b47", "#af8787", "#875f5f", "red", "red", "dim"),
-    "selected": ("bold on #2b3b52", "bold on #cfe0f5", "bold on #303a52", "bold on #d7d7ff",
+    "selected": ("bold on #2b3b52", "bold on #cfe0f5", "bold on #3a3a3a", "bold on #d7d7ff",
                  "reverse", "reverse", "reverse"),
     "slice_a": ("#dbe7f0 on #2f5472", "#10202c on #b9d3e8", "#eeeeee on #005f87", "#121212 on #afd7ff",
                 "reverse blue", "reverse blue", ""),
@@ -192,8 +192,11 @@ class GlyphSet:
     levels: str  # a column growing upwards, lowest first; the last is a full cell
     ghost: str  # the part of a raw bar that the final bar does not reach
     gain: str  # the part of a final bar that the raw one did not reach, where no colour tells
+    shade: str  # a whole cell of what settings took away, in a column
     pointer: str  # the selected row
     dart: str
+    fill: str  # the inside of a slice that has no ground colour
+    wall: str  # between two such slices
     caret: str
     newline: str
     note: tuple[str, str]  # around a knob change in the text
@@ -209,11 +212,13 @@ class GlyphSet:
 
 GLYPHS: dict[Glyphs, GlyphSet] = {
     "unicode": GlyphSet(
-        eighths="▏▎▍▌▋▊▉█", levels="▁▂▃▄▅▆▇█", ghost="╌", gain="▒", pointer="▌", dart="▼", caret="▌", newline="↵",
-        note=("‹", "›"), more="…", thumb="▐", rule="─", corner="└", tee="┤", up="▲", arrow="→", lack="–",
+        eighths="▏▎▍▌▋▊▉█", levels="▁▂▃▄▅▆▇█", ghost="╌", gain="▒", shade="░", pointer="▌", dart="▼", fill="─",
+        wall="│", caret="▌", newline="↵", note=("‹", "›"), more="…", thumb="▐", rule="─", corner="└", tee="┤",
+        up="▲", arrow="→", lack="–",
     ),
     "ascii": GlyphSet(
-        eighths="#", levels=".:#", ghost="-", gain="=", pointer="|", dart="*", caret="_", newline=" ",
-        note=("<", ">"), more="~", thumb="|", rule="-", corner="+", tee="|", up="^", arrow="->", lack="-",
+        eighths="#", levels=".:#", ghost="-", gain="=", shade=":", pointer="|", dart="*", fill="=",
+        wall="|", caret="_", newline=" ", note=("<", ">"), more="~", thumb="|", rule="-", corner="+", tee="|",
+        up="^", arrow="->", lack="-",
     ),
 }  # fmt: skip

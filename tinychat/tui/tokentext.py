@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from rich.cells import cell_len
 
 from tinychat.tui import palette
-from tinychat.tui.lineview import Piece, Row, fit, safe
+from tinychat.tui.lineview import Piece, Row, fit, padded, safe
 from tinychat.tui.palette import GlyphSet, Mode
 from tinychat.tui.wrap import Shape, Wrap, cut_cells, shape_of
 
@@ -60,7 +60,6 @@ class TokenText:
         self._kinds = bytearray()
         self._surprisal, self._prob, self._entropy = array("f"), array("f"), array("f")
         self._rank = array("q")
-        self._text: list[str] = []
         self._moved: dict[int, str] = {}
 
     @property
@@ -70,7 +69,7 @@ class TokenText:
     def token(self, index: int) -> StreamToken:
         """A token as it was given, its numbers in single precision."""
         return StreamToken(
-            text=self._text[index], kind=_KINDS[self._kinds[index]], surprisal=self._surprisal[index],
+            text=self.wrap.shapes[index].text, kind=_KINDS[self._kinds[index]], surprisal=self._surprisal[index],
             prob=self._prob[index], entropy=self._entropy[index], rank=self._rank[index],
             moved=self._moved.get(index, ""),
         )  # fmt: skip
@@ -81,7 +80,7 @@ class TokenText:
         for index, token in enumerate(tokens[: self.count]):
             mine = array("f", (self._surprisal[index], self._prob[index], self._entropy[index]))
             if not (
-                self._text[index] == token.text
+                self.wrap.shapes[index].text == token.text
                 and _KINDS[self._kinds[index]] == token.kind
                 and self._rank[index] == token.rank
                 and self._moved.get(index, "") == token.moved
@@ -105,7 +104,6 @@ class TokenText:
             self._prob.append(token.prob)
             self._entropy.append(token.entropy)
             self._rank.append(token.rank)
-            self._text.append(token.text)
             if token.moved:
                 self._moved[index] = token.moved
             shapes.append(shape_of(token.text, "" if after[index - first] else self._note(token.moved)))
@@ -115,7 +113,7 @@ class TokenText:
         """Keep the first `count` tokens."""
         if count >= self.count:
             return self.wrap.n_lines
-        del self._kinds[count:], self._rank[count:], self._text[count:]
+        del self._kinds[count:], self._rank[count:]
         del self._surprisal[count:], self._prob[count:], self._entropy[count:]
         self._moved = {index: moved for index, moved in self._moved.items() if index < count}
         line = self.wrap.truncate(count)
@@ -128,7 +126,7 @@ class TokenText:
         self._notes, self._around, self._more = notes, around, more
         shapes = [
             shape_of(text, "" if index + 1 in self._moved else self._note(self._moved.get(index, "")))
-            for index, text in enumerate(self._text)
+            for index, text in enumerate([shape.text for shape in self.wrap.shapes])
         ]
         self.wrap.clear()
         self.wrap.append(shapes)
@@ -136,7 +134,8 @@ class TokenText:
     def _lay_out_last(self, *, followed_by_move: bool) -> int:
         last = self.count - 1
         note = "" if followed_by_move else self._note(self._moved[last])
-        return min(self.wrap.truncate(last), self.wrap.append([shape_of(self._text[last], note)]))
+        text = self.wrap.shapes[last].text
+        return min(self.wrap.truncate(last), self.wrap.append([shape_of(text, note)]))
 
     def _note(self, moved: str) -> str:
         if not moved or not self._notes:
@@ -171,10 +170,13 @@ class TokenText:
                     pieces.append((cut_cells(drawn, a - first, b - first), role + over))
         if paint.brackets and marked[0] < marked[1] and start <= marked[0] < stop:
             _bracket(pieces)
-        if paint.caret and line == wrap.n_lines - 1:
-            if stop - start >= width and width > 0:  # the line is full: the caret stands in the last column
-                pieces = [(fit("".join(text for text, _ in pieces), width - 1), "text")]
-            pieces.append((paint.glyphs.caret, paint.caret))
+        if line == wrap.n_lines - 1:
+            if marked[0] == wrap.total:  # the last token has no text yet
+                pieces.append((" ", "cursor"))
+            elif paint.caret:
+                if stop - start >= width:  # the line is full: the caret stands in its last column
+                    pieces = list(padded(tuple(pieces), max(width - 1, 0)))
+                pieces.append((paint.glyphs.caret, paint.caret))
         return tuple(pieces)
 
     def mark_row(self, line: int, paint: Paint) -> Row:

@@ -27,6 +27,7 @@ _OPEN, _CLOSED, _HUNG = range(3)
 class Shape:
     """A token as laid out: its text with a note before it, in cells."""
 
+    text: str  # as given
     display: str  # newlines are one cell each, to be drawn as a sign
     cells: int
     note_cells: int
@@ -37,13 +38,13 @@ class Shape:
 @lru_cache(maxsize=1 << 16)
 def shape_of(text: str, note: str = "") -> Shape:
     """The shape of a token's text; a knob change in effect from it is shown before it as `note`."""
-    text = _own_cells(text.replace("\t", TAB))
+    own = _own_cells(text.replace("\t", TAB))
     note_cells = cell_len(note)
-    cells = note_cells + _measure(text)
-    blank = len(text) - len(text.lstrip(" \n"))
-    anchor = note_cells + (blank if blank < len(text) else 0)
-    runs = ([(_WORD, note_cells)] if note else []) + _runs(text)
-    return Shape(note + text, cells, note_cells, anchor if cells else 0, tuple(runs))
+    cells = note_cells + cell_len(own.replace("\n", " "))
+    blank = len(own) - len(own.lstrip(" \n"))
+    anchor = note_cells + (blank if blank < len(own) else 0)
+    runs = ([(_WORD, note_cells)] if note else []) + _runs(own)
+    return Shape(text, note + own, cells, note_cells, anchor, tuple(runs))
 
 
 def cut_cells(text: str, start: int, stop: int) -> str:
@@ -52,10 +53,6 @@ def cut_cells(text: str, start: int, stop: int) -> str:
         return text[start:stop]
     left = split_text(text, stop)[0] if stop < cell_len(text) else text
     return split_text(left, start)[1] if start else left
-
-
-def _measure(text: str) -> int:
-    return cell_len(text.replace("\n", " "))
 
 
 def _own_cells(text: str) -> str:
@@ -137,10 +134,9 @@ class Wrap:
         del self._word_start[words:], self._word_end[words:]
         if words:
             self._word_end[-1] = self.total - (self._state == _HUNG)
-        while self._hard and self._hard[-1] + (self._state == _HUNG) >= words:
-            if self._state == _HUNG and self._hard[-1] == words - 1:
-                break
-            self._hard.pop()
+        # the last word keeps its newline only if that came before the cut
+        kept = words if self._state == _HUNG else words - 1
+        del self._hard[bisect_left(self._hard, kept) :]
         # a shortened last word may fit on the line before
         line = max(self.line_of(self._word_start[-1]) - 1, 0) if words else 0
         self._break(line)

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 
 from tinychat.engine.trace import Candidate, Odds, Step
 from tinychat.tui.bars import odds_bar, percent
-from tinychat.tui.lineview import LineView, Piece, Row, fit, safe
+from tinychat.tui.lineview import EMPTY, LineView, Piece, Row, fit, safe
 from tinychat.tui.palette import Look
 from tinychat.tui.widgets.dart import dart_rows
 
@@ -107,7 +107,10 @@ class CandidatesView(LineView, can_focus=True):
         self._row_index = []
         if odds is None:
             return [(("no odds yet", "quiet"),)]
-        dart = dart_rows(odds, self._step, self._label, width, self.glyphs) if height >= DART_HEIGHT else []
+        plain = self.look.colors == "none" or self.look.glyphs == "ascii"
+        dart: list[Row] = []
+        if height >= DART_HEIGHT:
+            dart = [EMPTY, *dart_rows(odds, self._step, self._label, width, self.glyphs, plain=plain)]
         room = max(height - 1 - len(dart) - (1 if height > 7 else 0), 1)
         table = _Table(self, width)
         order = self._visible(len(odds.candidates), room)
@@ -116,7 +119,6 @@ class CandidatesView(LineView, can_focus=True):
         self._row_index = [-1, *order]
         if height > 7:
             rows.append(table.others([odds.candidates[index] for index in order]))
-        rows += [()] * (height - len(dart) - len(rows))
         return rows + dart
 
     def _visible(self, count: int, room: int) -> list[int]:
@@ -170,7 +172,7 @@ class _Table:
         pieces: list[Piece] = [
             (glyphs.pointer if selected else " ", "strong" + over),
             (f"{candidate.rank:>3}", "quiet" + over),
-            (">" if chosen else " ", "chosen" + over),
+            (">" if chosen else " ", ("chosen" if chosen else "text") + over),
             (label, role + over),
             (f"{percent(candidate.raw):>6}", "quiet" + over),
             (f"{glyphs.lack * 2 if cut else percent(candidate.final):>7}", role + over),

@@ -14,8 +14,10 @@ from tinychat.tui.lineview import Piece, Row, fit, safe
 from tinychat.tui.palette import GlyphSet
 
 
-def dart_rows(odds: Odds, step: Step | None, label: Callable[[int], str], width: int, glyphs: GlyphSet) -> list[Row]:
-    """Three rows: the dart, the slices, the numbers."""
+def dart_rows(
+    odds: Odds, step: Step | None, label: Callable[[int], str], width: int, glyphs: GlyphSet, *, plain: bool
+) -> list[Row]:
+    """Three rows: the dart, the slices, the numbers. `plain` draws the slices without grounds of colour."""
     if width < 12:
         return []
     kept = sorted((c for c in odds.candidates if c.final > 0), key=lambda c: (-c.final, c.token))
@@ -31,7 +33,7 @@ def dart_rows(odds: Odds, step: Step | None, label: Callable[[int], str], width:
         role = "slice_chosen" if chosen else "slice_a" if index % 2 == 0 else "slice_b"
         size = stop - x
         if size > 0:
-            pieces.append((_inside(safe(label(candidate.token)), size, glyphs), role))
+            pieces.append((_inside(safe(label(candidate.token)), size, glyphs, plain=plain), role))
             x = stop
         low = high
     pieces.append((glyphs.ghost * (width - x), "ghost"))
@@ -50,13 +52,16 @@ def dart_rows(odds: Odds, step: Step | None, label: Callable[[int], str], width:
     return [top, tuple(pieces), _scale(numbers, width)]
 
 
-def _inside(label: str, size: int, glyphs: GlyphSet) -> str:
+def _inside(label: str, size: int, glyphs: GlyphSet, *, plain: bool) -> str:
+    """A slice with the label in its middle, if there is room for some of it."""
     text = label.strip("\"' ")
     room = size - 2 if size > 3 else 0
     if cell_len(text) > room:
         text = fit(text, room, more=glyphs.more) if room >= 3 else ""
+    fill = glyphs.fill if plain else " "
     left = (size - cell_len(text)) // 2
-    return fit(" " * left + text, size)
+    inside = fill * left + text + fill * (size - cell_len(text) - left)
+    return glyphs.wall + inside[1:] if plain else inside
 
 
 def _scale(numbers: list[tuple[int, str]], width: int) -> Row:

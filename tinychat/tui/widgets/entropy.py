@@ -53,12 +53,15 @@ class EntropyView(LineView, can_focus=False):
         pieces: list[Piece] = [(f"{top * (row + 1) / bars:4.1f} ", "quiet"), (self.glyphs.tee, "faint")]
         for index, bits in enumerate(shown):
             outer = _level(bits, top, bars, row, self.glyphs.levels)
-            inner = outer
-            if index < len(second):
-                inner = _level(min(second[index], bits), top, bars, row, self.glyphs.levels)
             role = "bar_chosen" if index == cursor else f"tint{max(palette.heat_of_bits(bits), 0)}"
-            if inner == " ":
-                pieces.append((self._ghost if outer != " " and self._ghost else outer, "ghost"))
+            if index >= len(second):
+                pieces.append((outer, role))
+                continue
+            inner = _level(min(second[index], bits), top, bars, row, self.glyphs.levels)
+            if self._plain:
+                pieces.append(self._plain_cell(bits / top * bars - row, second[index] / top * bars - row, outer, role))
+            elif inner == " ":
+                pieces.append((outer, "ghost"))
             elif outer == self.glyphs.levels[-1] != inner:
                 pieces.append((inner, role + "+on_ghost"))  # both meet inside this cell
             else:
@@ -66,9 +69,15 @@ class EntropyView(LineView, can_focus=False):
         return merged(pieces)
 
     @property
-    def _ghost(self) -> str:
-        """The glyph of what the settings took away, where no colour sets it apart from what they left."""
-        return self.glyphs.ghost if self.look.colors == "none" or self.look.glyphs == "ascii" else ""
+    def _plain(self) -> bool:
+        """Whether glyphs, not colours, must tell the two series apart."""
+        return self.look.colors == "none" or self.look.glyphs == "ascii"
+
+    def _plain_cell(self, outer: float, inner: float, glyph: str, role: str) -> Piece:
+        """A cell of two series in glyphs: full, shaded, or the tip of the shaded part; in shares of the cell."""
+        if inner >= 0.5:
+            return self.glyphs.levels[-1], role
+        return (self.glyphs.shade, "ghost") if outer >= 0.5 else (glyph, "ghost")
 
     def _axis_row(self, first: int, shown: int, columns: int, cursor: int) -> Row:
         glyphs = self.glyphs

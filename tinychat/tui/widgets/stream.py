@@ -194,6 +194,7 @@ class StreamView(LineView, can_focus=True):
         self._lay_out()
 
     def look_changed(self) -> None:
+        self.marks = self.look.needs_marks
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -236,7 +237,7 @@ class StreamView(LineView, can_focus=True):
         self._show_from(self._top if self.page_follow and in_view else self._last_top)
 
     def _keep_in_view(self) -> None:
-        if self._following:
+        if self._following and self.cursor is None:
             self._follow()
         elif self.cursor is not None:
             self._show_line(self._text.wrap.line_of(self._text.anchor(self.cursor)))
