@@ -91,7 +91,10 @@ def write(
     if step < 0 or len(texts["training"]) > MAX_TRAINING:
         raise ValueError(f"step must be at least 0 and training facts below {MAX_TRAINING} characters")
     sealed = seal(arrays, texts)
-    info = _info(path, sealed.header, sealed.file_bytes)  # what we could not read again is not written
+    try:  # what we could not read again is not written
+        info = _info(path, sealed.header, sealed.file_bytes)
+    except FileFormatError as error:
+        raise ValueError(error.what) from error
     write_sealed(path, sealed)
     return info
 

@@ -24,6 +24,7 @@ MAX_EXTENT = 2**63 - 1  # what a file offset can be
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1}
 METADATA = "__metadata__"
 
+_TOO_MANY = f"it has more than {MAX_TENSORS} tensors"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _ENTRY = re.compile(r"\{[^{}]{0,1024}\}")  # no braces: an entry holds no object and, in 1 kB, no bomb
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -65,6 +66,8 @@ def parse(raw: bytes, data_bytes: int) -> Header:
     del raw
     if not text.startswith("{"):
         raise HeaderError("its header is no JSON object")
+    if text.count('"data_offsets"') > MAX_TENSORS:  # said before a second is spent on reading them
+        raise HeaderError(_TOO_MANY)
     tensors: dict[str, TensorInfo] = {}
     metadata: dict[str, str] | None = None
     walk = _Walk(text)
@@ -80,7 +83,7 @@ def parse(raw: bytes, data_bytes: int) -> Header:
         elif name in tensors:
             raise HeaderError(f"tensor {name!a} is named twice")
         elif len(tensors) >= MAX_TENSORS:
-            raise HeaderError(f"it has more than {MAX_TENSORS} tensors")
+            raise HeaderError(_TOO_MANY)
         elif len(name.encode()) > MAX_NAME:
             raise HeaderError(f"a tensor has a name above {MAX_NAME} bytes: {name[:40]!a}…")
         else:
@@ -190,10 +193,13 @@ class _Walk:
         return value
 
     def _peek(self) -> str:
-        space = _SPACE.match(self._text, self._position)
-        assert space is not None
-        self._position = space.end()
-        return self._text[self._position : self._position + 1]
+        sign = self._text[self._position : self._position + 1]
+        if sign and sign in " \t\n\r":
+            space = _SPACE.match(self._text, self._position)
+            assert space is not None
+            self._position = space.end()
+            sign = self._text[self._position : self._position + 1]
+        return sign
 
     def _take(self, sign: str) -> None:
         if self._peek() != sign:
