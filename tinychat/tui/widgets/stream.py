@@ -64,6 +64,7 @@ class StreamView(LineView, can_focus=True):
         self._goal: int | None = None  # the column that vertical moves aim at
         self._line_strips: dict[tuple[int, int, bool], Strip] = {}
         self._thumb = range(0)
+        self._fitted = (0, 0)
         self.set_reactive(StreamView.marks, self.look.needs_marks)
 
     # -- tokens -------------------------------------------------------------------------------------------------------
@@ -207,19 +208,22 @@ class StreamView(LineView, can_focus=True):
         super().restyle()
 
     def on_resize(self) -> None:
-        self._fit_width(self.size.width)
-        self._line_strips.clear()
-        self._keep_in_view()
+        self._fit(*self.size)
         self.refresh()
 
-    def _fit_width(self, width: int) -> None:
-        """Leave a column for the space or newline after a full line, and one for the scroll thumb."""
+    def _fit(self, width: int, height: int) -> None:
+        """Take this size. A column is left for the blank after a full line, and one for the scroll thumb."""
+        if (width, height) == self._fitted:
+            return
+        self._fitted = (width, height)
         wrap = self._text.wrap
         inner = width - 2 if width >= THUMB_FROM else max(width - 1, 1)
         if inner != wrap.width:
             cell = wrap.line_span(min(self._top, wrap.n_lines - 1))[0]
             wrap.resize(inner)
             self._top = wrap.line_of(cell)
+        self._line_strips.clear()
+        self._keep_in_view()
 
     # -- scrolling ----------------------------------------------------------------------------------------------------
 
@@ -229,7 +233,7 @@ class StreamView(LineView, can_focus=True):
 
     @property
     def _visible_lines(self) -> int:
-        return max(self.size.height // self._line_rows, 1)
+        return max(self._fitted[1] // self._line_rows, 1)
 
     def _follow(self) -> None:
         self._following = True
@@ -264,7 +268,7 @@ class StreamView(LineView, can_focus=True):
         if top != self._top:
             self._top = top
             self.refresh()
-        width, height = self.size
+        width, height = self._fitted
         thumb = range(0)
         if lines > shown and width >= THUMB_FROM:
             size = max(round(height * shown / lines), 1)
@@ -291,7 +295,7 @@ class StreamView(LineView, can_focus=True):
             self._follow()
         else:
             self._show_from(self._top)
-        width, height = self.size
+        width, height = self._fitted
         y = max((line - self._top) * self._line_rows, 0)
         if y < height:
             self.refresh(Region(0, y, width, height - y))
@@ -307,29 +311,30 @@ class StreamView(LineView, can_focus=True):
                 self._line_strips.pop((line, sub, False), None)
                 self._line_strips.pop((line, sub, True), None)
             y = (line - self._top) * self._line_rows
-            if 0 <= y < self.size.height:
-                self.refresh(Region(0, y, self.size.width, self._line_rows))
+            if 0 <= y < self._fitted[1]:
+                self.refresh(Region(0, y, self._fitted[0], self._line_rows))
 
     def strip_at(self, y: int) -> Strip:
-        width = self.size.width
-        self._fit_width(width)
+        width, height = self.size
+        self._fit(width, height)
         line, sub = self._top + y // self._line_rows, y % self._line_rows
         key = (min(line, self._text.wrap.n_lines), sub, y in self._thumb)
         strip = self._line_strips.get(key)
         if strip is None:
             if len(self._line_strips) >= MOST_STRIPS:
                 self._line_strips.clear()
-            row = self._row(line, sub, width)
-            if key[2]:
-                row = (*padded(row, width - 1), (self.glyphs.thumb, "thumb"))
-            strip = self._line_strips[key] = self.make_strip(row, width)
+            strip = self._line_strips[key] = self.make_strip(self._row(y, width), width)
         return strip
 
     def rows(self, width: int, height: int) -> list[Row]:
-        self._fit_width(width)
-        return [self._row(self._top + y // self._line_rows, y % self._line_rows, width) for y in range(height)]
+        self._fit(width, height)
+        return [self._row(y, width) for y in range(height)]
 
-    def _row(self, line: int, sub: int, width: int) -> Row:
+    def _row(self, y: int, width: int) -> Row:
+        row = self._line_row(self._top + y // self._line_rows, y % self._line_rows, width)
+        return (*padded(row, width - 1), (self.glyphs.thumb, "thumb")) if y in self._thumb else row
+
+    def _line_row(self, line: int, sub: int, width: int) -> Row:
         if not self.count and self.placeholder and not self.live:
             return ((safe(self.placeholder), "quiet"),) if (line, sub) == (0, 0) else ()
         caret = "caret" if self.live else "quiet" if self.cursor is None else ""
