@@ -116,6 +116,12 @@ def test_an_earlier_stop_wins_over_one_inside_it(tokenizer: Tokenizer) -> None:
     assert part.stopped == "bc"
 
 
+def test_a_longer_stop_at_the_same_place_is_not_waited_for(tokenizer: Tokenizer) -> None:
+    stream = TextStream(tokenizer, ["abc", "ab"])
+    assert [stream.push(token) for token in as_bytes(b"xab")] == ["x", "", ""]
+    assert stream.stopped == "ab"
+
+
 def test_a_stop_that_never_comes_is_shown_at_the_end(tokenizer: Tokenizer) -> None:
     stream = TextStream(tokenizer, ["\n\nUser:"])
     shown = [stream.push(token) for token in as_bytes(b"hi\n\nUse")]

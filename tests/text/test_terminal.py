@@ -67,7 +67,9 @@ def test_every_code_point_passes_harmless_or_becomes_a_sign_of_visible_character
         assert shown == char or shown.encode("ascii", "ignore") == f"<U+{code:04X}>".encode() or len(shown) == 1
         if unicodedata.category(char)[0] in "LNPS" and code not in (0x115F, 0x1160, 0x3164, 0xFFA0):
             assert shown == char  # letters, numbers, punctuation and symbols are never touched
-        if 0xE000 <= code & 0xFFFF <= 0xFFFF and code & 0xFFFE == 0xFFFE:
+        if "VARIATION SELECTOR" in unicodedata.name(char, "") or 0xE0000 <= code <= 0xE0FFF:
+            assert shown != char
+        if 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE:
             assert shown != char  # noncharacters
 
 
