@@ -29,7 +29,7 @@ class ActionScreen(PanelScreen):
 
     def action_edit(self) -> None:
         self.calm()
-        self.prompt_box.focus()
+        self.set_focus(self.prompt_box)
 
     def type_value(self, first: str) -> None:
         """Begin to type a value of the picked knob."""
@@ -39,12 +39,6 @@ class ActionScreen(PanelScreen):
         """A notice in the status line, until the next one."""
         self.notice = (copying.plain(words), role)
         self.paint_lines()
-
-    def came(self, *, was_running: bool) -> None:
-        player = self.player
-        assert player is not None, "frames are taken in by a player"
-        if was_running and not player.running:
-            self.notice = ("", "text")
 
     # running
 
@@ -79,7 +73,10 @@ class ActionScreen(PanelScreen):
         player.run()
 
     def action_step_once(self) -> None:
-        self._step(1)
+        if self.armed:
+            self.type_value(".")  # .7 is a value of the picked knob
+        else:
+            self._step(1)
 
     def action_step_ten(self) -> None:
         self._step(10)
@@ -96,10 +93,9 @@ class ActionScreen(PanelScreen):
         self.calm()
         if player is not None and player.running:
             player.pause()
-            self.say("stopped, the text is kept")
         else:
             self.selected = None
-            self.paint()
+        self.paint()
 
     def action_regenerate(self) -> None:
         player = self.ready()

@@ -11,8 +11,8 @@ from tinychat.tui.palette import Look
 _EDITING = (("Enter", "run"), ("^j", "newline"), ("Esc", "inspect"), ("F5", "run/pause"), ("^c", "stop"),
             ("F1", "help"), ("^q", "quit"))  # fmt: skip
 _RUNNING = {"run": "pause", "stop": "stop"}
-_FIRST = ("run", "help", "edit", "take", "step_once", "left", "nudge_up", "rewind", "next_panel", "candidate_up", "regenerate",
-          "leave")  # fmt: skip
+_FIRST = ("run", "help", "edit", "take", "step_once", "left", "nudge_up", "rewind", "next_panel", "candidate_up",
+          "regenerate", "leave")  # fmt: skip
 
 
 def help_row(width: int, *, editing: bool, running: bool, look: Look) -> Row:

@@ -67,6 +67,8 @@ class Body(Widget):
 class PanelScreen(Screen[None]):
     """All panels, and the painting of them."""
 
+    AUTO_FOCUS = ""  # INSPECT comes first
+
     def __init__(self, decoder: Decoder, *, look: Look, budget: ByteBudget, prompt: str = "", name: str = "") -> None:
         super().__init__()
         self.look = look
@@ -153,16 +155,11 @@ class PanelScreen(Screen[None]):
                     self._timer.resume()
                 return
             self._painted_at = now
-            was_running = self.player.running
             self.player.receive(self._frames)
             self._frames.clear()
-            self.came(was_running=was_running)
             self.paint()
         if self._timer is not None and not self._frames:
             self._timer.pause()
-
-    def came(self, *, was_running: bool) -> None:
-        """Frames were taken in: what a person should be told about them."""
 
     # painting
 
@@ -175,7 +172,7 @@ class PanelScreen(Screen[None]):
         wish = Wish(tab=self.tab, editing=self.editing, prompt_lines=self.prompt_box.wrapped_document.height)
         if wish != self.play_layout.wish:
             self.play_layout.wish = wish
-            self.query_one("#body").refresh(layout=True)
+            self.header_line.refresh(layout=True)  # a child's layout is asked for: that makes the body arrange again
         self.paint_titles()
 
     def paint_all(self) -> None:
@@ -311,7 +308,7 @@ class PanelScreen(Screen[None]):
         if player.error is not None:
             what, hint = player.error
             groups.append(((clean(f"{what} {hint}", keep=""), "warn"),))
-        elif not player.running and player.stop in status.STOPS and not self.notice[0]:
+        elif not player.running and player.stop in status.STOPS:
             groups.append(((status.STOPS[player.stop], "quiet"),))
         if (step := self.step_here()) is not None:
             groups += status.token_facts(step, short=not roomy)

@@ -35,7 +35,7 @@ class PlayScreen(ActionScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(a.keys, a.name, a.title, id=f"play.{a.name}", tooltip=a.tip, show=False) for a in ACTIONS),
         *(
-            Binding(f"{k.key},{k.key.upper()}", f"pick('{k.name}')", f"Pick {k.label}", id=f"play.pick_{k.name}",
+            Binding(k.key, f"pick('{k.name}')", f"Pick {k.label}", id=f"play.pick_{k.name}",
                     tooltip=k.help, show=False)
             for k in PICKED_KNOBS
         ),
@@ -77,12 +77,6 @@ class PlayScreen(ActionScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self.paint_all)
-
-    def on_key(self, event: events.Key) -> None:
-        # a value may begin with a point, which is one token otherwise
-        if self.armed and event.key == "full_stop" and not self.editing:
-            event.stop()
-            self.type_value(".")
 
     def action_presets(self) -> None:
         def choose(name: str) -> Callable[[], None]:
@@ -220,9 +214,8 @@ class PlayScreen(ActionScreen):
         self.armed = False
         self.help_line.display, self.command_box.display = False, True
         self.command_box.value = text
-        self.command_box.focus()
+        self.set_focus(self.command_box)  # at once: the next key is already for it
         self.command_box.cursor_position = len(text)
-        self.command_box.selection = type(self.command_box.selection).cursor(len(text))
 
     @on(CommandBox.Left)
     def _close_command(self) -> None:

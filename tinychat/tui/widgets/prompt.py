@@ -9,6 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input, TextArea
 
+from tinychat.text.terminal import clean
+
 
 class PromptBox(TextArea):
     """Several lines of text; Up and Down at the edges bring earlier prompts."""
@@ -38,11 +40,12 @@ class PromptBox(TextArea):
         """Ctrl+D in an empty prompt."""
 
     def __init__(self, text: str = "", *, id: str | None = None) -> None:
-        super().__init__(text, soft_wrap=True, tab_behavior="focus", show_line_numbers=False, id=id)
+        # a TextArea draws control characters as they are; here the model also gets what is seen
+        super().__init__(clean(text), soft_wrap=True, tab_behavior="focus", show_line_numbers=False, id=id)
         self.highlight_cursor_line = False
         self._earlier: list[str] = []
         self._at = 0  # place in the earlier prompts; their number for the text in hand
-        self._in_hand = text
+        self._in_hand = self.text
 
     def remember(self, text: str) -> None:
         """Keep a prompt that was run for the Up key."""
@@ -62,7 +65,7 @@ class PromptBox(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        text = clean(event.text.replace("\r\n", "\n").replace("\r", "\n"))
         if result := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(result.end_location)
 
@@ -115,6 +118,14 @@ class CommandBox(Input):
 
     class Left(Message):
         """Esc was pressed."""
+
+    def __init__(self, *, placeholder: str, id: str) -> None:
+        super().__init__(placeholder=placeholder, id=id, select_on_focus=False)
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        self.insert_text_at_cursor(clean(event.text.partition("\n")[0], keep=""))
 
     def action_leave(self) -> None:
         self.post_message(self.Left())
