@@ -152,7 +152,7 @@ def save(
 
 def newest(root: Path) -> tuple[Found | None, list[str]]:
     """The newest checkpoint that verifies, and why newer ones were passed over."""
-    broken = []
+    broken: list[str] = []
     for _, folder in sorted(_folders(root), reverse=True):
         try:
             return _verified(folder), broken

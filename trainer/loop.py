@@ -8,7 +8,7 @@ weights, moments, generators and running means come back exactly. Nothing here d
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def train(
     fresh: bool = False,
     stop: StopFlag | None = None,
     name: str = "",
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Train in the folder `out`; the last event is Stopped. `fresh` removes the run that is there.
 
     Raises RunBusyError, UsageError (a run is there and neither `resume` nor `fresh` is, or the reverse), CorpusError,
