@@ -49,6 +49,11 @@ class Request:
     quiet: bool = False
     verbose: bool = False
 
+    @property
+    def record(self) -> int:
+        """How many candidates the engine records: none that nobody will read."""
+        return max(1, self.trace)
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -75,17 +80,21 @@ def run(request: Request) -> int:
     from tinychat.sample_output import Notices, run_facts, summary, writer_for
 
     notices = Notices(quiet=request.quiet)
-    notices.waiting("loading the model")
-    from tinychat.engine.engine import Engine  # here: importing torch takes seconds
+    from tinychat.model import checkpoint as checkpoints
     from tinychat.text.tokenizer import Tokenizer
 
-    engine = Engine.open(request.model, device=request.device, threads=request.threads)
-    info = engine.info
-    assert info is not None, "an opened engine knows its checkpoint"
+    # everything that can be wrong is settled before torch is imported, which takes seconds
+    info = checkpoints.inspect(request.model)
     tokenizer = Tokenizer.from_json(info.tokenizer_json, origin=str(request.model))
     ids = prompt_ids(request, tokenizer, info)
+    with notices.waiting("loading the model"):
+        from tinychat.engine.engine import Engine
+
+        ends = end_ids(tokenizer)
+        engine = Engine.open(
+            request.model, device=request.device, threads=request.threads, end_ids=ends, record=request.record
+        )
     loaded = time.perf_counter()
-    notices.done_waiting()
     for note in [*prompt_notes(request), *request.params.notes()]:
         notices.say(note)
 

@@ -6,11 +6,12 @@ Nothing here draws a token.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from tinychat import __version__
@@ -46,7 +47,7 @@ def token_record(step: Step, tokenizer: Tokenizer, *, trace: int) -> dict[str, A
         "final_prob": step.final,
         "final_logprob": _log(step.final),
         "final_rank": step.final_rank,
-        "surprisal_bits": step.surprisal,
+        "surprisal_bits": step.surprisal if math.isfinite(step.surprisal) else None,  # a forced token may have p = 0
         "entropy_bits": step.odds.entropy,
         "final_entropy_bits": step.odds.final_entropy,
         "kept": step.odds.kept,
@@ -122,12 +123,20 @@ class _TextWriter:
         self.tokenizer = tokenizer
         self.out: IO[bytes] = sys.stdout.buffer
         self.encoding = "utf-8" if request.raw else (sys.stdout.encoding or "utf-8")
+        self.filter = terminal.CleanStream()
         if request.echo and request.output == "text":
             self.put(request.prompt)
 
     def put(self, text: str) -> None:
-        shown = text if self.request.raw else terminal.clean(text)
-        self.out.write(shown.encode(self.encoding, errors="backslashreplace"))
+        shown = text if self.request.raw else self.filter.push(text)
+        self.write(shown.encode(self.encoding, errors="backslashreplace"))
+
+    def put_json(self, record: dict[str, Any], indent: int | None = None) -> None:
+        # json escapes all but printable ASCII and DEL, so the exact text is safe on any terminal
+        self.write(json.dumps(record, indent=indent, allow_nan=False).replace("\x7f", "\\u007f").encode() + b"\n")
+
+    def write(self, data: bytes) -> None:
+        self.out.write(data)
         self.out.flush()
 
     def token(self, step: Step | None, text: str, outcome: Outcome) -> None:
@@ -150,7 +159,7 @@ class _JsonlWriter(_TextWriter):
             record |= {"index": step.position - outcome.steps[0].position}
             record |= token_record(step, self.tokenizer, trace=self.request.trace)
         record |= {"text": text, "stop_reason": outcome.stop_reason, "stop": outcome.stop}
-        self.put(json.dumps(record) + "\n")
+        self.put_json(record)
 
     def end(self, facts: dict[str, Any], outcome: Outcome) -> None:
         pass
@@ -169,7 +178,7 @@ class _JsonWriter(_TextWriter):
     def end(self, facts: dict[str, Any], outcome: Outcome) -> None:
         facts["text"] = "".join(self.text)
         facts["tokens"] = [token_record(s, self.tokenizer, trace=self.request.trace) for s in outcome.steps]
-        self.put(json.dumps(facts, indent=2 if sys.stdout.isatty() else None) + "\n")
+        self.put_json(facts, indent=2 if sys.stdout.isatty() else None)
 
 
 def writer_for(request: Request, tokenizer: Tokenizer) -> _TextWriter:
@@ -188,12 +197,16 @@ class Notices:
         if not self.quiet:
             print(f"tinychat: {terminal.one_line(text)}", file=sys.stderr, flush=True)
 
-    def waiting(self, text: str) -> None:
-        if self.live and not self.quiet:
-            print(f"{text} ...", end="", file=sys.stderr, flush=True)
-
-    def done_waiting(self) -> None:
-        if self.live and not self.quiet:
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Says what a person waits for, and takes it back afterwards."""
+        if self.quiet or not self.live:
+            yield
+            return
+        print(f"{text} ...", end="", file=sys.stderr, flush=True)
+        try:
+            yield
+        finally:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 

@@ -200,7 +200,8 @@ class SamplingParams:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["logit_bias"] = [list(pair) for pair in self.bias]
+        # JSON has no minus infinity
+        values["logit_bias"] = [[token, "-inf" if bias == -math.inf else bias] for token, bias in self.bias]
         values["order"] = self.order if isinstance(self.order, str) else list(self.order)
         return values
 
@@ -218,6 +219,7 @@ def _bias_pairs(bias: Mapping[int, float] | Iterable[tuple[int, float]]) -> tupl
         pairs = dict(bias.items() if isinstance(bias, Mapping) else bias)
     except (TypeError, ValueError):
         raise ValueError(f"logit_bias must be a mapping or pairs of token id and number, got {bias!r}") from None
+    pairs = {token: -math.inf if value == "-inf" else value for token, value in pairs.items()}  # as JSON carries it
     for token, value in pairs.items():
         if isinstance(token, bool) or not isinstance(token, int) or token < 0:
             raise ValueError(f"logit_bias needs token ids of at least 0, got {token!r}")
