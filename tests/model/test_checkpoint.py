@@ -210,7 +210,8 @@ def resealed(path: Path, *, keep_digest: bool = False, **changes: str | None) ->
     """Write the checkpoint again with other metadata, and with the digest that belongs to it."""
     arrays = weights()
     sealed = tensors.seal(arrays, {})
-    metadata = {**tensors.TensorFile(path).header.metadata}
+    with tensors.TensorFile(path) as file:
+        metadata = {**file.header.metadata}
     for key, value in changes.items():
         if value is None:
             del metadata[key]
@@ -267,6 +268,15 @@ def test_a_header_that_lies_is_refused_by_name(path: Path, changes: dict[str, st
 def test_changed_metadata_without_its_digest_is_refused(path: Path) -> None:
     resealed(path, keep_digest=True, step="8")
     refused(path, "changed or damaged", read=checkpoint.inspect)
+
+
+@pytest.mark.parametrize("other", [{"shape": (3, 2)}, {"shape": (6,)}, {"dtype": "I32"}])
+def test_the_header_digest_covers_shape_and_dtype(tmp_path: Path, other: dict[str, Any]) -> None:
+    sealed = tensors.seal({"x": np.ones((2, 3), np.float32)}, {})
+    tensor = dataclasses.replace(sealed.header.tensors[0], **other)
+    header = dataclasses.replace(sealed.header, tensors=(tensor,))
+    tensors.write_sealed(tmp_path / "x", tensors.Sealed(header, sealed.arrays))
+    refused(tmp_path / "x", "changed or damaged", read=tensors.read_tensors)
 
 
 def test_a_config_of_another_network_is_refused_by_tensor(path: Path) -> None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tinychat.model.cache import KVCache
@@ -192,6 +194,27 @@ def test_dropout_acts_in_training_only(config: ModelConfig, network: Make) -> No
     torch.testing.assert_close(model(tokens), first, atol=0, rtol=0)
 
 
+def test_dropout_stands_where_gpt2_has_it(config: ModelConfig, network: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the embedding, on the attention weights, and on what each half of a block adds."""
+    model = network(ModelConfig.from_dict({**config.to_dict(), "dropout": 0.25})).train()
+    seen: list[tuple[str, float]] = []
+    dropout, attend = F.dropout, F.scaled_dot_product_attention
+
+    def recorded_dropout(x: Tensor, p: float, training: bool) -> Tensor:
+        seen.append(("dropout", p if training else 0.0))
+        return dropout(x, p, training)
+
+    def recorded_attention(*args: Any, dropout_p: float, **kwargs: Any) -> Tensor:
+        seen.append(("attention", dropout_p))
+        return attend(*args, dropout_p=dropout_p, **kwargs)
+
+    monkeypatch.setattr(F, "dropout", recorded_dropout)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", recorded_attention)
+    model(ids(config, 1, 12))
+    block = [("attention", 0.25), ("dropout", 0.25), ("dropout", 0.25)]
+    assert seen == [("dropout", 0.25), *block * config.layers]
+
+
 def test_bfloat16_follows_float32(config: ModelConfig, network: Make) -> None:
     model, tokens = network(config), ids(config, 1, 20)
     exact = model(tokens).float()
@@ -284,3 +307,22 @@ def test_loading_needs_no_compiler(tmp_path: Path) -> None:
         "assert 'torch._dynamo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "ckpt.safetensors")], check=True, timeout=60)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_follows_the_cpu_with_and_without_cache(config: ModelConfig, network: Make) -> None:
+    model, tokens = network(config), ids(config, 2, 40)
+    expected = model(tokens)
+    model, tokens = model.cuda(), tokens.cuda()
+    cache = KVCache(config, lanes=2, device="cuda")
+    first = model(tokens[:, :17], cache)
+    ragged = model(tokens[:, 17:20], cache, counts=[3, 1])
+    rest = model(torch.stack([tokens[0, 20:38], tokens[1, 18:36]]), cache)
+    close = {"atol": 2e-3, "rtol": 1e-3}  # TF32 and other orders of summation
+    torch.testing.assert_close(model(tokens).cpu(), expected, **close)
+    torch.testing.assert_close(first.cpu(), expected[:, :17], **close)
+    torch.testing.assert_close(ragged[0].cpu(), expected[0, 17:20], **close)
+    torch.testing.assert_close(rest[1].cpu(), expected[1, 18:36], **close)
+    padded = model(tokens, pad=torch.tensor([0, 5]).cuda())
+    assert padded.isfinite().all()

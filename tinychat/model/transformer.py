@@ -309,5 +309,5 @@ def _last(x: Tensor, slots: Slots | None) -> Tensor:
     """The last real position of each row (B, T, D) -> (B, 1, D)."""
     if slots is None or slots.index is None:
         return x[:, -1:]
-    last = torch.tensor([max(count - 1, 0) for count in slots.counts], device=x.device)
+    last = torch.tensor(slots.counts, device=x.device) - 1  # an idle lane gets its last column: as good as any
     return x[torch.arange(len(last), device=x.device), last][:, None]
