@@ -119,20 +119,21 @@ class CandidatesView(LineView, can_focus=True):
         self._row_index = [-1, *order]
         if height > 7:
             rows.append(table.others([odds.candidates[index] for index in order]))
-        return rows + dart
+        return (rows + dart)[:height]
 
     def _visible(self, count: int, room: int) -> list[int]:
-        """The candidates shown: a window around the selected one, with the chosen one always in it."""
-        first = min(self._first, self.selected)
-        first = max(first, self.selected - room + 1, 0)
-        self._first = first = max(min(first, count - room), 0)
-        shown = list(range(first, min(first + room, count)))
+        """The candidates shown: a window with the selected one in it, and the chosen one pinned to its edge."""
+        shown = self._window(count, room)
         chosen = self._chosen_index()
-        if chosen is not None and chosen not in shown and room > 2:
-            edge = 0 if chosen < first else -1
-            if shown[edge] != self.selected:
-                shown[edge] = chosen
-        return shown
+        if chosen is None or chosen in shown or room < 3:
+            return list(shown)
+        shown = self._window(count, room - 1)
+        return [chosen, *shown] if chosen < shown[0] else [*shown, chosen]
+
+    def _window(self, count: int, room: int) -> range:
+        first = max(min(self._first, self.selected), self.selected - room + 1)
+        self._first = max(min(first, count - room), 0)
+        return range(self._first, min(self._first + room, count))
 
     def _chosen_index(self) -> int | None:
         if self._odds is None or self._step is None:
