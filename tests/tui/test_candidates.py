@@ -39,7 +39,7 @@ def test_raw_and_final_stand_side_by_side_with_who_was_cut_by_whom(moon: Any) ->
         '   5 " low"           6.1     -- x top-p',
         '   6 " red"           4.9    5.8 ##=',
         '   7 " thin"          4.1    4.6 ##',
-        "     others          33.0    9.9 (50250 tokens)",
+        "     others          33.0    9.6 (50250 tokens)",
     ]
 
 
