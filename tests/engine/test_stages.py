@@ -187,6 +187,10 @@ def test_top_p_breaks_ties_by_lower_id_and_stops_at_exactly_p() -> None:
     assert survivors(shape(torch.tensor([0.0, 1.0, 0.0, 1.0]), SamplingParams(top_p=0.8))) == [0, 1, 3]
 
 
+def test_top_p_breaks_ties_by_lower_id_in_a_large_vocabulary_too() -> None:
+    assert survivors(shape(torch.zeros(65536), SamplingParams(top_p=0.25))) == list(range(16384))
+
+
 def test_top_p_one_is_off_even_for_hopeless_tokens() -> None:
     logits = torch.tensor([0.0, -500.0, -INF])
     assert torch.equal(shape(logits, SamplingParams(top_p=1.0)), logits)
@@ -265,7 +269,9 @@ def test_top_n_sigma_survivors_do_not_depend_on_the_temperature(seed: int, n: fl
 
 def test_top_n_sigma_keeps_equality_and_ties() -> None:
     assert survivors(shape(torch.tensor([2.0, 0.0]), SamplingParams(top_n_sigma=2.0))) == [0, 1]  # sigma is 1
-    assert survivors(shape(torch.tensor([0.3, 0.1]), SamplingParams(top_n_sigma=2.0))) == [0, 1]
+    for high in range(1, 60):
+        five = torch.tensor([high / 10] + [0.05] * 4)  # one above four: sigma is 2/5 of the gap
+        assert survivors(shape(five, SamplingParams(top_n_sigma=2.5))) == [0, 1, 2, 3, 4]
     assert survivors(shape(torch.tensor([2.0, 0.0]), SamplingParams(top_n_sigma=1.99))) == [0]
     assert survivors(shape(torch.full((5,), 7.0), SamplingParams(top_n_sigma=0.001))) == [0, 1, 2, 3, 4]
 

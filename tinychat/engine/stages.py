@@ -155,7 +155,6 @@ def temperature(logits: Tensor, params: SamplingParams, context: Context = NOTHI
         best = logits.argmax(-1, keepdim=True)  # the first of equals
         return torch.full_like(logits, CUT).scatter(-1, best, logits.gather(-1, best))
     largest = logits.amax(-1, keepdim=True)
-    largest = largest.masked_fill(largest == CUT, 0.0)  # nothing left: -inf minus -inf would be NaN
     divided = (logits.double() - largest) / params.temperature
     stages = params.stages
     if params.is_on("repetition") and stages.index("repetition") > stages.index("temperature"):
@@ -192,17 +191,11 @@ def top_p(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEE
 
 
 def min_p(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
-    """Keeps tokens at least m times as likely as the likeliest (arXiv 2407.01082): l >= max + ln m, equality kept.
-
-    Two logits that are equal to the rule on paper are so to a rounding of float32 each, and that much is granted.
-    """
+    """Keeps tokens at least m times as likely as the likeliest (arXiv 2407.01082): l >= max + ln m, equality kept."""
     if params.min_p <= 0.0:
         return logits
     largest = logits.amax(-1, keepdim=True).double()
-    floor = largest + math.log(params.min_p)
-    if params.min_p < 1.0:  # at 1 only the tied maxima stay, and their equality is exact
-        floor = floor - _EPSILON * torch.maximum(largest.abs(), floor.abs())
-    return logits.masked_fill(logits < floor, CUT)
+    return _at_least(logits, largest, largest + math.log(params.min_p))
 
 
 def top_n_sigma(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
@@ -212,14 +205,13 @@ def top_n_sigma(logits: Tensor, params: SamplingParams, context: Context = NOTHI
     """
     if params.top_n_sigma <= 0.0:
         return logits
-    largest = logits.amax(-1, keepdim=True)
+    largest = logits.amax(-1, keepdim=True).double()
     alive = logits != CUT
     count = alive.sum(-1, keepdim=True).clamp(min=1)
-    below = (logits.double() - largest).masked_fill(~alive, 0.0)
+    below = (logits - largest).masked_fill(~alive, 0.0)
     mean = below.sum(-1, keepdim=True) / count
     variance = (below - mean).square().masked_fill(~alive, 0.0).sum(-1, keepdim=True) / count
-    floor = largest - params.top_n_sigma * variance.sqrt()
-    return logits.masked_fill(logits < floor.float(), CUT)  # rounded as the logits were: equal on paper is equal here
+    return _at_least(logits, largest, largest - params.top_n_sigma * variance.sqrt())
 
 
 def typical(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
@@ -239,6 +231,16 @@ def typical(logits: Tensor, params: SamplingParams, context: Context = NOTHING_S
     mass = probs.gather(-1, ids).cumsum(-1)
     last = (mass < params.typical_p).sum(-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
     return logits.masked_fill(distance > nearest.gather(-1, last), CUT)
+
+
+def _at_least(logits: Tensor, largest: Tensor, floor: Tensor) -> Tensor:
+    """Cuts what is below the floor, both in float64 (..., 1).
+
+    Logits that meet the rule exactly on paper miss it by a rounding of float32 each, and that much is granted; a floor
+    at the largest itself keeps exactly its ties.
+    """
+    rounding = _EPSILON * torch.maximum(largest.abs(), floor.abs())
+    return logits.masked_fill(logits < torch.where(floor < largest, floor - rounding, floor), CUT)
 
 
 def _probabilities(logits: Tensor) -> Tensor:
