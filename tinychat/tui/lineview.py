@@ -40,6 +40,11 @@ def fit(text: str, width: int, *, more: str = "", right: bool = False) -> str:
     return " " * (width - size) + text if right else text + " " * (width - size)
 
 
+def bare(label: str) -> str:
+    """A token's label without the quotes and signs for blanks around it, for places where every cell counts."""
+    return safe(label).strip("\"' ␣⎵·") or safe(label)
+
+
 def row_text(row: Row, width: int) -> str:
     """The plain text of a row as painted, `width` cells wide."""
     return set_cell_size("".join(safe(text) for text, _ in row), width)

@@ -158,8 +158,7 @@ _ROLES: dict[str, tuple[str, str, str, str, str, str, str]] = {
     "heat1": ("#c3cbd3", "#3d444d", "#c6c6c6", "#444444", "", "", ""),
     "heat2": ("#e8e0b0", "#5c4a00", "#ffffaf", "#5f5f00", "yellow", "blue", ""),
     "heat3": ("#f5c451", "#855600", "#ffd75f", "#875f00", "bright_yellow", "magenta", "bold"),
-    "heat4": ("#ffa25c on #3a2412", "#96400c on #ffeedd", "#ffaf5f on #3a3a3a", "#af5f00 on #ffffd7",
-              "bold yellow", "red", "bold"),
+    "heat4": ("#ff9a4d", "#a33d00", "#ff8700", "#af5f00", "bold yellow", "red", "bold"),
     "heat5": ("bold #ff8f94 on #4b1a22", "bold #a4001d on #ffdfe0", "bold #ff8787 on #5f0000",
               "bold #af0000 on #ffd7d7", "bold bright_red", "bold red", "bold underline"),
 }  # fmt: skip

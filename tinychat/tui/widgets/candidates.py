@@ -13,7 +13,7 @@ from textual.reactive import reactive
 
 from tinychat.engine.trace import Candidate, Odds, Step
 from tinychat.tui.bars import odds_bar, percent
-from tinychat.tui.lineview import EMPTY, LineView, Piece, Row, fit, safe
+from tinychat.tui.lineview import LineView, Piece, Row, fit, safe
 from tinychat.tui.palette import Look
 from tinychat.tui.widgets.dart import dart_rows
 
@@ -110,7 +110,7 @@ class CandidatesView(LineView, can_focus=True):
         plain = self.look.colors == "none" or self.look.glyphs == "ascii"
         dart: list[Row] = []
         if height >= DART_HEIGHT:
-            dart = [EMPTY, *dart_rows(odds, self._step, self._label, width, self.glyphs, plain=plain)]
+            dart = dart_rows(odds, self._step, self._label, width, self.glyphs, plain=plain)
         room = max(height - 1 - len(dart) - (1 if height > 7 else 0), 1)
         table = _Table(self, width)
         order = self._visible(len(odds.candidates), room)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rich.cells import cell_len
 
 from tinychat.engine.trace import Odds, Step
-from tinychat.tui.lineview import Piece, Row, fit, safe
+from tinychat.tui.lineview import Piece, Row, bare, fit
 from tinychat.tui.palette import GlyphSet
 
 
@@ -33,7 +33,7 @@ def dart_rows(
         role = "slice_chosen" if chosen else "slice_a" if index % 2 == 0 else "slice_b"
         size = stop - x
         if size > 0:
-            pieces.append((_inside(safe(label(candidate.token)), size, glyphs, plain=plain), role))
+            pieces.append((_inside(label(candidate.token), size, glyphs, plain=plain), role))
             x = stop
         low = high
     pieces.append((glyphs.ghost * (width - x), "ghost"))
@@ -54,7 +54,7 @@ def dart_rows(
 
 def _inside(label: str, size: int, glyphs: GlyphSet, *, plain: bool) -> str:
     """A slice with the label in its middle, if there is room for some of it."""
-    text = label.strip("\"' ")
+    text = bare(label)
     room = size - 2 if size > 3 else 0
     if cell_len(text) > room:
         text = fit(text, room, more=glyphs.more) if room >= 3 else ""

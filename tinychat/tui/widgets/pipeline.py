@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tinychat.engine.params import KNOBS, SamplingParams
 from tinychat.engine.trace import Odds, StageView, Step
 from tinychat.tui.bars import bar, percent
-from tinychat.tui.lineview import LineView, Row, fit, safe
+from tinychat.tui.lineview import LineView, Row, bare, fit, safe
 
 _SHORT = {"logit_bias": "logit bias", "repetition": "rep penalty"}
 # when there is no room for all that is off, these stay longest: they are what a person looks for first
@@ -84,7 +84,7 @@ class PipelineView(LineView, can_focus=False):
         return tuple(cells)
 
     def _token_label(self) -> str:
-        return safe(self._label(self._step.token)).strip("\"' ") if self._step else "chosen"
+        return bare(self._label(self._step.token)) if self._step else "chosen"
 
     def _stage_row(
         self, stage: str, title: str, view: StageView | None, columns: dict[str, int], name_width: int, bar_width: int
