@@ -219,6 +219,21 @@ def test_a_file_that_is_no_checkpoint_exits_3(tinychat, tmp_path: Path) -> None:
     assert "\x1b" not in run.err
 
 
+def test_a_tokenizer_of_another_model_is_refused(tinychat, checkpoint: Path, tmp_path: Path) -> None:
+    from tinychat.model import checkpoint as checkpoints
+    from tinychat.text.tokenizer import Tokenizer
+
+    info, arrays = checkpoints.read(checkpoint)
+    other = Tokenizer.train(["abc abd " * 50], vocab_size=264)
+    path = tmp_path / "mixed.safetensors"
+    checkpoints.write(
+        path, arrays=arrays, config=info.config, tokenizer_json=other.to_json(), chat_template="", step=0, training={}
+    )
+    run = tinychat("sample", "-p", "x", "-m", path)
+    assert run.code == 3
+    assert f"the tokenizer has {other.vocab_size} tokens, the model {info.config.vocab_size}" in run.err
+
+
 def test_seed_unused_at_temperature_0_is_said(sample) -> None:
     assert "the seed is unused" in sample("-p", "x", "-n", 1, "-t", 0).err
 

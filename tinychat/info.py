@@ -12,11 +12,11 @@ SCHEMA = "tinychat.info/1"
 
 def describe(info: CheckpointInfo) -> dict[str, Any]:
     """Every fact of a checkpoint, plain values for JSON. Bytes are bytes."""
-    from tinychat.text.tokenizer import Tokenizer
+    from tinychat.model.checkpoint import tokenizer_of
 
     config = info.config
     count = config.n_parameters()
-    tokenizer = Tokenizer.from_json(info.tokenizer_json, origin=str(info.path))
+    tokenizer = tokenizer_of(info)
     # int8 keeps one fp32 scale for every output row of a matrix; vectors stay fp32
     matrices = [t for t in info.tensors if len(t.shape) == 2]
     scales = sum(t.shape[0] for t in matrices)

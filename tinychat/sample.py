@@ -81,11 +81,10 @@ def run(request: Request) -> int:
 
     notices = Notices(quiet=request.quiet)
     from tinychat.model import checkpoint as checkpoints
-    from tinychat.text.tokenizer import Tokenizer
 
     # everything that can be wrong is settled before torch is imported, which takes seconds
     info = checkpoints.inspect(request.model)
-    tokenizer = Tokenizer.from_json(info.tokenizer_json, origin=str(request.model))
+    tokenizer = checkpoints.tokenizer_of(info)
     ids = prompt_ids(request, tokenizer, info)
     with notices.waiting("loading the model"):
         from tinychat.engine.engine import Engine

@@ -13,13 +13,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinychat.errors import FileFormatError
 from tinychat.model.config import ModelConfig
 from tinychat.model.header import Header, TensorInfo
 from tinychat.model.tensors import DIGEST_KEY, HINT, Array, TensorFile, own_metadata, seal, write_sealed
 from tinychat.text.terminal import one_line
+
+if TYPE_CHECKING:
+    from tinychat.text.tokenizer import Tokenizer
 
 KIND = "checkpoint"
 WEIGHT_DTYPES = ("F32", "F16", "BF16")
@@ -229,3 +232,16 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:20]} is too large")
     return value
+
+
+def tokenizer_of(info: CheckpointInfo) -> Tokenizer:
+    """The checkpoint's tokenizer. FileFormatError when it and the embedding disagree on the vocabulary."""
+    from tinychat.text.tokenizer import Tokenizer  # here: header checks need no native code
+
+    tokenizer = Tokenizer.from_json(info.tokenizer_json, origin=f"{info.path}: tokenizer")
+    if tokenizer.vocab_size != info.config.vocab_size:
+        raise FileFormatError(
+            f"{info.path}: the tokenizer has {tokenizer.vocab_size} tokens, the model {info.config.vocab_size}.",
+            "The file was put together from two models; take one as tinychat train wrote it.",
+        )
+    return tokenizer

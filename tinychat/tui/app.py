@@ -37,7 +37,7 @@ def run_play(
 
     Raises FileFormatError before the screen starts when the file is no checkpoint.
     """
-    from tinychat.model.checkpoint import inspect
+    from tinychat.model.checkpoint import inspect, tokenizer_of
 
     info = inspect(path)
     from tinychat.engine.worker import start_process, start_thread
@@ -52,9 +52,7 @@ def run_play(
         from tinychat.tui.playapp import Opening, PlayApp
 
         def tokenizer() -> Tokenizer:
-            from tinychat.text.tokenizer import Tokenizer
-
-            return Tokenizer.from_json(info.tokenizer_json, origin=str(path))
+            return tokenizer_of(info)
 
         look = detect(os.environ, Console(file=sys.__stdout__).color_system, ascii=ascii_only)
         app = PlayApp(
