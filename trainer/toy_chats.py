@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinychat.text.chat import Message
-from trainer import toy_facts, toy_scenes, toy_stories, toy_talk
+from trainer import toy_facts, toy_stories, toy_talk
 from trainer.toy_dice import Dice, Weighted, words
 from trainer.toy_grammar import Frame, Grammar, parse_rules, parse_slots
-from trainer.toy_words import TABLES
 
 _TALK_TABLES = {
     "greet": words("morning*6, evening*5, day*4"),
@@ -24,7 +23,7 @@ _TALK_TABLES = {
     "joke_why": words("nobody was looking*5, it was Monday*4, the bus was late*3, there was cake*4, why not*3"),
 }
 GRAMMAR = Grammar(
-    {**TABLES, **toy_scenes.SCENE_TABLES, **toy_facts.FACT_TABLES, **_TALK_TABLES},
+    {**toy_stories.ALL_TABLES, **toy_facts.FACT_TABLES, **_TALK_TABLES},
     parse_slots(toy_stories.SLOTS + toy_talk.TALK_SLOTS),
     {
         name: lines

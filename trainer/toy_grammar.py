@@ -96,7 +96,7 @@ class Source:
     apart: tuple[str, ...]
 
 
-_TOKEN = re.compile(r"\{([@^]{0,2})([a-z0-9_]+)(?:/([a-z0-9_]+))?\}|<([a-z0-9_]+)>|[aA]/an|[(|)]|\d+:|[^{}()<>|]")
+_TOKEN = re.compile(r"\{([@^]{0,2})([a-z0-9_]+)(?:/([a-z0-9_]+))?\}|<([A-Za-z0-9_]+)>|[aA]/an|[(|)]|\d+:|[^{}()<>|]")
 _LINE = re.compile(r"\s*(\d+)((?:\s*\[[^\]]+\])*)\s(.*)")
 _GUARD = re.compile(r"\[(!?)([a-z0-9_]+)(?:(!?=)([^\]]+))?\]")
 
@@ -172,7 +172,7 @@ def parse_rules(text: str) -> dict[str, tuple[Line, ...]]:
         elif row.split()[0].isdigit():
             lines.append(row.strip())
         else:
-            lines[-1] += " " + row.strip()
+            lines[-1] += ("" if lines[-1].endswith("|") else " ") + row.strip()
     return {name: tuple(map(parse_line, lines)) for name, lines in found.items()}
 
 

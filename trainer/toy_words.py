@@ -41,7 +41,7 @@ OWN_NAMES = rows(
     wolf: Willa*4, Walter*5
     """
 )
-COMMON_NAMES = words("Pip*5, Poppy*4, Oscar*3, Lulu*3, Teddy*2, Nell*2, Hugo*2, Ivy*1, Rex*1, Momo*1")
+COMMON_NAMES = words("Pip*4, Poppy*3, Oscar*3, Lulu*3, Teddy*2, Nell*2, Hugo*2, Ivy*2, Rex*2, Momo*1")
 HE = frozenset(
     words(
         "Felix, Bruno, Barnaby, Max, Milo, Rufus, Tom, Ben, Leo, Finn, Jack, Otto, Cosmo, Freddy, Dexter, Henry, "
@@ -59,7 +59,7 @@ def _names() -> dict[str, Weighted[str]]:
             if kind in _HUMANS or kind == "hen"
             else list(zip(COMMON_NAMES.values, COMMON_NAMES.weights, strict=True))
         )
-        pairs = [*zip(own.values, [3 * weight for weight in own.weights], strict=True), *common]
+        pairs = [*zip(own.values, [4 * weight for weight in own.weights], strict=True), *common]
         named[kind] = Weighted([name for name, _ in pairs], [weight for _, weight in pairs])
     return named
 
@@ -74,7 +74,6 @@ def _pronoun(he: str, she: str) -> dict[str, Weighted[str]]:
 
 TABLES: dict[str, Table] = {
     "kind": KINDS,
-    "dry_kind": KINDS.without(["frog", "duck", "penguin", "beaver", "turtle", "robot", "owl"]),
     "names": NAMES,
     "he": _pronoun("he", "she"),
     "him": _pronoun("him", "her"),
@@ -187,18 +186,58 @@ TABLES: dict[str, Table] = {
         wolf: howl
         """
     ),
-    # --- time and weather ---
-    "season": words("summer*5, spring*4, autumn*4, winter*4"),
-    "time": words("morning*10, day*8, afternoon*5, evening*4"),
-    "sky": rows(
+    "paw": rows(
         """
-        spring: rainy*4, windy*4, sunny*4, misty*1
-        summer: sunny*6, hot*5, stormy*1
-        autumn: windy*5, rainy*4, misty*3, golden*2
-        winter: snowy*6, cold*5, icy*2
+        girl: hand
+        boy: hand
+        owl: wing
+        frog: foot
+        duck: wing
+        dragon: claw
+        turtle: foot
+        snail: feeler
+        goat: hoof
+        penguin: wing
+        robot: hand
+        hen: wing
+        *: paw
         """
     ),
-    "hours": words("a little while*5, an hour*4, a long time*4, half the day*3, three days*1"),
+    "paws": rows(
+        """
+        girl: hands
+        boy: hands
+        owl: wings
+        frog: feet
+        duck: wings
+        dragon: claws
+        turtle: feet
+        snail: feelers
+        goat: hooves
+        penguin: wings
+        robot: hands
+        hen: wings
+        *: paws
+        """
+    ),
+    "coat": rows(
+        """
+        girl: hair
+        boy: hair
+        owl: feathers
+        frog: toes
+        duck: feathers
+        dragon: scales
+        turtle: shell
+        snail: shell
+        goat: beard
+        penguin: feathers
+        robot: buttons
+        hen: feathers
+        hedgehog: spines
+        *: fur
+        """
+    ),
     # --- places ---
     "place": rows(
         """
@@ -252,173 +291,4 @@ TABLES: dict[str, Table] = {
         the village: smoke rose from the chimneys*5, a bell was ringing*3, children played in the street*3
         """
     ),
-    # --- things to have, lose and find ---
-    "thing": words(
-        "hat*9, scarf*8, kite*7, key*7, bell*6, ball*6, drum*5, lantern*5, spoon*4, map*4, coin*4, boot*3, "
-        "teapot*3, umbrella*3, button*2, trumpet*2"
-    ),
-    "look": rows(
-        """
-        hat: red*6, straw*4, green*3, pointed*3, woolly*2
-        scarf: blue*6, long*5, striped*4, woolly*3
-        kite: yellow*5, paper*5, red*4
-        key: golden*6, rusty*4, tiny*3
-        bell: silver*7, little*4
-        ball: red*7, blue*4, bouncy*3
-        drum: tin*5, round*4, loud*4
-        lantern: paper*5, small*4, bright*3
-        spoon: wooden*6, silver*4
-        map: secret*5, old*5
-        coin: golden*6, lucky*5
-        boot: left*5, brown*3, muddy*3
-        teapot: blue*5, round*4, singing*1
-        umbrella: yellow*5, spotted*4, big*3
-        button: shiny*6, golden*4
-        trumpet: golden*4, loud*4
-        """
-    ),
-    "giver": words("grandmother*7, mother*4, grandfather*4, father*3, aunt*3"),
-    "loss": rows(
-        """
-        hat: wind*7, river*3, shelf*2
-        scarf: wind*6, shelf*4
-        kite: wind*9
-        key: pocket*6, magpie*6
-        bell: magpie*6, pocket*3, river*2
-        ball: river*7, hill*5
-        drum: hill*6, shelf*3
-        lantern: shelf*4, river*2
-        spoon: magpie*6, shelf*4
-        map: wind*6, pocket*3
-        coin: pocket*7, magpie*5
-        boot: river*5, dog*5
-        teapot: shelf*6, hill*1
-        umbrella: wind*8
-        button: pocket*6, magpie*5
-        trumpet: shelf*5, hill*3
-        """
-    ),
-    "spot": words(
-        "under the bed*8, behind the door*7, in the cupboard*5, under a stone*4, in the flower pot*3, "
-        "up the chimney*3, in the soup*2, inside the left boot*2, in the teapot*2, under the cat*1"
-    ),
-    "odd": words("a sock*7, some dust*6, a sleeping spider*5, an old biscuit*4, a very small moon*1, one green pea*3"),
-    # --- troubles on the way, who can help ---
-    "trouble_of": rows(
-        """
-        frog: tree*5, gate*4, stone*5, fog*3, dark*4
-        duck: gate*5, stone*4, fog*4, dark*4
-        penguin: tree*6, gate*4, stone*4, fog*3, dark*3
-        beaver: tree*5, gate*4, stone*4, fog*3, dark*4
-        turtle: tree*6, gate*5, stone*5, fog*2, dark*2
-        bear: river*5, gate*6, tree*3, fog*4, dark*4
-        goat: river*6, gate*4, fog*4, dark*4
-        squirrel: river*6, gate*4, stone*5, fog*4, dark*4
-        cat: river*8, gate*4, stone*5, fog*3
-        owl: gate*5, stone*5, fog*4
-        mouse: river*6, tree*5, stone*6, fog*3, dark*4
-        dragon: river*5, gate*5, tree*3, fog*4
-        snail: river*6, tree*5, stone*6, fog*2, dark*3
-        *: river*7, tree*6, gate*5, stone*5, fog*4, dark*4
-        """
-    ),
-    "helper_kind": rows(
-        """
-        river: beaver*7, turtle*5, duck*4, frog*2
-        tree: squirrel*8, owl*4, cat*3
-        gate: mouse*8, snail*2, hedgehog*3
-        stone: bear*8, goat*5, robot*2
-        fog: owl*6, dog*5, snail*2
-        dark: dragon*6, owl*4, robot*3
-        """
-    ),
-    # --- being afraid ---
-    "fear": words("the dark*7, thunder*6, deep water*4, high places*3, the shadow on the wall*4, strange noises*3"),
-    # --- feelings ---
-    "glad": words("happy*12, very happy*6, glad*4, proud*4, warm inside*2, as happy as a king*1, too happy to speak*1"),
-    "sad": words("sad*10, very sad*5, lonely*3, cross*2, as sad as a wet sock*1"),
-    "tired": words("tired*6, sleepy*4, hungry*2"),
-    "say": words("said*24, answered*4, whispered*3, cried*2, sang*1, mumbled*1"),
-    "cry": words("cried*8, said*5, shouted*4, sang*1"),
-    "big": words("big*7, huge*4, tall*2, great*2"),
-    "fear_sound": words("knock knock*6, scratch scratch*5, boom boom*3, tap tap*4, drip drip*3"),
-    # --- making things: two materials that fail and one that holds ---
-    "work": words("boat*7, house*6, kite*4, bridge*4, cake*4, chair*2"),
-    "bad": rows(
-        """
-        boat: paper*6, leaves*5, stone*4, cheese*2
-        house: straw*6, leaves*4, snow*4, biscuits*2
-        kite: wood*4, a big leaf*4, an old sock*3
-        bridge: grass*5, paper*4, noodles*2
-        cake: sand*5, mud*5, snow*3
-        chair: straw*4, ice*4, jelly*2
-        """
-    ),
-    "good": rows(
-        """
-        boat: wood*8, bark*3
-        house: stone*7, wood*4
-        kite: paper*7, silk*3
-        bridge: wood*6, rope*4
-        cake: flour and honey*5, flour and apples*4
-        chair: wood*8
-        """
-    ),
-    # --- wishes and what comes of them ---
-    "granter": words("a golden fish*7, a falling star*5, an old lamp*4, a tiny fairy*4, the wishing well*3"),
-    "wish": words("big*5, cake*6, fly*5, summer*3, gold*4, small*3"),
-    # --- presents, soup ---
-    "present": words(
-        "a cake*7, a red balloon*6, a warm scarf*5, a song*4, a jar of honey*4, a bunch of flowers*4, "
-        "a book of stories*3, "
-        "a very round stone*3, a new pair of socks*2, a cactus*1"
-    ),
-    "carrier": words("carrot*8, potato*7, onion*6, bean*5, cabbage*4, mushroom*4, turnip*3, lemon*1"),
-    "fast_kind": words("rabbit*8, fox*5, dog*4, cat*4, squirrel*3"),
-    "slow_kind": words("turtle*8, snail*6, hedgehog*2, penguin*2"),
-    "rest": words("nap*7, snack*5, bath*2, chat*3"),
-    "far": words("seven hills*5, the blue mountains*4, the last village*3, the big forest*3, the moon*1"),
-    "glad_two": words("happy*12, very happy*5, friends*3, wet and happy*1"),
-    "full": words("full*9, round*4, sleepy*4, as round as a ball*1"),
-    "dark": words("dark*8, stormy*3, cold*3"),
-    "fear_of": words("noise*7, shadow*6, dark*5, thunder*4, water*4"),
-    "fear_dry": words("noise*7, shadow*6, dark*5, thunder*4"),
-    "weather": words("rain*6, snow*6, wind*5, sun*5"),
-    "hot": words("hot chocolate*6, warm milk*4, hot soup*4, tea and cake*3"),
-    "fail": rows(
-        """
-        paper: it got wet and was gone*5, a goat ate it*3
-        leaves: the wind took it*5, a hundred beetles moved in*2
-        stone: it sank like a stone*5
-        cheese: the mice ate it in one night*5
-        straw: it fell over*5, a cow ate it*3
-        snow: the sun came and it ran away*5
-        biscuits: it was gone by tea time*4
-        wood: it was too heavy*5
-        a big leaf: it tore in two*5
-        an old sock: it smelled and did not fly*5
-        grass: a beetle walked on it and it broke*5
-        noodles: it was soft and then it was soup*4
-        sand: it was dry and crunchy*5
-        mud: it looked good but nobody wanted a bite*5
-        ice: it was cold and then it was wet*5
-        jelly: it shook and shook and gave up*4
-        """
-    ),
-    "far_shore": words("the other side*5, the sea*3, the island of ducks*2, breakfast*1"),
-    "granter_the": rows(
-        """
-        a golden fish: the golden fish
-        a falling star: the falling star
-        an old lamp: the old lamp
-        a tiny fairy: the tiny fairy
-        the wishing well: the wishing well
-        """
-    ),
-    "toes": words("ten*6, eight*4, eleven*2, nine*2"),
-    "dull": words(
-        "a very long road*4, a stone that did nothing*4, a snail on its way to the sea*4, the king of spoons*2"
-    ),
-    "pebble": words("round*5, grey*4, clean*2"),
-    "pot": words("pot*7, basket*6, bowl*5"),
 }
