@@ -149,7 +149,7 @@ def test_every_row_has_the_width_of_the_view_whatever_the_odds(
 def test_without_odds_the_panel_says_so() -> None:
     view = CandidatesView(PLAIN)
     view.show(None, step=None, label=str)
-    assert screen(view, 30, 5) == ["no odds yet"]
+    assert screen(view, 30, 5) == ["no odds here"]
 
 
 class CandidatesApp(App[None]):

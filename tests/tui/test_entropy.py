@@ -65,6 +65,12 @@ def test_the_axis_does_not_move_with_every_token() -> None:
     assert len(tops) <= 12
 
 
+def test_a_high_panel_labels_some_rows_only() -> None:
+    rows = screen(view_of([8.0] * 5), 20, 13)
+    assert [row[:4] for row in rows[:-1]] == [" 8.0", "    ", " 6.7", "    ", " 5.3", "    ", " 4.0", "    ",
+                                              " 2.7", "    ", " 1.3", "    "]  # fmt: skip
+
+
 def test_the_mark_is_never_hidden_by_the_numbers() -> None:
     for cursor in range(20):
         assert "^" in screen(view_of([1.0] * 20, cursor), 26, 4)[-1]

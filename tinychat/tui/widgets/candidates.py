@@ -106,7 +106,7 @@ class CandidatesView(LineView, can_focus=True):
         odds = self._odds
         self._row_index = []
         if odds is None:
-            return [(("no odds yet", "quiet"),)]
+            return [(("no odds here", "quiet"),)]
         plain = self.look.colors == "none" or self.look.glyphs == "ascii"
         dart: list[Row] = []
         if height >= DART_HEIGHT:

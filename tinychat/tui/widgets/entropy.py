@@ -12,6 +12,7 @@ from tinychat.tui import palette
 from tinychat.tui.lineview import LineView, Piece, Row, merged
 
 AXIS = 6  # cells of "12.0 |"
+MOST_LABELS = 6
 _TOPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0)
 
 
@@ -50,7 +51,9 @@ class EntropyView(LineView, can_focus=False):
         return min(max(self._cursor - columns // 2, 0), last)
 
     def _bar_row(self, shown: list[float], second: list[float], top: float, bars: int, row: int, cursor: int) -> Row:
-        pieces: list[Piece] = [(f"{top * (row + 1) / bars:4.1f} ", "quiet"), (self.glyphs.tee, "faint")]
+        labelled = (bars - 1 - row) % math.ceil(bars / MOST_LABELS) == 0
+        label = f"{top * (row + 1) / bars:4.1f} " if labelled else " " * (AXIS - 1)
+        pieces: list[Piece] = [(label, "quiet"), (self.glyphs.tee if labelled else self.glyphs.wall, "faint")]
         for index, bits in enumerate(shown):
             outer = _level(bits, top, bars, row, self.glyphs.levels)
             role = "bar_chosen" if index == cursor else f"tint{max(palette.heat_of_bits(bits), 0)}"

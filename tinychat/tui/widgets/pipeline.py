@@ -39,7 +39,7 @@ class PipelineView(LineView, can_focus=False):
     def rows(self, width: int, height: int) -> list[Row]:
         odds, params = self._odds, self._params
         if odds is None:
-            return [(("no odds yet", "quiet"),)]
+            return [(("no odds here", "quiet"),)]
         columns = _columns(width, self._has_chosen)
         name_width = width - sum(columns.values())
         bar_width = 0
