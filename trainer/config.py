@@ -226,7 +226,9 @@ def _network_problems(model: ModelTable, vocabulary: int) -> Iterator[tuple[str,
         model.network(vocabulary)
     except ValueError as error:
         for reason in str(error).split("; "):
-            key = next((word.strip(",") for word in reason.split() if word.strip(",") in ModelTable.model_fields), "")
+            named = [word for word in reason.replace(",", "").split() if word in ModelTable.model_fields]
+            written = [word for word in named if word in model.model_fields_set]
+            key = (written or named or [""])[0]
             yield "model", key, reason
 
 

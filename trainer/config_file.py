@@ -23,6 +23,16 @@ LARGEST_FILE = 1_000_000
 SHOWN = 20  # mistakes listed; more help nobody
 
 
+_WORDS = {  # pydantic's, and ours
+    "Input should be": "must be",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "a text",
+    "a valid boolean": "true or false",
+    "a valid tuple": "a list",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     where: str  # "small.toml:12", or "--set train.lr=x"
@@ -183,10 +193,9 @@ def _reason(table: str, key: str, detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         homes = [other for other, kind in TABLES.items() if key in kind.model_fields]
         return f"unknown key; it belongs to [{homes[0]}]" if homes else _unknown(key, TABLES[table].model_fields, "key")
-    message = re.sub(r"^Input should be( a)?( valid)?", "must be", str(detail["msg"]))
-    message = message.replace("must be integer", "must be a whole number").replace("must be string", "must be a text")
-    message = message.replace("must be boolean", "must be true or false").replace("must be number", "must be a number")
-    message = message.replace("must be tuple", "must be a list")
+    message = str(detail["msg"])
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
         close = _nearest(detail["input"], re.findall(r"'(.+?)'", message))
         return f"{message}, got {detail['input']!r}{close}"
@@ -204,12 +213,17 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _refused(name: str, mistakes: list[Mistake]) -> UsageError:
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-    rows = [_visible(str(mistake)) for mistake in mistakes[:SHOWN]]
+    rows = [_visible(str(mistake)) for mistake in sorted(mistakes, key=_line)[:SHOWN]]
     if len(mistakes) > SHOWN:
         rows.append(f"... and {len(mistakes) - SHOWN} more")
     return UsageError(
         f"{count} in the config:\n  " + "\n  ".join(rows), "Nothing was written. Mend the config and start again."
     )
+
+
+def _line(mistake: Mistake) -> int:
+    number = mistake.where.rpartition(":")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _visible(text: str) -> str:

@@ -90,11 +90,17 @@ def _header(view: View, width: int) -> list[Text]:
         facts += f" · {run.device}, {run.threads} thread{'s' * (run.threads != 1)}"
     title.append(" " * max(2, width - cell_len(title.plain) - cell_len(facts)))
     title.append(facts)
-    shape = (
-        f"{run.shape} · vocabulary {run.vocab_size} · context {run.context}"
-        f" · {figures.count(run.tokens_per_step)} tokens a step"
-    )
-    return [title, Text(shape, style="dim")]
+    parts = [
+        run.shape,
+        f"vocabulary {run.vocab_size}",
+        f"context {run.context}",
+        f"{figures.count(run.tokens_per_step)} tokens a step",
+        f"{figures.count(run.train_tokens)} tokens of text",
+        one_line(str(run.out)),
+    ]
+    while len(parts) > 1 and cell_len(" · ".join(parts)) > width:
+        parts.pop()
+    return [title, Text(" · ".join(parts), style="dim")]
 
 
 def _footer(view: View, width: int) -> list[Text]:
@@ -106,7 +112,7 @@ def _footer(view: View, width: int) -> list[Text]:
         note = f"saved at step {view.saved.step}" + (f", {behind} steps ago" if behind else "")
         note += f" · {one_line(str(view.saved.path))}" if width >= 70 else ""
     else:
-        note = "not saved yet"
+        note = "not saved yet" if view.started is not None else ""
     line = Text(note, style="dim")
     help_ = "Ctrl-C saves and stops"
     if width >= cell_len(note) + len(help_) + 2:
@@ -184,7 +190,9 @@ def _progress_line(view: View, width: int, ascii_only: bool) -> Text:
     total = max(1, run.steps if run else 1)
     times = ""
     if step is not None:
-        times = f"{figures.duration(step.elapsed_s)}, {figures.duration(step.eta_s)} to go"
+        times = f"{figures.duration(step.eta_s)} to go"
+        if width >= 60:
+            times = f"{figures.duration(step.elapsed_s)}, {times}"
     head, share = f"step {done}/{total} ", f" {done / total:4.0%} "
     room = width - len(head) - len(share) - len(times)
     line = Text(head, style="bold")
@@ -216,8 +224,8 @@ def _figures(view: View, *, long: bool) -> list[tuple[str, str, str]]:
     if best is not None and best is not valid:
         found.append(("best", f"{figures.loss(best.loss)} at {best.step}", ""))
     found += [
-        ("bits per byte" if long else "bits/byte", figures.loss(step.bits_per_byte), ""),
-        ("... held out" if long else "held", figures.loss(valid.bits_per_byte if valid else None), ""),
+        ("bits per byte" if long else "bits/B", figures.loss(step.bits_per_byte), ""),
+        ("... held out" if long else "held b/B", figures.loss(valid.bits_per_byte if valid else None), ""),
         ("learning rate" if long else "rate", f"{step.lr:.2e}", ""),
         ("gradient norm" if long else "gradient", f"{step.grad_norm:.3f}", ""),
         ("tokens per second" if long else "tok/s", figures.count(step.tokens_per_s), "bold"),

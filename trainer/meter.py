@@ -14,7 +14,7 @@ from trainer.evaluate import bits_per_byte
 from trainer.learner import Taken
 from trainer.signals import StopFlag
 
-SMOOTHING = 0.95  # of the running means
+SMOOTHING = 0.9  # of the running means
 RECENT = 50  # steps the speed is measured over
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 Point = tuple[float, float]
 
 TRAIN_STYLE, VALID_STYLE, AXIS_STYLE = "cyan", "bold yellow", "dim"
-EARLY = 0.04  # of the steps: a start far above all else would press the rest flat, so it may leave the frame
+EARLY = 0.1  # of the steps: a start far above all else would press the rest flat, so it may leave the frame
 SMALLEST = (12, 3)  # columns and rows below which a plot says nothing
 
 
@@ -47,7 +47,7 @@ def plot(train: Sequence[Point], valid: Sequence[Point], *, width: int, height: 
     if not train and not valid:
         return _empty(width, height)
     low, high = _range(train, valid)
-    ticks = round_ticks(low, high, max(2, height // 3))
+    ticks = round_ticks(low, high, max(3, height // 3))
     labels = {_row(tick, low, high, height - 2): _number(tick, ticks) for tick in ticks}
     margin = max(map(len, labels.values()), default=1)
     columns, rows = width - margin - 2, height - 2

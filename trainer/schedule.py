@@ -54,6 +54,8 @@ class Schedule:
         end = max(start, in_steps(self.decay_end, self.steps))
         if now >= end:
             return self.floor
-        done = max(0.0, now - start) / (end - start)
+        if now <= start:
+            return self.peak
+        done = (now - start) / (end - start)
         left = 1 - done if self.shape in ("linear", "wsd") else 0.5 * (1 + math.cos(math.pi * done))
         return self.floor + (self.peak - self.floor) * left
