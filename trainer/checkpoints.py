@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -132,21 +133,22 @@ def save(
     try:
         _remove(folder)
         folder.mkdir(parents=True)
+        files.sync_folder(root)
+        write_playable(folder / MODEL, weights, playable, progress.step, training)
+        write_tensors(folder / STATE, state, {"kind": "tinychat training state", "step": str(progress.step)})
+        manifest = {
+            "version": VERSION,
+            "step": progress.step,
+            "files": {name: _digest(folder / name) for name in (MODEL, STATE)},
+            "progress": asdict(progress),
+            "surroundings": asdict(surroundings),
+        }
+        files.write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     except OSError as error:
         raise files.storage_error(folder, error) from error
-    write_playable(folder / MODEL, weights, playable, progress.step, training)
-    write_tensors(folder / STATE, state, {"kind": "tinychat training state", "step": str(progress.step)})
-    manifest = {
-        "version": VERSION,
-        "step": progress.step,
-        "files": {name: _digest(folder / name) for name in (MODEL, STATE)},
-        "progress": asdict(progress),
-        "surroundings": asdict(surroundings),
-    }
-    files.sync_folder(root)
-    files.write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-    for _, old in sorted(_folders(root), reverse=True)[keep:]:
-        _remove(old)
+    with suppress(OSError):  # an old one too many harms nobody, and the next start sweeps half a one
+        for _, old in sorted(_folders(root), reverse=True)[keep:]:
+            _remove(old)
     return folder
 
 
