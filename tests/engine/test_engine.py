@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -259,6 +260,7 @@ def test_a_fork_goes_on_like_its_source_without_a_pass() -> None:
     assert lanes.peek(WARM, lane=1) == lanes.peek(WARM, lane=0)
     assert lanes.runner.forwards == before
     ahead = drawn(lanes, 15, lane=1, draw_lane=0)  # the same darts
+    assert lanes.runner.forwards == before + 14  # one a token: what came before is in the cache
     assert drawn(lanes, 15, lane=0) == ahead
     drawn(lanes, 5, SamplingParams(seed=99), lane=1)
     assert lanes.tokens(0)[:15] == lanes.tokens(1)[:15]
@@ -334,11 +336,18 @@ def test_a_lane_without_a_context_says_so() -> None:
         an_engine().step(WARM)
 
 
-def test_time_is_of_the_pass_and_the_choice_not_of_the_person_thinking() -> None:
+def test_time_is_of_the_pass_and_the_choice_not_of_the_person_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = an_engine()
+    feed = engine.runner.feed
+
+    def slow_feed(rows: dict[int, list[int]]) -> dict[int, torch.Tensor]:
+        time.sleep(0.05)
+        return feed(rows)
+
+    monkeypatch.setattr(engine.runner, "feed", slow_feed)
     engine.set_context(PROMPT)
-    times = [engine.step(WARM).time_s for _ in range(5)]
-    assert all(0 < time_s < 1 for time_s in times)
+    time.sleep(0.5)
+    assert 0.05 < engine.step(WARM).time_s < 0.5
 
 
 # ---- devices and threads ---------------------------------------------------------------------------------------------

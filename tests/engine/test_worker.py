@@ -136,6 +136,17 @@ def expected(count: int, params: SamplingParams = WARM, prompt: tuple[int, ...] 
     return [engine.step(params).token for _ in range(count)]
 
 
+def settled(engine: Engine) -> int:
+    """The length of a context that has stopped growing."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        length = engine.length()
+        time.sleep(0.3)
+        if length > 5 and engine.length() == length:
+            return length
+    raise AssertionError("the engine does not stop")
+
+
 # ---- opening ---------------------------------------------------------------------------------------------------------
 
 
@@ -322,10 +333,12 @@ def test_rewinding_gives_the_same_tokens_again(room: Room) -> None:
     assert client.tokens == first[10:]
 
 
-def test_a_new_context_while_running_brings_no_steps_of_the_old(room: Room) -> None:
+def test_a_new_context_while_running_brings_no_steps_of_the_old(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "FRAME_S", 1000.0)
     client = room.ready()
+    assert room.engine is not None
     client.send(Run())
-    client.wait(lambda frame: bool(frame.steps))
+    assert settled(room.engine) > 100  # drawn, and not yet sent
     seq = client.send(SetContext((9, 8)))
     client.wait(lambda frame: frame.seq == seq)
     client.do(Run(limit=5))
@@ -341,6 +354,26 @@ def test_the_last_of_many_contexts_wins_however_long_they_are(room: Room) -> Non
     assert frame.length == 1503
     assert client.tokens == expected(3, WARM.with_(seed=8), long[-1])
     assert [entry[0] for frame in client.frames for entry in frame.params_at] == [1500]
+
+
+def test_a_long_context_gives_way_to_the_next_one(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = room.ready()
+    assert room.engine is not None
+    feed, widths = room.engine.runner.feed, []
+
+    def slow_feed(rows: dict[int, list[int]]) -> dict[int, torch.Tensor]:
+        widths.append(max(map(len, rows.values())))
+        time.sleep(0.05)
+        return feed(rows)
+
+    monkeypatch.setattr(room.engine.runner, "feed", slow_feed)
+    client.send(SetContext(tuple((3 * i) % 64 for i in range(1500))))
+    while not widths:
+        time.sleep(0.001)
+    frame = client.do(SetContext((9, 8)))
+    assert frame.length == 2
+    assert sum(widths) < 1000  # of 1,500
+    assert frame.odds is not None
 
 
 # ---- why it stops ----------------------------------------------------------------------------------------------------
@@ -476,36 +509,44 @@ def test_the_tokens_of_a_slow_run_do_not_wait_for_each_other(room: Room) -> None
         assert len(frame.steps) <= 2
 
 
-def test_a_client_that_does_not_read_stops_the_engine(room: Room) -> None:
+def test_a_client_that_does_not_read_stops_the_engine_after_some_frames(room: Room) -> None:
     client = room.ready()
     engine = room.engine
     assert engine is not None
     client.send(Run())
-    deadline, length = time.monotonic() + PATIENCE_S, -1
-    while engine.length() != length and time.monotonic() < deadline:
-        length = engine.length()
-        time.sleep(0.4)
-    assert 5 < length < 2000
-    got = client.worker.read()
-    assert len(got) <= service.CREDIT_FRAMES
-    assert sum(len(frame.steps) for frame in got) <= service.CREDIT_STEPS
-    client.frames += got
-    client.wait(lambda frame: frame.stop == "context")  # reading goes on: so does the engine
-    assert client.tokens == expected(1995)
+    length = settled(engine)
+    assert length < 2000
+    client.wait(lambda frame: frame.length > length + 20)  # reading goes on: so does the engine
+    unread = client.frames[: service.CREDIT_FRAMES]
+    assert length == 5 + sum(len(frame.steps) for frame in unread)  # nothing was drawn that was not sent
+    assert client.tokens == expected(len(client.tokens))
 
 
-def test_a_client_that_does_not_read_is_still_heard(room: Room) -> None:
+def test_a_client_that_does_not_read_stops_the_engine_after_some_steps(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "FRAME_S", 1000.0)
     client = room.ready()
     assert room.engine is not None
     client.send(Run())
-    time.sleep(0.5)
+    assert settled(room.engine) == 5 + service.CREDIT_STEPS
+
+
+def test_a_client_that_does_not_read_is_still_heard(room: Room) -> None:
+    client = room.ready(record=1)  # small frames: all that is sent is in the socket
+    assert room.engine is not None
+    client.send(Run())
+    settled(room.engine)
     for index in range(50):
         client.send(SetParams(WARM.with_(seed=index)))
+        time.sleep(0.001)
     last = client.send(SetContext((7,)))
     deadline = time.monotonic() + PATIENCE_S
     while room.engine.length() != 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert room.engine.length() == 1
+    client.frames += client.worker.read()
+    assert len(client.frames) <= service.CREDIT_FRAMES
     frame = client.wait(lambda frame: frame.seq == last)
     assert (frame.state, frame.length) == ("paused", 1)
     assert frame.params_at == ((1, WARM.with_(seed=49)),)
@@ -608,7 +649,7 @@ def test_a_child_process_draws_what_an_engine_here_draws(checkpoint_path: Path) 
         assert bad.state == "failed"
         assert bad.error is not None
         started = time.monotonic()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert gone(pid)
 
 

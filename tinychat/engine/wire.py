@@ -59,7 +59,7 @@ class SetParams:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Draw until an end, `limit` tokens or Pause, at most `rate` tokens a second (None: as fast as it goes)."""
+    """Draw until an end, `limit` tokens or Pause, at most `rate` tokens a second (None: as the last rate said)."""
 
     limit: int | None = None
     rate: float | None = None
@@ -67,7 +67,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class SetRate:
-    """Change the pace of a run, and of the runs after it that name none."""
+    """The pace of this run and of those after it that name none; None is as fast as it goes, and the start."""
 
     rate: float | None
 

@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -196,8 +197,10 @@ def _log_path() -> Path:
 
 
 def _search_path() -> str:
-    """PYTHONPATH with the folder this very tinychat was imported from in front."""
+    """PYTHONPATH with the folder this very tinychat was imported from in front, unless Python looks there anyway."""
     home = str(Path(tinychat.__file__).resolve().parent.parent)
+    if home == sysconfig.get_path("purelib"):
+        home = ""  # PYTHONPATH goes before the standard library, and there the installed packages must not go
     return os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
 
 
