@@ -11,8 +11,22 @@ from dataclasses import dataclass
 from tinychat.text.chat import Message
 from trainer.document import Document
 from trainer.toy_chats import Chat, chat
+from trainer.toy_check import Verdict, share_well_formed, well_formed
 from trainer.toy_dice import Dice, Weighted
 from trainer.toy_stories import story
+
+__all__ = [
+    "CHAT_SHARE",
+    "Entropy",
+    "Question",
+    "Verdict",
+    "document",
+    "documents",
+    "measure_entropy",
+    "questions",
+    "share_well_formed",
+    "well_formed",
+]
 
 CHAT_SHARE = 0.35
 _SHARES = 1 << 20  # the share of chats is kept in these units, so that it is a whole-number draw
@@ -41,6 +55,10 @@ class Question:
 
     messages: tuple[Message, ...]
     accepted: tuple[str, ...]
+
+    def accepts(self, answer: str) -> bool:
+        """Whether an answer is right, word for word."""
+        return answer.strip() in self.accepted
 
 
 def documents(seed: int, count: int, *, chat_share: float = CHAT_SHARE) -> Iterator[Document]:

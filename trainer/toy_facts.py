@@ -52,6 +52,21 @@ def _best() -> dict[str, Weighted[str]]:
     return _single({kind: row.values[0] for kind, row in food.items()})
 
 
+def _dislikes() -> dict[str, Weighted[str]]:
+    """What others like best and this kind never eats in a story."""
+    food = TABLES["food"]
+    assert isinstance(food, dict)
+    favourites = list(dict.fromkeys(row.values[0] for row in food.values()))
+    kept = {kind: [dish for dish in favourites if dish not in row.values] for kind, row in food.items()}
+    return {kind: Weighted(dishes, [3] * len(dishes)) for kind, dishes in kept.items()}
+
+
+_BY_SIZE = words("snail, frog, mouse, squirrel, duck, hen, rabbit, cat, fox, dog, goat, bear, dragon").values
+_SIZES = [(big, small) for at, big in enumerate(_BY_SIZE) for small in _BY_SIZE[:at]]
+_SIZE_PAIR = Weighted([f"{big}>{small}" for big, small in _SIZES], [3] * len(_SIZES))
+_MORE_LESS = [(more, less) for more in range(1, MOST + 1) for less in range(more)]
+_MORE = Weighted([f"{more}>{less}" for more, less in _MORE_LESS], [3] * len(_MORE_LESS))
+
 FACT_TABLES: dict[str, Table] = {
     "pair": _PAIR,
     "less_pair": Weighted(list(_LESS), [24 - pair[0] for pair in _LESS.values()]),
@@ -80,7 +95,15 @@ FACT_TABLES: dict[str, Table] = {
         *: slow
         """
     ),
-    "sized": words("bear*6, mouse*6, fox*4, dragon*4, snail*4, owl*3, rabbit*3, goat*3"),
+    "sizes": _SIZE_PAIR,
+    "bigger": _single({f"{big}>{small}": big for big, small in _SIZES}),
+    "smaller": _single({f"{big}>{small}": small for big, small in _SIZES}),
+    "dislike": _dislikes(),
+    "counting": _single({str(n): ", ".join(map(str, range(1, n + 1))) for n in range(2, 13)}),
+    "count_to": Weighted([str(n) for n in range(2, 13)], [16 - n for n in range(2, 13)]),
+    "more_less": _MORE,
+    "more": _single({f"{more}>{less}": str(more) for more, less in _MORE_LESS}),
+    "less": _single({f"{more}>{less}": str(less) for more, less in _MORE_LESS}),
     "season_after": _ring(_SEASONS, 1),
     "season_before": _ring(_SEASONS, -1),
     "day": Weighted(list(_DAYS), [3] * 7),
@@ -115,14 +138,14 @@ FACT_TABLES: dict[str, Table] = {
     "manner": words("sleepy*6, grumpy*6, cheerful*6, shy*4, proud*4, polite*4, hungry*3"),
     "tic": rows(
         """
-        sleepy: Yawn.*5, Oh, I am tired.*1
+        sleepy: Yawn.*5, I am so tired.*1
         grumpy: Hmph.*5, Not you again.*1
         cheerful: Hooray!*5, What a day!*2
         shy: Um.*5, Oh dear.*2
         proud: Of course.*5, Who else?*2
         polite: With pleasure.*5, How kind of you.*3
-        hungry: Munch, munch.*3, Is there any cake?*2
-        """.replace("Oh, I", "Oh I").replace("Munch, munch", "Munch")
+        hungry: Munch.*3, Is there any cake?*2
+        """
     ),
     "beyond": words(
         "What is the capital of France*4, Who is the president*3, How far is the moon*4, What is the time*4, "

@@ -158,7 +158,7 @@ map_friend
   5 "A treasure!" {@cry} {hero}, and {he} ran to fetch {pal} the {pal_kind}.
   4 {pal} the {pal_kind} came too, because {phe} could read (3:maps|2:a little|almost all the letters).
 map_way
-  5 The map said, "Go {way1}. Go {way2}. <Then> go {way3} and dig."
+  5 The map said, "Go {way1}. Go {way2}. Then go {way3} and dig."
   4 They went {way1} and {way2}. "Ten steps to the left," <says_pal>. "Nine steps back," <says_hero>.
 map_dig
   5 They dug for {hours}. (3:Clonk!|2:Bump!|Tock!) There was a {@box}.

@@ -1,4 +1,7 @@
-"""What is said in chats about the toy world: questions, answers, small talk, in the notation of trainer.toy_grammar."""
+"""What is said in chats about the facts of the toy world, small numbers and the weather of the day.
+
+In the notation of trainer.toy_grammar.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,37 @@ ask_opposite
   1 opposite of {word}
 say_opposite
   1 The opposite of {word} is {opposite}.
+ask_likes
+  5 Do {plural_b} like {best_b}?
+  2 Does a/an {beast} like {best_b}?
+say_likes
+  1 Yes, {plural_b} like {best_b}.
+ask_dislikes
+  5 Do {plural_b} like {dislike}?
+  2 Does a/an {beast} like {dislike}?
+say_dislikes
+  1 No, {plural_b} like {best_b}.
+ask_bigger
+  4 Who is bigger, the {bigger} or the {smaller}?
+  4 Who is bigger, the {smaller} or the {bigger}?
+  2 Is the {smaller} bigger than the {bigger}?
+say_bigger
+  1 The {bigger} is bigger than the {smaller}.
+ask_smaller
+  4 Who is smaller, the {bigger} or the {smaller}?
+  4 Who is smaller, the {smaller} or the {bigger}?
+say_smaller
+  1 The {smaller} is smaller than the {bigger}.
+ask_rhyme
+  5 What rhymes with {song}?
+  3 Tell me a word that rhymes with {song}.
+say_rhyme
+  1 {^@rhyme/song} rhymes with {song}.
+ask_plural
+  5 What is the plural of {beast}?
+  3 One {beast}, two what?
+say_plural
+  1 One {beast}, two {plural_b}.
 ask_colour
   6 What colour is {colour_of}?
   2 What is the colour of {colour_of}?
@@ -96,131 +130,21 @@ ask_fewer
   4 {hero} had {lx} {count} and lost {ly}. How many {count} does {he} have now?
 say_fewer
   1 {lx} minus {ly} is {difference}. {hero} has {difference} {count}.
+ask_which_more
+  4 Which is more, {more} or {less}?
+  4 Which is more, {less} or {more}?
+say_which_more
+  1 {more} is more than {less}.
+ask_count
+  5 Count to {count_to}.
+  3 Can you count to {count_to}?
+say_count
+  1 {counting}.
 ask_next
   5 What number comes after {number}?
   3 Which number is next after {number}?
 say_next
   1 After {number} comes {next_number}.
-"""
-
-TELLING = """
-tell_thing
-  5 {hero} is a/an {trait} {kind}. {^he} has a/an {paint} {toy}.
-  4 {hero} the {kind} has a/an {paint} {toy}. {pal} the {pal_kind} has a/an {paint2} {toy2}.
-  3 {hero} the {kind} found a/an {paint} {toy} {at}.
-ask_thing
-  6 What does {hero} have?
-  2 What has {hero} got?
-say_thing
-  1 {hero} has a/an {paint} {toy}.
-ask_paint
-  6 What colour is the {toy}?
-  3 What colour is {hero}'s {toy}?
-say_paint
-  1 The {toy} is {paint}.
-ask_owner
-  6 Who has the {toy}?
-  3 Who has a/an {toy}?
-say_owner
-  1 {hero} has the {toy}.
-ask_kind
-  5 Who is {hero}?
-  4 What kind of animal is {hero}?
-say_kind
-  1 {hero} is a/an {kind}.
-ask_missing
-  4 How old is {hero}?
-  3 What did {hero} eat today?
-  3 Who is {hero}'s aunt?
-  2 How many hats does {hero} have?
-say_missing
-  1 I do not know. You did not tell me.
-tell_place
-  5 {hero} is {at}. {pal} is {at2}.
-  4 {hero} went to {place}. {pal} went to {place2}.
-  3 {hero} the {kind} went to {place}, and {pal} the {pal_kind} went to {place2}.
-ask_where
-  6 Where is {hero}?
-  2 Where did {hero} go?
-say_where
-  1 {hero} is {at}.
-ask_where_pal
-  6 Where is {pal}?
-  4 And where is {pal}?
-  2 And {pal}?
-say_where_pal
-  1 {pal} is {at2}.
-ask_who_there
-  5 Who is {at}?
-  3 Who is {at} now?
-say_who_there
-  1 {hero} is {at}.
-tell_give
-  5 {hero} has a/an {paint} {toy}. {hero} gives the {toy} to {pal}.
-  4 {hero} had a/an {toy}. {^he} gave it to {pal}.
-  3 {pal} wanted a/an {toy}. {hero} gave {phim} one.
-ask_now
-  6 Who has the {toy} now?
-  3 Where is the {toy} now?
-say_now
-  1 {pal} has the {toy} now.
-ask_giver
-  5 Who gave the {toy} to {pal}?
-  3 Who gave {pal} the {toy}?
-say_giver
-  1 {hero} gave the {toy} to {pal}.
-tell_why
-  5 {hero} was {low} because {he} had lost {his} {toy}. Then {pal} found it.
-  4 {hero} had lost {his} {toy}, so {he} was {low}. {pal} found it {at}.
-ask_why
-  6 Why was {hero} {low}?
-  2 Why was {he} {low}?
-say_why
-  1 {hero} was {low} because {he} had lost {his} {toy}.
-ask_finder
-  6 Who found the {toy}?
-  3 Who found it?
-say_finder
-  1 {pal} found the {toy}.
-tell_me
-  6 My name is {me}.
-  4 I am {me}.
-  4 Hello, I am {me}.
-  2 Hi! My name is {me}.
-say_hello_me
-  5 Hello, {me}!
-  4 Nice to meet you, {me}.
-  2 Hello, {me}! What can I do for you?
-ask_me
-  6 What is my name?
-  3 Who am I?
-  2 Do you know my name?
-say_me
-  1 Your name is {me}.
-tell_pet
-  5 I have a/an {pet} named {pet_name}.
-  4 My {pet} is called {pet_name}.
-say_pet
-  5 {pet_name} is a good name for a/an {pet}.
-  3 What a fine {pet}!
-  2 Say hello to {pet_name} for me.
-ask_pet
-  6 What is my {pet} called?
-  4 What is the name of my {pet}?
-say_pet_name
-  1 Your {pet} is called {pet_name}.
-ask_pet_kind
-  6 Who is {pet_name}?
-  3 What is {pet_name}?
-say_pet_kind
-  1 {pet_name} is your {pet}.
-ask_unknown_me
-  5 What is my name?
-  4 What is my {pet} called?
-  3 How old am I?
-  3 What colour is my {toy}?
-say_unknown
-  1 I do not know. You did not tell me.
 """
 
 SMALL_TALK = """
@@ -294,90 +218,30 @@ ask_hero_kind
   5 Who was {hero}?
 say_hero_kind
   1 {hero} was a/an {kind}.
-"""
-
-PERSONA = """
-system
-  6 You are {hero}, a/an {manner} {kind}.
-  3 You are a/an {manner} {kind} named {hero}.
-  1 You are {hero} the {kind}. You are {manner}.
-p_who
-  6 Who are you?
-  4 What is your name?
-p_say_who
-  1 {@tic/manner} I am {hero}, a/an {manner} {kind}.
-p_home
-  6 Where do you live?
-  2 Where is your home?
-p_say_home
-  1 {@tic/manner} I live {home}.
-p_food
-  6 What do you like to eat?
-  4 What is your favourite food?
-  2 Are you hungry?
-p_say_food
-  1 {@tic/manner} I like {best_k}.
-p_how
-  6 How are you?
-  2 How do you feel today?
-p_say_how
-  1 {@tic/manner} I am {manner}, as always.
-p_hello
-  5 Hello!
-  3 Hello, {hero}!
-  2 Good {@greet}!
-p_say_hello
-  1 {@tic/manner} Hello!
-p_sound
-  5 What do you say when you are happy?
-  3 What sound do you make?
-p_say_sound
-  1 {@tic/manner} I say "{^sound}!"
-p_sum
-  5 What is {x} plus {y}?
-  3 What is {x} + {y}?
-p_say_sum
-  1 {@tic/manner} {x} plus {y} is {sum}.
-"""
-
-TALK_SLOTS = """
-beast: beast
-home_b: home/beast
-plural_b: plural/beast
-best_b: best/beast
-sound_b: sound/beast
-legs_b: legs/beast
-speed_b: is_fast/beast
-best_k: best/kind
-season_after: season_after/season
-season_before: season_before/season
-day: day
-day_after: day_after/day
-day_before: day_before/day
-word: word
-opposite: opposite/word
-colour_of: colour_of
-colour: colour/colour_of
-pair: pair
-x: x/pair
-y: y/pair
-sum: sum/pair
-less_pair: less_pair
-lx: x/less_pair
-ly: y/less_pair
-difference: difference/less_pair
-count: count
-number: number
-next_number: next_number/number
-paint: paint
-paint2: paint -paint
-toy: toy
-toy2: toy -toy
-place2: place/pal_kind -place
-at2: at/place2
-low: low
-me: me
-pet: pet
-pet_name: names/pet -me
-manner: manner
+ask_hero_home
+  5 Where did {hero} live?
+  4 Where did the {kind} live?
+say_hero_home
+  1 {hero} lived {home}.
+ask_pal
+  6 Who was {pal}?
+say_pal
+  1 {pal} was a/an {pal_kind}.
+ask_pal_name
+  5 What was the {pal_kind} called?
+say_pal_name
+  1 The {pal_kind} was called {pal}.
+ask_wanted
+  5 What did {hero} like to eat?
+  4 What did the {kind} eat?
+say_wanted
+  1 {hero} liked {food}.
+ask_lost
+  5 What did {hero} lose?
+say_lost
+  1 {hero} lost {his} {look} {thing}.
+more
+  5 Another one, please.
+  4 Tell me another story.
+  3 One more!
 """
