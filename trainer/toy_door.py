@@ -17,6 +17,9 @@ from trainer.document import Document
 from trainer.toy_check import Verdict, well_formed
 
 
+_CHAT_STARTS = ("system: ", "user: ")  # as _text_lines writes them
+
+
 def write(*, seed: int, count: int, out: Path | None, jsonl: bool) -> None:
     """The documents to stdout, or durably to a file whose ending says the form."""
     if out is not None and out.suffix not in (".txt", ".jsonl"):
@@ -41,9 +44,12 @@ def print_entropy(*, seed: int, count: int) -> None:
 
 def print_check(path: Path) -> None:
     """How much of a text is well-formed, and what is not."""
-    texts = (document.text for document in corpus.documents([str(path)]) if document.text)
-    verdicts = [well_formed(text) for text in texts]
+    texts = [document.text for document in corpus.documents([str(path)]) if document.text]
+    stories = [text for text in texts if not text.startswith(_CHAT_STARTS)]
+    verdicts = [well_formed(text) for text in stories]
     print(_summary(verdicts))
+    if len(stories) < len(texts):
+        print(f"  {len(texts) - len(stories)} chats are passed over: only stories have a grammar to be read by")
     for label, stretches in (
         ("not of the language", [text for verdict in verdicts for text in verdict.bad]),
         ("at odds with what was told", [text for verdict in verdicts for text in verdict.contradictions]),
