@@ -48,7 +48,7 @@ class ActionScreen(PanelScreen):
         if self.player is None:
             self.say("the model is being opened")
         elif not len(self.player.session.tree):
-            self.say("type a prompt first: i edits, Enter runs")
+            self.say("type a message first: i edits, Enter runs")
             return None
         return self.player
 

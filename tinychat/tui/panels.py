@@ -43,6 +43,8 @@ from tinychat.tui.widgets.stream import StreamView
 
 TICK_S = 1 / 30
 NAN = float("nan")
+ASCII_SIGNS = str.maketrans({"␣": "_", "↵": "\\n", "⇥": "\\t"})
+PLACEHOLDER = "Type above, Enter runs. Esc, then T and - = turn the temperature; ? tells all keys."
 
 
 class Panel(Container):
@@ -96,6 +98,7 @@ class PanelScreen(Screen[None]):
         self.header_line = Lines(look, id="header")
         self.prompt_box = PromptBox(self._first_prompt, id="prompt-box")
         self.stream = StreamView(look, id="stream-view")
+        self.stream.placeholder = PLACEHOLDER
         self.candidates = CandidatesView(look, id="candidates-view")
         self.pipeline = PipelineView(look, id="pipeline-view")
         self.knobs = KnobsView(look, id="knobs-view")
@@ -240,7 +243,7 @@ class PanelScreen(Screen[None]):
         if player is None:
             return
         session, shown = player.session, self.visible_panels()
-        step, label = self.step_here(), session.tokenizer.label
+        step, label = self.step_here(), self.label_of
         odds = step.odds if step is not None else (player.odds if self.position == len(session.tree) else None)
         params = session.params
         if step is not None:
@@ -256,6 +259,12 @@ class PanelScreen(Screen[None]):
         if "why" in shown:
             self.why.show(*(status.explain(step, label) if step is not None else [status.next_words(odds)]))
         self.paint_token_title(step)
+
+    def label_of(self, token: int) -> str:
+        """The name of a token, with the signs of this screen."""
+        assert self.player is not None, "tokens come with a player"
+        label = self.player.session.tokenizer.label(token)
+        return label.translate(ASCII_SIGNS) if self.look.glyphs == "ascii" else label
 
     def selected_row(self, step: Step | None) -> int:
         """The chosen row of the candidates: the person's, or the token's own."""
@@ -280,7 +289,12 @@ class PanelScreen(Screen[None]):
         roomy = shape in ("normal", "wide")
         mode = "EDIT" if self.editing else "INSPECT"
         groups = status.header(
-            self.model_name, self.player, mode=mode, wide=roomy, context=self.model_context, held=self.budget.held_back
+            self.model_name,
+            self.player,
+            mode=mode,
+            width=self.app.size.width,
+            context=self.model_context,
+            held=self.budget.held_back,
         )
         self.header_line.show(joined(groups))
         rows: list[Row] = [joined(self._status_groups(roomy))]
@@ -298,7 +312,7 @@ class PanelScreen(Screen[None]):
     def _status_groups(self, roomy: bool) -> list[tuple[Piece, ...]]:
         player = self.player
         groups: list[tuple[Piece, ...]] = []
-        if not roomy and player is not None:
+        if not roomy and player is not None and not self.notice[0]:
             groups.append(status.knob_words(player.session.params, self.picked))
         groups.append((status.state_words(player),))
         if self.notice[0]:
@@ -334,10 +348,11 @@ class PanelScreen(Screen[None]):
         if self.player is None:
             return
         session = self.player.session
-        if step is not None and not self._is_running():
+        following = self._is_running() and self.stream.cursor is None
+        if step is not None and not following:
             place = max(0, step.position - session.reply_start + 1)
-            title = f"3 Token {place} '{session.tokenizer.label(step.token)}'"
-        elif self._is_running():
+            title = f"3 Token {place} of {session.reply_length} '{self.label_of(step.token)}'"
+        elif following:
             title = "3 Token, as it runs"
         elif self.position < len(session.tree):
             title = "3 A token of the prompt: no odds"

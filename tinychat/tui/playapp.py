@@ -109,15 +109,12 @@ class PlayApp(App[int]):
             tokenizer, params=opening.params, model=opening.path, chat=opening.chat, max_tokens=opening.max_tokens,
             fixed_seed=opening.fixed_seed,
         )  # fmt: skip
-        session.prompt = opening.prompt
         player = Player(session, self.decoder, rate=opening.rate)
         ends = {tokenizer.end_of_text, tokenizer.specials.get("<|end|>", tokenizer.end_of_text)}
         player.open(opening.path, device=opening.device, end_ids=tuple(sorted(ends)))
         screen = self.screen_stack[0]
         assert isinstance(screen, PlayScreen), "the bottom screen is ours"
         screen.begin(player)
-        if not opening.prompt or session.mode == "chat":
-            screen.action_edit()
         gc.collect()
         gc.freeze()  # no pause of the collector walks the widgets again
 

@@ -125,9 +125,12 @@ class Player:
         self.state, self.error = frame.state, frame.error or (self.error if frame.state == "failed" else None)
         self.facts = frame.facts or self.facts
         self.tokens_per_s, self.prefill_s = frame.tokens_per_s, frame.prefill_s or self.prefill_s
-        self._pending.extend(frame.params_at)
         if frame.seq < self._context_seq:
+            # its tokens and positions belong to a path we have left; its last settings are still in force
+            if frame.params_at:
+                self._drawn_with = frame.params_at[-1][1]
             return 0
+        self._pending.extend(frame.params_at)
         for step in frame.steps:
             while self._pending and self._pending[0][0] <= step.position:
                 self._drawn_with = self._pending.pop(0)[1]

@@ -51,6 +51,12 @@ class PlayScreen(ActionScreen):
     def begin(self, player: Player) -> None:
         """The tokenizer is known and the model is on its way: from here on everything works."""
         self.player = player
+        if player.session.mode == "completion":
+            # the odds after the prompt are worth seeing before anything is drawn
+            player.session.complete(self.prompt_box.text)
+            player.sync()
+        self.prompt_box.move_cursor(self.prompt_box.document.end)
+        self.action_edit()
         self.paint_all()
 
     # modes

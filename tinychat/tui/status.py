@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.cells import cell_len
+
 from tinychat.engine.params import KNOBS, SamplingParams
 from tinychat.engine.trace import Odds, Step
 from tinychat.session.session import Session
@@ -27,32 +29,53 @@ STOPS = {
 }
 
 
-def header(name: str, player: Player | None, *, mode: str, wide: bool, context: int, held: int = 0) -> list[Group]:
-    """Model, device, seed, context, speed, mode; `held` pictures that a slow line did not get."""
-    groups: list[Group] = [(("tinychat", "strong"),), ((clean(name, keep=""), "text"),)]
+def header(name: str, player: Player | None, *, mode: str, width: int, context: int, held: int = 0) -> list[Group]:
+    """Model, device, seed, context, speed, mode; `held` pictures that a slow line did not get.
+
+    What a narrow screen has no room for is left out, the least needed first.
+    """
+    wide = width >= 100
+    shown: dict[str, Group] = {"program": (("tinychat", "strong"),)}
+    shown["model"] = ((fit_end(clean(name, keep=""), 32 if wide else 18), "text"),)
     if player is None:
-        return [*groups, (("opening", "quiet"),), ((mode, "chosen"),)]
-    facts = player.facts
-    if facts:
-        device = str(facts.get("device", ""))
-        groups.append(((clean(f"{device} {facts.get('dtype', '')}" if wide else device, keep=""), "quiet"),))
+        shown["device"] = (("opening", "dart"),)
     else:
-        groups.append((("loading the model", "dart"),))
-    session = player.session
-    groups.append(((f"seed {session.params.seed}", "text"),))
+        shown |= _engine_facts(player, wide=wide, context=context)
+    if held:
+        shown["line"] = (("slow line", "dart"),)
+    shown["mode"] = ((mode, "chosen"),)
+    for least in ("prefill", "program", "device", "pace", "seed", "line", "model", "context"):
+        if 1 + sum(sum(cell_len(text) for text, _ in group) + 3 for group in shown.values()) - 3 <= width:
+            break
+        shown.pop(least, None)
+    return list(shown.values())
+
+
+def _engine_facts(player: Player, *, wide: bool, context: int) -> dict[str, Group]:
+    facts, session = player.facts, player.session
+    shown: dict[str, Group] = {}
+    device = str(facts.get("device", ""))
+    shown["device"] = ((clean(f"{device} {facts.get('dtype', '')}" if wide else device, keep=""), "quiet"),)
+    if not facts:
+        shown["device"] = (("loading the model", "dart"),)
+    shown["seed"] = ((f"seed {session.params.seed}", "text"),)
     used = len(session.tree)
     full = "warn" if context and used >= context else "text"
-    groups.append(((f"ctx {used}/{context}" + (f" {100 * used // context}%" if wide and context else ""), full),))
+    shown["context"] = ((f"ctx {used}/{context}" + (f" {100 * used // context}%" if wide and context else ""), full),)
     pace = "full speed" if player.rate is None else f"pace {player.rate:g}/s"
     if player.running and player.tokens_per_s:
         pace = f"{player.tokens_per_s:.0f}/s" + (f" of {player.rate:g}" if player.rate and wide else "")
-    groups.append(((pace, "quiet"),))
-    if held:
-        groups.append((("slow line", "dart"),))
+    shown["pace"] = ((pace, "quiet"),)
     if wide and player.prefill_s:
-        groups.append(((f"prefill {player.prefill_s * 1000:.0f} ms", "quiet"),))
-    groups.append(((mode, "chosen"),))
-    return groups
+        shown["prefill"] = ((f"prefill {player.prefill_s * 1000:.0f} ms", "quiet"),)
+    return shown
+
+
+def fit_end(text: str, cells: int) -> str:
+    """The text in at most so many cells; of a long one the end, which tells files apart."""
+    while cell_len(text) > cells:
+        text = "~" + text[2:]
+    return text
 
 
 def state_words(player: Player | None) -> Piece:

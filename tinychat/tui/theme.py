@@ -10,6 +10,8 @@ from textual.theme import Theme
 from tinychat.tui.palette import Look
 
 _DEFAULTS = {
+    "ansi-background": "ansi_default",
+    "ansi-foreground": "ansi_default",
     "block-cursor-foreground": "ansi_default",
     "block-cursor-background": "ansi_default",
     "block-cursor-text-style": "reverse",

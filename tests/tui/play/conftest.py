@@ -76,7 +76,7 @@ class FakeDecoder:
     def draw(self, count: int, *, at_limit: str = "limit") -> None:
         """Draw up to `count` tokens of the run, as one frame."""
         steps = []
-        while self.state == "running" and len(steps) < count:
+        while self.state == "running" and len(steps) < count and self.answers != []:
             steps.append(self.chosen(self.next_token()))
             self.left -= 1
             if steps[-1].token in (self.tokenizer.end_of_text, self.tokenizer.specials["<|end|>"]):
@@ -97,7 +97,7 @@ class FakeDecoder:
                 tokens_per_s=30.0,
                 params_at=tuple(self._params_at),
                 **more,
-            )  # fmt: skip
+            )
         )
         self._params_at.clear()
 
@@ -168,7 +168,7 @@ class Play:
 
     async def run_some(self, count: int = 12) -> None:
         """The prompt, and the first tokens of its reply."""
-        await self.press("i", "enter")
+        await self.press("enter")
         await self.draw(count)
 
     async def settle(self) -> None:
@@ -192,6 +192,11 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.train(["the cat sat on the mat and looked at the moon, as cats do. "] * 4, vocab_size=290)
 
 
+@pytest.fixture(scope="session")
+def scripted() -> type[FakeDecoder]:
+    return FakeDecoder
+
+
 @pytest.fixture
 def start(tokenizer: Tokenizer) -> Start:
     """`async with start(size=(80, 24), prompt=..., chat=...) as play:`"""
@@ -204,6 +209,7 @@ def start(tokenizer: Tokenizer) -> Start:
         look: Look | None = None,
         answers: list[int] | None = None,
         budget: ByteBudget | None = None,
+        editing: bool = True,
         name: str = "model.safetensors",
         **more: Any,
     ) -> AsyncIterator[Play]:
@@ -227,6 +233,8 @@ def start(tokenizer: Tokenizer) -> Start:
                     break
             play = Play(pilot, app, screen, decoder)
             await play.settle()
+            if not editing:
+                await play.press("escape")
             yield play
 
     return run

@@ -46,11 +46,11 @@ async def test_every_panel_can_be_seen(start, size) -> None:
 
 
 async def test_one_step_and_ten(start) -> None:
-    async with start() as play:
-        await play.press("i", "escape")
+    async with start(prompt="", chat=True, editing=False) as play:
         await play.press("full_stop")
-        assert "type a prompt first" in play.text()
-        await play.press("i", "enter", "space")
+        assert "type a message first" in play.text()
+    async with start() as play:
+        await play.press("enter", "space")
         have = play.player.session.reply_length
         await play.press("full_stop")
         assert play.player.session.reply_length == have + 1
@@ -96,7 +96,7 @@ async def test_a_knob_turned_while_paused_asks_for_new_odds_at_once(start) -> No
     ],
 )
 async def test_ways_to_set_a_knob(start, keys, name, value) -> None:
-    async with start() as play:
+    async with start(editing=False) as play:
         await play.press(*["space" if key == " " else "full_stop" if key == "." else key for key in keys])
         assert getattr(play.player.session.params, name) == pytest.approx(value)
 
@@ -264,7 +264,7 @@ async def test_a_chat_has_turns_and_ends_with_its_end_token(start, tokenizer) ->
 
 
 async def test_m_switches_between_chat_and_completion(start) -> None:
-    async with start() as play:
+    async with start(editing=False) as play:
         await play.press("m")
         assert play.player.session.mode == "chat"
         assert "your message" in play.text()
@@ -280,7 +280,7 @@ async def test_the_pace_can_be_changed_while_it_runs(start) -> None:
 
 
 async def test_the_order_goes_round(start) -> None:
-    async with start() as play:
+    async with start(editing=False) as play:
         for name in ("hf", "llama.cpp", "vllm", "default"):
             await play.press("o")
             assert play.player.session.params.order == name
@@ -288,7 +288,7 @@ async def test_the_order_goes_round(start) -> None:
 
 
 async def test_a_wrong_command_is_explained(start) -> None:
-    async with start() as play:
+    async with start(editing=False) as play:
         await play.press("colon", *"temprature", "space", "1", "enter")
         assert "did you mean temperature?" in play.text()
         await play.press("colon", *"t", "space", *"-1", "enter")
@@ -332,7 +332,7 @@ HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202eevil [bold]x[/bold] \x9b2J \u200b"
 async def test_hostile_text_reaches_no_cell_raw(start, tokenizer) -> None:
     answers = tokenizer.encode(HOSTILE)
     async with start(prompt=HOSTILE, answers=answers, size=(200, 60)) as play:
-        await play.press("i", "enter")
+        await play.press("enter")
         await play.draw(len(answers))
         await play.press("space", "left", "left")
         text = play.text()
@@ -346,7 +346,7 @@ async def test_hostile_text_reaches_no_cell_raw(start, tokenizer) -> None:
 async def test_half_a_character_waits_for_the_rest(start, tokenizer) -> None:
     answers = tokenizer.encode("é€")
     async with start(answers=answers) as play:
-        await play.press("i", "enter")
+        await play.press("enter")
         await play.draw(1)
         assert play.screen.stream.token(play.screen.stream.count - 1).text == ""
         await play.draw(len(answers))

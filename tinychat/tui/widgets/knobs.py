@@ -6,6 +6,8 @@ room. It shows settings and says what was wished; it changes nothing itself.
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from textual import events
 from textual.message import Message
 
@@ -92,11 +94,21 @@ class KnobsView(LineView):
         return min(room, 40) if room >= 6 else 0
 
     def _slider(self, knob: Knob, value: float, cells: int, picked: bool) -> tuple[Piece, ...]:
+        """A line with a grip; what lies between the neutral value and the grip is drawn strongly."""
         low, high = knob.shown
-        at = round(min(max((value - low) / (high - low), 0.0), 1.0) * (cells - 1))
+        at, neutral = (
+            round(min(max((each - low) / (high - low), 0.0), 1.0) * (cells - 1)) for each in (value, knob.neutral)
+        )
         done, grip, rest = ("=", "o", "-") if self.look.glyphs == "ascii" else ("━", "●", "─")
         strong = "bar_chosen" if picked else "bar"
-        return ((done * at, strong), (grip, "chosen" if picked else "strong"), (rest * (cells - 1 - at), "faint"))
+        first, last = min(at, neutral), max(at, neutral)
+        line = (
+            [("faint", rest)] * first + [(strong, done)] * (last - first + 1) + [("faint", rest)] * (cells - 1 - last)
+        )
+        line[at] = ("chosen" if picked else "strong" if value != knob.neutral else "quiet", grip)
+        return tuple(
+            ("".join(glyph for _, glyph in run), role) for role, run in groupby(line, key=lambda cell: cell[0])
+        )
 
     def _foot(self) -> Row:
         params = self._params
