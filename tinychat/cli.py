@@ -118,8 +118,9 @@ def sample(
     """
     if json_output and jsonl:
         raise UsageError("--json and --jsonl are two different outputs.", "Choose one of them.")
-    output = "jsonl" if jsonl else "json" if json_output else "text"
     from tinychat import sample as door
+
+    output: door.Output = "jsonl" if jsonl else "json" if json_output else "text"
 
     try:
         if output == "text" and trace:

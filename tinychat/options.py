@@ -123,11 +123,11 @@ def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, An
                 f"--at {text!r} is not of the form I:NAME=X,...{reason}.",
                 "For example:  --at 30:temperature=0.7,top_p=0.9",
             ) from None
-    for place in sorted(found):
+    for index in sorted(found):
         try:
-            params = params.with_(**found[place])
+            params = params.with_(**found[index])
         except (TypeError, ValueError) as error:
-            raise UsageError(f"--at {place}: {error}.", "See:  tinychat sample --help") from error
+            raise UsageError(f"--at {index}: {error}.", "See:  tinychat sample --help") from error
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,6 @@ from tinychat.text.terminal import clean, one_line
 from trainer import corpus, toy
 from trainer.document import Document
 from trainer.toy_check import Verdict, well_formed
-
 
 _CHAT_STARTS = ("system: ", "user: ")  # as _text_lines writes them
 
@@ -64,11 +62,10 @@ def print_judgement(checkpoint: Path, *, seed: int, count: int) -> None:
     """Marks for a model: stories it makes up and questions it answers, none of them from its training text."""
     from trainer.judge import judge  # here: importing torch takes seconds
 
-    with contextlib.closing(judge(checkpoint, seed=seed, count=count)) as results:
-        for name, verdicts, example in results:
-            print(f"{name:24} {verdicts if isinstance(verdicts, str) else _summary(verdicts)}", flush=True)
-            if example:
-                print("    " + clean(example).replace("\n", "\n    "))
+    for name, verdicts, example in judge(checkpoint, seed=seed, count=count):
+        print(f"{name:24} {verdicts if isinstance(verdicts, str) else _summary(verdicts)}", flush=True)
+        if example:
+            print("    " + clean(example).replace("\n", "\n    "))
 
 
 def _summary(verdicts: Iterable[Verdict]) -> str:

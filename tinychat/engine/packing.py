@@ -1,0 +1,158 @@
+"""Step and Odds as bytes: what crosses the pipe from the engine to the screen, and what can be kept by the thousand.
+
+Little-endian, versioned, columns instead of rows. Numbers that are only shown are float32; the draw (u, low, high),
+the temperature and the time stay float64, so that a replay can compare them exactly. About 1.2 kB a step of 64
+candidates, against some 12 kB as Python objects. Nothing here knows tensors, threads or text.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+from tinychat.engine.params import STAGE_NAMES
+from tinychat.engine.trace import Candidate, Odds, StageView, Step
+
+# Names travel as their index here. A change of this list (a new stage) is a new VERSION.
+VERSION = 1
+NAMES: tuple[str, ...] = ("raw", *STAGE_NAMES)
+_INDEX = {name: index for index, name in enumerate(NAMES)}
+_NOBODY = 255  # cut by nobody
+
+# version, stages, candidates, leading candidates whose rank is their place, position, vocabulary, kept,
+# entropy, varentropy, final entropy, temperature
+_ODDS = struct.Struct("<BBHHIIIfffd")
+# version, forced, lane, token, raw rank, final rank, raw, final, surprisal, u, low, high, time
+_STEP = struct.Struct("<BBHIIIfffdddd")
+
+
+def pack_odds(odds: Odds) -> bytes:
+    """The bytes of one distribution; numbers that no float32 holds raise ValueError."""
+    ranked = 0
+    for place, candidate in enumerate(odds.candidates, start=1):
+        if candidate.rank != place:
+            break
+        ranked = place
+    candidates, stages = odds.candidates, odds.stages
+    n, s = len(candidates), len(stages)
+    try:
+        return b"".join(
+            (
+                _ODDS.pack(
+                    VERSION, s, n, ranked, odds.position, odds.vocab_size, odds.kept,
+                    odds.entropy, odds.varentropy, odds.final_entropy, odds.temperature,
+                ),
+                struct.pack(
+                    _candidate_format(n, ranked),
+                    *[c.token for c in candidates],
+                    *[c.logit for c in candidates],
+                    *[c.raw for c in candidates],
+                    *[c.final for c in candidates],
+                    *[c.rank for c in candidates[ranked:]],
+                    *[_NOBODY if c.cut_by is None else _INDEX[c.cut_by] for c in candidates],
+                ),
+                struct.pack(
+                    _stage_format(s),
+                    *[stage.kept for stage in stages],
+                    *[stage.mass for stage in stages],
+                    *[stage.entropy for stage in stages],
+                    *[math.nan if stage.chosen is None else stage.chosen for stage in stages],
+                    *[_INDEX[stage.name] for stage in stages],
+                ),
+            )
+        )  # fmt: skip
+    except (struct.error, OverflowError, KeyError) as error:
+        raise ValueError(f"these odds cannot be packed: {error}") from error
+
+
+def unpack_odds(data: bytes) -> Odds:
+    """The inverse of pack_odds; ValueError for another version, cut or overlong bytes."""
+    return _read_odds(data, 0)
+
+
+def pack_step(step: Step) -> bytes:
+    """The bytes of one step: its own fields, then its odds."""
+    try:
+        head = _STEP.pack(
+            VERSION, step.forced, step.lane, step.token, step.raw_rank, step.final_rank,
+            step.raw, step.final, step.surprisal, step.u, step.low, step.high, step.time_s,
+        )  # fmt: skip
+    except (struct.error, OverflowError) as error:
+        raise ValueError(f"this step cannot be packed: {error}") from error
+    return head + pack_odds(step.odds)
+
+
+def unpack_step(data: bytes) -> Step:
+    """The inverse of pack_step; ValueError for another version, cut or overlong bytes."""
+    _check_version(data, _STEP.size)
+    _, forced, lane, token, raw_rank, final_rank, raw, final, surprisal, u, low, high, time_s = _STEP.unpack_from(data)
+    return Step(
+        odds=_read_odds(data, _STEP.size), token=token, lane=lane, forced=bool(forced), raw=raw, final=final,
+        raw_rank=raw_rank, final_rank=final_rank, surprisal=surprisal, u=u, low=low, high=high, time_s=time_s,
+    )  # fmt: skip
+
+
+def _read_odds(data: bytes, start: int) -> Odds:
+    _check_version(data, start + _ODDS.size, at=start)
+    head = _ODDS.unpack_from(data, start)
+    _, s, n, ranked, position, vocab_size, kept, entropy, varentropy, final_entropy, temperature = head
+    columns, rows = struct.Struct(_candidate_format(n, min(ranked, n))), struct.Struct(_stage_format(s))
+    start += _ODDS.size
+    if ranked > n or len(data) != start + columns.size + rows.size:
+        raise ValueError(f"packed odds of {len(data)} bytes are cut or overlong")
+    values: Sequence[Any] = columns.unpack_from(data, start)
+    ranks = (*range(1, ranked + 1), *values[4 * n : 5 * n - ranked])
+    by: Iterable[str | None] = map(_name_or_none, values[5 * n - ranked :])
+    candidates = _candidates(n, values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], ranks, by)
+    values = rows.unpack_from(data, start + columns.size)
+    stages = tuple(
+        StageView(name=_name(index), kept=k, mass=mass, entropy=bits, chosen=None if math.isnan(chosen) else chosen)
+        for k, mass, bits, chosen, index in zip(*(values[i * s : (i + 1) * s] for i in range(5)), strict=True)
+    )
+    return Odds(
+        position=position, vocab_size=vocab_size, candidates=candidates, stages=stages, entropy=entropy,
+        varentropy=varentropy, final_entropy=final_entropy, kept=kept, temperature=temperature,
+    )  # fmt: skip
+
+
+def _candidate_format(n: int, ranked: int) -> str:
+    return f"<{n}I{3 * n}f{n - ranked}I{n}B"
+
+
+def _stage_format(s: int) -> str:
+    return f"<{s}I{3 * s}f{s}B"
+
+
+def _check_version(data: bytes, needed: int, at: int = 0) -> None:
+    if len(data) < needed:
+        raise ValueError(f"packed record of {len(data)} bytes is cut short")
+    if data[at] != VERSION:
+        raise ValueError(f"packed record has version {data[at]}, this program reads version {VERSION}")
+
+
+def _name(index: int) -> str:
+    if index >= len(NAMES):
+        raise ValueError(f"packed record names an unknown stage {index}")
+    return NAMES[index]
+
+
+def _name_or_none(index: int) -> str | None:
+    return None if index == _NOBODY else _name(index)
+
+
+# A frozen record's own __init__ goes through object.__setattr__ six times, 64 times a step: at 1,000 tokens/s that
+# alone would be a tenth of the screen's core. Slots can be filled column by column instead, at the speed of map().
+_SETTERS: tuple[Any, ...] = tuple(
+    getattr(Candidate, name).__set__ for name in ("token", "logit", "raw", "final", "rank", "cut_by")
+)
+
+
+def _candidates(n: int, *columns: Iterable[object]) -> tuple[Candidate, ...]:
+    records = tuple(map(object.__new__, repeat(Candidate, n)))
+    for setter, column in zip(_SETTERS, columns, strict=True):
+        deque(map(setter, records, column), maxlen=0)
+    return records
