@@ -92,13 +92,19 @@ class Prompt:
     text: str
 
 
-def prompts(config: Sample, tokenizer: Tokenizer, context: int) -> list[Prompt]:
-    """Completions, then chats, without those that leave no room in the context or need roles that are not there."""
+def prompts(config: Sample, tokenizer: Tokenizer, context: int) -> tuple[list[Prompt], list[str]]:
+    """Completions, then chats; and why some of them cannot be used, for a person."""
     made = [Prompt([tokenizer.end_of_text, *tokenizer.encode(text)], text) for text in config.prompts]
+    told = []
     if tokenizer.has_chat:
         for text in config.chats:
             made.append(Prompt(render([Message("user", text)], tokenizer, reply=True).ids, f"{text} "))
-    return [prompt for prompt in made if len(prompt.ids) < context]
+    elif config.chats:
+        told.append("sample.chats: the tokenizer has no chat tokens")
+    for prompt in made:
+        if len(prompt.ids) >= context:
+            told.append(f"sample: {prompt.text[:30]!r} leaves no room in a context of {context}")
+    return [prompt for prompt in made if len(prompt.ids) < context], told
 
 
 def sample(

@@ -22,6 +22,7 @@ WIDE = 100  # columns from which figures stand beside the curve
 SIDE = 38  # columns of the figures there
 TALL_SAMPLE = 8  # most lines of a sample on a narrow screen
 KEPT_WARNINGS = 5
+STOP_HELP = "Ctrl-C saves and stops"
 
 
 @dataclass(slots=True)
@@ -110,13 +111,13 @@ def _footer(view: View, width: int) -> list[Text]:
     elif view.saved is not None and view.step is not None:
         behind = view.step.step - view.saved.step
         note = f"saved at step {view.saved.step}" + (f", {behind} steps ago" if behind else "")
-        note += f" · {one_line(str(view.saved.path))}" if width >= 70 else ""
+        path = f" · {one_line(str(view.saved.path))}"
+        note += path if width >= cell_len(note + path) + len(STOP_HELP) + 2 else ""
     else:
         note = "not saved yet" if view.started is not None else ""
     line = Text(note, style="dim")
-    help_ = "Ctrl-C saves and stops"
-    if width >= cell_len(note) + len(help_) + 2:
-        line.append(" " * (width - cell_len(note) - len(help_)) + help_)
+    if width >= cell_len(note) + len(STOP_HELP) + 2:
+        line.append(" " * (width - cell_len(note) - len(STOP_HELP)) + STOP_HELP)
     return [*lines, line]
 
 

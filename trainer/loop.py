@@ -113,7 +113,7 @@ class _Run:
             device=self.device,
         )
         self.held_out = self._batches(prepared.valid, config.eval.rows, EVAL_SEED) if prepared.valid else None
-        self.prompts = prompts(config.sample, tokenizer, config.model.context)
+        self.prompts, self.told = prompts(config.sample, tokenizer, config.model.context)
         self.keeper = Keeper(
             config,
             folder,
@@ -143,6 +143,8 @@ class _Run:
 
     def start(self, beginning: Beginning) -> Iterator[Event]:
         """Become what the checkpoint holds, and fix the number of steps."""
+        for message in self.told:
+            yield Warned(step=self.now.step, message=message)
         found = beginning.found
         if found is not None:
             for message in check_surroundings(self.config, found, self.keeper.surroundings):

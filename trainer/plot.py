@@ -87,7 +87,7 @@ def _range(train: Sequence[Point], valid: Sequence[Point]) -> tuple[float, float
     last = max(step for step, _ in points)
     settled = [loss for step, loss in points if step >= last * EARLY] or [loss for _, loss in points]
     low, high = min(settled), max(settled)
-    room = max(0.05 * (high - low), 1e-3)
+    room = max(0.05 * (high - low), 1e-3, 1e-6 * abs(high))
     return low - room, high + room
 
 
