@@ -225,13 +225,11 @@ class ActionScreen(PanelScreen):
         tree, position = player.session.tree, self.position
         if self.step_here() is not None and position == len(tree):
             position -= 1  # at the end of a run the last token is the one on show
-        following = self.stream.cursor is None
+        cuts = position < len(tree)
         self.selected = None
         if player.take(position, token):
             self.stream.end()
-            self.say(
-                "taken; the old text stays a branch, u goes back" if position < len(tree) or following else "taken"
-            )
+            self.say("taken; the old text stays a branch, u goes back" if cuts else "taken")
             self.paint_all()
         else:
             self.stream.move(1)

@@ -14,40 +14,47 @@ from textual.widgets import Static
 from tinychat.tui import commands
 from tinychat.tui.keys import ACTIONS, EDIT_KEYS, GROUPS, PICKED_KNOBS, shown
 from tinychat.tui.palette import MODES, legend
+from tinychat.tui.widgets.lines import wrap
+
+_WIDTH, _INDENT = 76, 16
 
 
 def help_text(*, ascii_only: bool) -> str:
-    """All keys and commands as plain text."""
+    """All keys and commands as plain text, in lines that fit 80 columns."""
     lines = ["INSPECT: single keys act. EDIT: you type into the prompt. The header says which.", ""]
     for group, title in GROUPS.items():
         lines.append(title)
         for action in ACTIONS:
             if action.group == group:
-                lines.append(f"  {shown(action.shown, ascii_only=ascii_only):<11} {action.title}. {action.tip}")
+                lines += _entry(shown(action.shown, ascii_only=ascii_only), f"{action.title}. {action.tip}")
         if group == "choose":
-            lines.append(f"  {'1 to 9':<11} Take that candidate at once.")
+            lines += _entry("1 to 9", "Take that candidate at once.")
         if group == "knobs":
             for knob in PICKED_KNOBS:
-                lines.append(f"  {knob.key:<11} Pick {knob.label}. {knob.help}")
-            lines.append(
-                f"  {'digits':<11} After a knob's letter: type a value (begin with . or 1 to 9), Enter sets it."
-            )
+                lines += _entry(knob.key, f"Pick {knob.label}. {knob.help}")
+            lines += _entry("digits", "After a knob's letter: a value (it begins with . or 1 to 9); Enter sets it.")
         lines.append("")
     lines.append("While editing the prompt")
-    lines += [f"  {keys:<11} {meaning}" for keys, meaning in EDIT_KEYS]
+    for keys, meaning in EDIT_KEYS:
+        lines += _entry(keys, meaning)
     lines += ["", "Command line, after :"]
-    lines += [f"  {form:<14} {meaning}" for form, meaning in commands.WORDS.items()]
+    for form, meaning in commands.WORDS.items():
+        lines += _entry(form, meaning)
     lines += ["", "Marks under the tokens (n shows them), by the colour mode (c)"]
     for mode in MODES:
-        signs = "  ".join(f"{mark} {meaning}" for mark, meaning, _ in legend(mode) if mark.strip())
-        lines.append(f"  {mode:<11} {signs}")
+        lines += _entry(mode, "  ".join(f"{mark} {meaning}" for mark, meaning, _ in legend(mode) if mark.strip()))
     lines += [
         "",
-        "Mouse: click a token or a candidate (twice takes it), drag a slider, turn the wheel over one.",
-        "Select text with Shift (Option on a Mac) held, or start with --no-mouse.",
-        "Should a killed program leave the terminal odd, type:  reset",
+        "Mouse: click a token or a candidate (twice takes it), drag a slider, turn",
+        "the wheel over one. Select text with Shift (Option on a Mac) held, or start",
+        "with --no-mouse. Should a killed program leave the terminal odd, type:  reset",
     ]
     return "\n".join(lines)
+
+
+def _entry(keys: str, meaning: str) -> list[str]:
+    first, *more = wrap(meaning, _WIDTH - _INDENT)
+    return [f"  {keys:<{_INDENT - 3}} {first}", *(" " * _INDENT + line for line in more)]
 
 
 class HelpScreen(ModalScreen[None]):
@@ -57,12 +64,10 @@ class HelpScreen(ModalScreen[None]):
         Binding(
             "escape,question_mark,f1,q,enter,ctrl+c", "dismiss", "Close", id="help.close", tooltip="Close the help."
         ),
-        Binding("j", "app.scroll_help(1)", "Down", id="help.down", show=False, tooltip="Down."),
-        Binding("k", "app.scroll_help(-1)", "Up", id="help.up", show=False, tooltip="Up."),
     ]
 
     def __init__(self, *, ascii_only: bool) -> None:
-        super().__init__(classes="ascii" if ascii_only else "")
+        super().__init__()
         self._text = help_text(ascii_only=ascii_only)
 
     def compose(self) -> ComposeResult:

@@ -24,7 +24,7 @@ from tinychat.tui.player import Decoder, Player
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.theme import THEMES, theme_for
 
-FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,7 @@ class PlayApp(App[int]):
         self.budget = budget
         self.fault: TinychatError | None = None
         self._tokenizer = tokenizer
+        self.set_class(look.glyphs == "ascii", "ascii")
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_for(look)
@@ -83,7 +84,6 @@ class PlayApp(App[int]):
         opening = self.opening
         screen = PlayScreen(self.decoder, look=self.look, budget=self.budget, prompt=opening.prompt, name=opening.name)
         screen.model_context = opening.context
-        screen.set_class(self.look.glyphs == "ascii", "ascii")
         return screen
 
     def on_mount(self) -> None:
