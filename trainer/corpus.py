@@ -165,12 +165,14 @@ def _json_documents(file: IO[bytes], origin: str) -> Iterator[Document]:
             column = len(raw[: error.start].decode("utf-8", "ignore")) + 1
             raise _not_utf8(origin, number, column, raw[error.start]) from error
         if text.strip():
-            yield _json_document(text, f"{origin}:{number}", f"{origin}: line {number}")
+            document = _json_document(text, f"{origin}:{number}", f"{origin}: line {number}")
+            if document.messages or (document.text or "").strip():
+                yield document
 
 
 def _json_document(line: str, origin: str, place: str) -> Document:
     try:
-        found = json.loads(line)
+        found = json.loads(line.rstrip())
     except json.JSONDecodeError as error:
         raise CorpusError(
             f"{place}, column {error.colno}: {error.msg}.", "One JSON object a line is wanted."
@@ -179,13 +181,26 @@ def _json_document(line: str, origin: str, place: str) -> Document:
         raise CorpusError(f"{place}: nested too deeply.", "One flat JSON object a line is wanted.") from error
     match found:
         case {"text": str(text)}:
-            return Document(text, None, origin)
+            document = Document(text, None, origin)
         case {"messages": messages}:
             try:
-                return Document(None, parse_messages(messages), origin)
+                document = Document(None, parse_messages(messages), origin)
             except ValueError as error:
                 raise CorpusError(f"{place}: {error}.", _ROW) from error
-    raise CorpusError(f"{place}: neither a text nor messages.", _ROW)
+        case _:
+            raise CorpusError(f"{place}: neither a text nor messages.", _ROW)
+    for text in [document.text or "", *(message.text for message in document.messages or ())]:
+        if not _encodable(text):
+            raise CorpusError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff alone) is no character.", _ROW)
+    return document
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _ROW = 'A line is {"text": "..."} or {"messages": [{"role": "user", "content": "..."}, ...]}.'

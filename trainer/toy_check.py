@@ -1,10 +1,9 @@
 """How much of a text is the toy language: well-formed sentences, and facts that stay the same.
 
-A story is read unit by unit (a unit is what one rule of the generator says: a sentence, or a few that belong
-together). A unit that no rule can say is skipped to the next sentence and counted as bad. Beside the form, the facts
-are followed through the document: names, pronouns, places and things must be ones the tables could have drawn
-together, so "he" for a heroine or another hat at the end is found. Whether the beats of a plot follow each other
-in order is not asked.
+A story is read sentence by sentence, with the sentences of the generator's own rules; one that no rule can say is
+bad. Beside the form, the facts are followed through the document: names, pronouns, places and things must be ones
+the tables could have drawn together, so "he" for a heroine or another hat at the end is found. Whether the
+sentences of a plot follow each other in order is not asked.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from trainer.toy_grammar import Frame
-from trainer.toy_reader import Reader
+from trainer.toy_grammar import Frame, Line
+from trainer.toy_reader import Reader, first_word
 from trainer.toy_stories import GRAMMAR, PLOTS
 
-_SENTENCE_END = re.compile(r'[.!?]"?(?=\s|$)')
+_SENTENCE_END = re.compile(r'[.!?]"?(?=\s+["A-Z]|\s*$)')
 _GAP = re.compile(r"[ \n]")
 _MOST_READINGS = 64  # of the facts at one time
 
@@ -52,7 +51,6 @@ def well_formed(text: str) -> Verdict:
     bad: list[str] = []
     contradictions: list[str] = []
     readings: list[Frame] = [{}]
-    begins = False
     while at < len(text):
         end, found = _longest(text, at, readings)
         if end == at:  # nothing fits the facts: does the form at least?
@@ -66,7 +64,6 @@ def well_formed(text: str) -> Verdict:
             good += count
             consistent += count
             readings = found
-            begins = begins or (at == 0 and _is_opening(text, end))
         else:
             good += count
             contradictions.append(unit)
@@ -74,7 +71,7 @@ def well_formed(text: str) -> Verdict:
         while at < len(text) and _GAP.match(text, at):
             at += 1
     ends = bool(sentences) and not (bad and text.endswith(bad[-1]))
-    return Verdict(sentences, good, consistent, tuple(bad), tuple(contradictions), begins, ends)
+    return Verdict(sentences, good, consistent, tuple(bad), tuple(contradictions), _is_opening(text), ends)
 
 
 def share_well_formed(texts: Iterable[str]) -> float:
@@ -89,8 +86,8 @@ def _longest(text: str, at: int, readings: list[Frame] | None) -> tuple[int, lis
     best = at
     found: dict[frozenset[tuple[str, str]], Frame] = {}
     for frame in [None] if readings is None else readings:
-        for rule in _beats():
-            for end, known in _reader().read(rule, text, at, frame):
+        for line in _sentences().get(first_word(text, at), ()):
+            for end, known in _reader().read_line(line, text, at, frame):
                 if end < best or (end == best and best == at) or not (end == len(text) or _GAP.match(text, end)):
                     continue
                 if end > best:
@@ -105,14 +102,19 @@ def _after_sentence(text: str, at: int) -> int:
     return met.end() if met else len(text)
 
 
-def _is_opening(text: str, end: int) -> bool:
-    return any(stop == end for stop, _ in _reader().read("opening", text, 0, None))
+def _is_opening(text: str) -> bool:
+    return next(_reader().read("opening", text, 0, None), None) is not None
 
 
 @cache
-def _beats() -> tuple[str, ...]:
-    rules = (rule for plot in PLOTS.values for rule, _ in plot.beats)
-    return tuple(dict.fromkeys(rule for rule in rules if rule != "/"))
+def _sentences() -> dict[str, list[Line]]:
+    """Every sentence of every beat, by the words it can begin with."""
+    found: dict[str, list[Line]] = {}
+    for rule in dict.fromkeys(rule for plot in PLOTS.values for rule, _ in plot.beats if rule != "/"):
+        for sentence in _reader().sentences(rule):
+            for word in _reader().first_words(sentence.parts):
+                found.setdefault(word, []).append(sentence)
+    return found
 
 
 @cache

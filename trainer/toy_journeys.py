@@ -37,7 +37,7 @@ lost_ask
   5 <Then> {he} met {pal} the {pal_kind}. "Why are you so sad?" asked {pal}. "My {thing} is gone," <says_hero>.
   2 In the end {he} sat down and cried. {pal} the {pal_kind} heard it and came (2:at once|as fast as {phe} could).
   2 "{^pal_sound}," said a voice. It was {pal}, the {pal_trait} {pal_kind} from next door. "Can I help?"
-  2 {pal} the {pal_kind} was just eating {pal_food}. "A {thing}?" <says_pal>. "Let me think."
+  2 {pal} the {pal_kind} was just eating {pal_food}. "A/an {thing}?" <says_pal>. "Let me think."
 lost_found
   5 [loss=wind] <Pal> looked up. "What is that in the {@big} tree?" {phe} asked. It was the {thing}!
   3 [loss=wind] They went up the hill. There stood (3:a scarecrow|2:a goat|a snowman) with the {thing} on its head.
@@ -184,11 +184,11 @@ letter_wet
   4 The wind pulled at the letter, but {hero} held on with both {paws}.
   3 A goat wanted to eat the letter. "No," <says_hero>. "It is not even mine."
 letter_open
-  5 <Pal> opened it and read. "Come to my party," it said. "And bring the one who brings you this letter. {third}"
+  5 <Pal> opened it and read. "Come to my party," it said. "And bring the one who brings you this letter. {third}."
   4 <Pal> opened it. "It is from {third} the {third_kind}," <says_pal>. It said, {@news}
 letter_end
   5 <So> they went together, and there was {food} for {hero} and {pal_food} for {pal}.
-  4 <Hero> had no letter of {his} own. <So> {pal} wrote {him} one. It said, "Thank you. {pal}"
+  4 <Hero> had no letter of {his} own. <So> {pal} wrote {him} one. It said, "Thank you. {pal}."
 """
 
 MOON = """

@@ -8,12 +8,13 @@ that the tables allow beside what is known. Nothing here knows which rules or st
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from trainer.toy_dice import Weighted
-from trainer.toy_grammar import Article, Frame, Fresh, Grammar, Line, Parts, Slot, Use
+from trainer.toy_grammar import Article, Frame, Fresh, Grammar, Line, Part, Parts, Slot, Use
 
-_WORD = re.compile(r"\w+")
+_BETWEEN = re.compile(r'(?:(?<=[.!?])|(?<=[.!?]")) (?=["A-Z]|$)')  # two sentences
+_WORD = re.compile(r'\w+|"')
 _VOWELS = frozenset("aeiouAEIOU")
 
 
@@ -33,17 +34,80 @@ class Reader:
 
         With no frame only the form is read: every slot takes any of its words, and guards are not asked.
         """
-        loose = frame is None
-        # a rule begins with a capital letter, whatever its first word
-        lowered = text[:start] + text[start : start + 1].lower() + text[start + 1 :]
-        for variant in dict.fromkeys((text, lowered) if text[start : start + 1].isupper() else (text,)):
-            yield from self._rule(rule, variant, start, frame or {}, loose)
+        for line in self._grammar.rules[rule]:
+            yield from self.read_line(line, text, start, frame)
+
+    def read_line(self, line: Line, text: str, start: int, frame: Frame | None) -> Iterator[tuple[int, Frame]]:
+        """The same for one line, which begins with a capital letter whatever its first word."""
+        first = text[start : start + 1]
+        variants = [text, text[:start] + first.lower() + text[start + 1 :]] if first.isupper() else [text]
+        for variant in [] if first.islower() else variants:
+            yield from self._line(line, variant, start, frame or {}, frame is None)
+
+    def sentences(self, rule: str) -> list[Line]:
+        """The lines of a rule cut into lines of one sentence each; guards stay with every one."""
+        return [sentence for line in self._grammar.rules[rule] for sentence in self._cut(line)]
+
+    def first_words(self, parts: Parts) -> set[str]:
+        """Small, the words a text of these parts can begin with; a quotation mark stands for itself."""
+        if not parts:
+            return {""}
+        first = parts[0]
+        if isinstance(first, str):
+            return {first_word(first, 0)}
+        if isinstance(first, Article):
+            return {"a", "an"}
+        if isinstance(first, Slot | Fresh):
+            table = self._grammar.slots[first.name].table if isinstance(first, Slot) else first.table
+            return set(self._openings[table])
+        if isinstance(first, Use):
+            arms: Iterable[Parts] = [line.parts for line in self._grammar.rules[first.rule]]
+        else:
+            arms = first.values
+        found = set().union(*(self.first_words(arm) for arm in arms))
+        return found - {""} | self.first_words(parts[1:]) if "" in found else found
+
+    def _cut(self, line: Line) -> list[Line]:
+        found: list[list[Part]] = [[]]
+        for index, part in enumerate(line.parts):
+            if not isinstance(part, str):
+                found[-1].append(part)
+                continue
+            pieces = _BETWEEN.split(part)
+            for piece in pieces[:-1]:
+                found[-1].append(piece)
+                found.append([])
+            if pieces[-1]:
+                found[-1].append(pieces[-1])
+            elif not self._begins_large(line.parts[index + 1 :]):  # a quotation that goes on: "Help!" cried ...
+                found.pop()
+                found[-1].append(" ")
+        return [Line(line.weight, line.guards, tuple(parts)) for parts in found]
+
+    def _begins_large(self, parts: Parts) -> bool:
+        if not parts:
+            return False
+        first = parts[0]
+        if isinstance(first, str):
+            return first[:1].isupper() or first.startswith('"')
+        if isinstance(first, Use):
+            return self._begins_large(self._grammar.rules[first.rule][0].parts)
+        if isinstance(first, Weighted):
+            return self._begins_large(first.values[0])
+        if isinstance(first, Slot):
+            return first.capital or all(
+                value[0].isupper() for value in self._values(self._grammar.slots[first.name].table)
+            )
+        return first.capital
 
     def _rule(self, rule: str, text: str, at: int, frame: Frame, loose: bool) -> Iterator[tuple[int, Frame]]:
         for line in self._grammar.rules[rule]:
-            known = frame if loose else self._guarded(line, frame)
-            if known is not None:
-                yield from self._parts(line.parts, 0, text, at, known, loose)
+            yield from self._line(line, text, at, frame, loose)
+
+    def _line(self, line: Line, text: str, at: int, frame: Frame, loose: bool) -> Iterator[tuple[int, Frame]]:
+        known = frame if loose else self._guarded(line, frame)
+        if known is not None:
+            yield from self._parts(line.parts, 0, text, at, known, loose)
 
     def _guarded(self, line: Line, frame: Frame) -> Frame | None:
         """The frame with what the guards of the line say, or None when they forbid it."""
@@ -118,9 +182,14 @@ class Reader:
 
     def _met(self, table: str, text: str, at: int, capital: bool) -> list[str]:
         """Words of a table that stand in the text here."""
-        word = _WORD.match(text, at)
-        candidates = self._openings[table].get(word[0].lower() if word else "", ())
+        candidates = self._openings[table].get(first_word(text, at), ())
         return [value for value in candidates if _begins(text, at, value, capital)]
+
+
+def first_word(text: str, at: int) -> str:
+    """Small, the word that begins here; a quotation mark stands for itself, anything else for nothing."""
+    word = _WORD.match(text, at)
+    return word[0].lower() if word else ""
 
 
 def _begins(text: str, at: int, value: str, capital: bool) -> bool:
@@ -138,6 +207,5 @@ def _article(part: Article, text: str, at: int) -> list[int]:
 def _by_first_word(values: set[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for value in sorted(values):
-        word = _WORD.match(value)
-        found.setdefault(word[0].lower() if word else "", []).append(value)
+        found.setdefault(first_word(value, 0), []).append(value)
     return found

@@ -104,9 +104,8 @@ says_rival
 
 SCENES = """
 weather
-  6 [!season] It was {season}, and {@sign/season}.
-  4 [!season] That {season} {@sign/season}, and {@small_sight}.
-  4 [season] It was a fine {season}, and {@sign/season}.
+  6 It was {season}, and {@sign/season}.
+  4 That {season} {@sign/season}, and {@small_sight}.
 way
   5 {hero} went {way1} and {way2}.
   4 {^he} went {way1}, {way2} and {way3}.
