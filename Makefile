@@ -42,7 +42,7 @@ format: setup
 	$(BIN)/ruff format .
 
 assets: setup  ## train the shipped checkpoint again, judge it, and draw the pictures (hours of one core)
-	$(BIN)/python -m assets.build
+	$(BIN)/python assets/build.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -174,6 +174,14 @@ def test_a_chat_prompt_carries_its_roles(sample) -> None:
     assert run["prompt_ids"][-1] == 4, "the assistant's turn is open"
 
 
+def test_prompt_ids_are_taken_as_they_are(sample) -> None:
+    as_text = sample("-p", "the fox", "-n", 6, "--seed", 3, "--json").json
+    ids = ",".join(map(str, as_text["prompt_ids"]))
+    as_ids = sample("--prompt-ids", ids, "-n", 6, "--seed", 3, "--json", stdin=b"not read").json
+    assert as_ids["prompt_ids"] == as_text["prompt_ids"]
+    assert as_ids["text"] == as_text["text"]
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_both_lengths(sample) -> None:
     run = sample("-p", "zq" * 200, "-n", 1)
     assert run.code == 2
@@ -194,6 +202,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_lengths(sample) -
         (["--stop", ""], "--stop needs some text"),
         (["--nonsense"], "No such option"),
         (["--force", "0=99999"], "the vocabulary has"),
+        (["--prompt-ids", "1,2"], "stands for the whole prompt"),
     ],
 )
 def test_bad_options_are_two_lines_and_exit_2(sample, args: list[str], says: str) -> None:

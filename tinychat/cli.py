@@ -83,6 +83,10 @@ def sample(
     ] = None,
     chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's message; the reply is printed.")] = False,
     system: Annotated[str, typer.Option("-s", "--system", metavar="TEXT", help="The system message of a chat.")] = "",
+    prompt_ids: Annotated[
+        str | None,
+        typer.Option("--prompt-ids", metavar="ID,ID,...", help="Go on from exactly these ids; reads no stdin."),
+    ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option("--at", metavar="I:NAME=X,...", help="From token I of the reply on, other settings."),
@@ -129,6 +133,8 @@ def sample(
             raise UsageError("--echo and --raw are for plain text.", "Leave them out with --json and --jsonl.")
         if system and not chat:
             raise UsageError("--system is for chats.", "Add --chat, or put the text into the prompt.")
+        if prompt_ids is not None and (chat or prompt is not None):
+            raise UsageError("--prompt-ids stands for the whole prompt.", "Leave --prompt and --chat out.")
         if any(not text for text in stop or []):
             raise UsageError("--stop needs some text.", 'For example:  --stop "\\n\\n"')
         knobs = {
@@ -144,7 +150,8 @@ def sample(
         path = files.find_checkpoint(model)
         code = door.run(
             door.Request(
-                prompt=options.read_prompt(prompt),
+                prompt=options.read_prompt(prompt) if prompt_ids is None else "",
+                ids=None if prompt_ids is None else options.id_list("--prompt-ids", prompt_ids),
                 params=params,
                 model=path,
                 max_tokens=max_tokens,

@@ -102,6 +102,17 @@ def pairs(option: str, given: list[str], kind: type) -> dict[int, Any]:
     return found
 
 
+def id_list(option: str, given: str) -> tuple[int, ...]:
+    """`ID,ID,...` as ids."""
+    try:
+        ids = tuple(int(part) for part in given.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {given!r} is no list of ids.", f"For example:  {option} 0,12,7") from None
+    if min(ids) < 0:
+        raise UsageError(f"{option}: {min(ids)} is below 0.", "Count from 0.")
+    return ids
+
+
 def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, Any]]:
     """`I:name=x,name=x` options, each checked against the settings before it."""
     found: dict[int, dict[str, Any]] = {}

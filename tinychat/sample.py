@@ -32,6 +32,7 @@ class Request:
     """What to sample, and how to say it."""
 
     prompt: str
+    ids: tuple[int, ...] | None = None  # instead of the prompt: exactly these
     params: SamplingParams
     model: Path
     max_tokens: int = 256
@@ -172,7 +173,12 @@ def sample(
 
 def prompt_ids(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> list[int]:
     """The ids the model sees: the document start, then the prompt; or the rendered chat."""
-    if request.chat:
+    count = info.config.vocab_size
+    if request.ids is not None:
+        ids = list(request.ids)
+        if max(ids) >= count:
+            raise UsageError(f"--prompt-ids {max(ids)}: the vocabulary has {count} tokens.", "Use ids from 0.")
+    elif request.chat:
         from tinychat.text.chat import Message, render
 
         if not tokenizer.has_chat:
@@ -184,15 +190,11 @@ def prompt_ids(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> 
     else:
         ids = [tokenizer.end_of_text, *tokenizer.encode(request.prompt)]
     for index, token in request.forced.items():
-        if not 0 <= token < info.config.vocab_size:
-            raise UsageError(
-                f"--force {index}={token}: the vocabulary has {info.config.vocab_size} tokens.", "Use an id from 0."
-            )
+        if not 0 <= token < count:
+            raise UsageError(f"--force {index}={token}: the vocabulary has {count} tokens.", "Use an id from 0.")
     for token, _ in request.params.bias:
-        if token >= info.config.vocab_size:
-            raise UsageError(
-                f"--logit-bias {token}: the vocabulary has {info.config.vocab_size} tokens.", "Use an id from 0."
-            )
+        if token >= count:
+            raise UsageError(f"--logit-bias {token}: the vocabulary has {count} tokens.", "Use an id from 0.")
     if len(ids) >= info.config.context:
         raise UsageError(
             f"The prompt is {len(ids)} tokens long; the model sees {info.config.context}.",
