@@ -255,6 +255,7 @@ def play(
             in_process=in_process,
             rate=rate,
             bandwidth=bandwidth,
+            fixed_seed=seed is not None,
         )
     )
 
