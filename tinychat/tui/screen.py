@@ -47,6 +47,11 @@ class PlayScreen(ActionScreen):
     ]  # fmt: skip
 
     _asked_to_leave = 0.0
+    _submit_when_open = False  # Enter was quicker than the tokenizer
+
+    def on_mount(self) -> None:
+        self.prompt_box.move_cursor(self.prompt_box.document.end)
+        self.action_edit()
 
     def begin(self, player: Player) -> None:
         """The tokenizer is known and the model is on its way: from here on everything works."""
@@ -55,9 +60,9 @@ class PlayScreen(ActionScreen):
             # the odds after the prompt are worth seeing before anything is drawn
             player.session.complete(self.prompt_box.text)
             player.sync()
-        self.prompt_box.move_cursor(self.prompt_box.document.end)
-        self.action_edit()
         self.paint_all()
+        if self._submit_when_open:
+            self._submit(self.prompt_box.text)
 
     # modes
 
@@ -127,7 +132,8 @@ class PlayScreen(ActionScreen):
         player = self.player
         self.calm()
         if player is None:
-            self.say("the model is being opened; Enter again in a moment")
+            self._submit_when_open = True
+            self.say("runs as soon as the model is open")
             return
         session = player.session
         if session.mode == "chat":
