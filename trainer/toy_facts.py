@@ -19,6 +19,8 @@ def _pairs() -> tuple[Weighted[str], dict[str, tuple[int, int]]]:
 
 
 _PAIR, _NUMBERS = _pairs()
+_MANY = {key: pair for key, pair in _NUMBERS.items() if pair[0] > 1}  # nobody has 1 apples
+_FEWER = {key: pair for key, pair in _MANY.items() if pair[0] >= pair[1] and pair[0] - pair[1] != 1}
 _LESS = {key: pair for key, pair in _NUMBERS.items() if pair[0] >= pair[1]}
 
 
@@ -70,6 +72,8 @@ _MORE = Weighted([f"{more}>{less}" for more, less in _MORE_LESS], [3] * len(_MOR
 FACT_TABLES: dict[str, Table] = {
     "pair": _PAIR,
     "less_pair": Weighted(list(_LESS), [24 - pair[0] for pair in _LESS.values()]),
+    "many_pair": Weighted(list(_MANY), [24 - max(pair) for pair in _MANY.values()]),
+    "fewer_pair": Weighted(list(_FEWER), [24 - pair[0] for pair in _FEWER.values()]),
     "x": _row(_NUMBERS, 0),
     "y": _row(_NUMBERS, 1),
     "sum": _row(_NUMBERS, 2),

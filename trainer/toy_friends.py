@@ -19,7 +19,7 @@ friend_shy
   4 "Hello," <says_hero>, but so softly that (2:nobody|only the grass) heard it.
   3 <Hero> hid behind a tree and looked. <Pal> hid behind a tree and looked too.
 friend_turn
-  4 The next day, there was {food} at {hero}'s own door, with a note: "Come and play. {pal}."
+  4 The next day, {hero} found {food} at {his} own door, with a note: "Come and play. {pal}."
   4 "I heard you," <says_pal>. "I have very good ears. Do you like {food}?" <Hero> did.
   3 <Then> it began to rain, and both ran under the same (3:tree|2:umbrella|1:mushroom). "Hello," they said at
       the same

@@ -169,7 +169,7 @@ greedy_eat
   4 {hero} ate a little. {^he} ate a little more. {^he} ate it all.
   3 {hero} ate one for {his} {giver}, one for the {passer3} and one for {@passer_two}. <Then> the {pot} was empty.
 greedy_stuck
-  5 <Then> {he} wanted to go home. But {his} belly was so round that {he} was stuck in the (3:door|2:window|1:chair).
+  5 Then {he} wanted to go home. But {his} belly was so round that {he} was stuck in the (3:door|2:window|1:chair).
   4 Soon {his} belly hurt. "Oh," <says_hero>. "Oh, oh, oh."
 greedy_help
   5 {pal} the {pal_kind} came and pulled. {third} the {third_kind} came and pulled too. Plop! Out came {hero}.

@@ -68,12 +68,12 @@ trouble_want
   5 <when> {hero} wanted {food}. Everybody knew that the best {food} could be found {at}.
   5 "I want {food}," <says_hero> <when_low>. <So> {he} set out for {place}.
   4 <when> {hero} set out for {place} to look for {food}.
-  3 <when> there was no {food} in the house. "Then I must go to {place}," <says_hero>.
+  3 <when> {hero} found no {food} in the house. "Then I must go to {place}," <says_hero>.
 trouble_stop
   5 [trouble=river] But a wide river ran across the path, and {hero} could not swim.
   3 [trouble=river] <Then> the path went into a {@big} river and came out on the other side. There was no bridge.
   5 [trouble=tree] But somebody had put all the {food} at the top of a {@big} tree.
-  3 [trouble=tree] There was {food} indeed, but it hung high up in a tree. <Hero> jumped once, twice, three times.
+  3 [trouble=tree] {^he} saw {food} at last, but high up in a tree. <Hero> jumped once, twice, three times.
   5 [trouble=gate] But the gate was locked, and the key was on the other side.
   3 [trouble=gate] <Then> {he} came to a {@big} gate. On the gate it said, (3:"Closed."|2:"Come back on
       Monday."|"No.")
@@ -110,8 +110,8 @@ trouble_solve
 trouble_goal
   4 <So> they came to {place}, where {@sight/place}. There they ate {food} until they were {@full}.
   4 <So> {hero} got {his} {food} after all, and {help} got half of it.
-  3 They sat down {at} and ate {food}. It was the best {food} of all.
-  2 {^at} there was {food} for everybody, even for a/an {@mood} {passer4} {@doing}.
+  3 They sat down {at} and ate {food}. Never had {food} tasted so good.
+  2 {^at} they found {food} for everybody, even for a/an {@mood} {passer4} {@doing}.
 trouble_end
   3 "Alone it is hard," <says_hero>. "Together it is easy."
   4 <Hero> was {@glad}, and so was {help}.
@@ -124,7 +124,7 @@ race_boast
   5 {rival} the {rival_kind} was the fastest of all, and {rhe} said so every day. "Let us race," <says_hero>.
       Everybody
     laughed.
-  4 "You are so slow," <says_rival>. <Rival> was a/an {rival_kind}. "Then let us race," <says_hero>.
+  4 "You are so slow," said {rival} the {rival_kind}. "Then let us race," <says_hero>.
   3 <when> {rival} the {rival_kind} ran past {hero} three times. "Race me," <says_hero>. "To {place} and back."
 race_start
   5 One, two, three, go! <Rival> ran like (4:the wind|{@like}). <Hero> went step by step.
@@ -139,7 +139,7 @@ race_rest
 race_pass
   5 Step by step by step, {hero} went past.
   3 "Good day," <says_hero> and went past, step by step.
-  3 <Hero> went {way1}, {way2} and past {rival}.
+  3 {hero} went {way3} and past {rival}.
 race_win
   5 When {rival} came to the end, {hero} was already there, eating {food}.
   4 <Hero> was first. <Rival> was second. There was no third.
@@ -187,7 +187,7 @@ letter_open
   5 <Pal> opened it and read. "Come to my party," it said. "And bring the one who brings you this letter. {third}."
   4 <Pal> opened it. "It is from {third} the {third_kind}," <says_pal>. It said, {@news}
 letter_end
-  5 <So> they went together, and there was {food} for {hero} and {pal_food} for {pal}.
+  5 <So> they went together. {hero} ate {food}, and {pal} ate {pal_food}.
   4 <Hero> had no letter of {his} own. <So> {pal} wrote {him} one. It said, "Thank you. {pal}."
 """
 
@@ -203,7 +203,7 @@ moon_try
   3 {^he} called it. "{^sound}!" The moon did not come.
 moon_pond
   5 <Then> {he} saw the moon in the pond, so near and so bright. {^he} jumped. Splash!
-  4 "Look, it is in the water," <says_pal>. <Pal> was a/an {pal_kind}. <Hero> jumped in at once. Splash!
+  4 "Look, it is in the water," said {pal} the {pal_kind}. <Hero> jumped in at once. Splash!
 moon_wet
   5 {^he} came up with (3:a frog|2:a water lily|a boot) on {his} head, but without the moon.
   4 The moon broke into a hundred pieces. "I have broken it!" cried {hero}.

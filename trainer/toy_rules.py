@@ -112,12 +112,12 @@ way
   3 {^he} walked for {hours}, {way1}, and saw {@small_sight_thing}.
   2 Left, right, left, right, went {his} feet, {way1} and {way2}.
 meet
-  6 On the way {he} met a/an {@mood} {passer1} {@doing}.
+  6 On the way {hero} met a/an {@mood} {passer1} {@doing}.
   4 A/an {@mood} {passer1} came by. "{@remark}," it (3:said|mumbled|sang).
   4 "{@remark}," said a/an {@mood} {passer1} (3:by the road|2:in a tree|1:from behind a bush).
-  3 {^he} saw a/an {@mood} {passer1} and a/an {@mood} {passer2}, arm in arm.
+  3 {hero} saw a/an {@mood} {passer1} and a/an {@mood} {passer2}, arm in arm.
   3 Behind the next {@corner} stood a/an {@mood} {passer1} {@doing}.
-  2 {^he} asked a/an {passer1} for the way. "{@remark}," said the {passer1}.
+  2 {hero} asked a/an {passer1} for the way. "{@remark}," said the {passer1}.
 visit
   5 A/an {@mood} {passer1} came by. "{@remark}," it (3:said|mumbled|sang).
   4 "{@remark}," said a/an {@mood} {passer1} (3:at the window|2:in a tree|1:from under the table).
@@ -128,16 +128,16 @@ pocket
   3 {^he} took along {item1} and {item2}. One never knows.
   2 {^his} {giver} gave {him} {item1} and {item2} for the way.
 song
-  5 {^he} sang {@softly}, "There is a {song} {@where} my {@rhyme/song}."
-  4 And {he} sang, "Oh {song}, oh {song}, {@where} my {@rhyme/song}."
-  3 {^he} sang a song. "One {song} for you, one {@rhyme/song} for me."
+  5 {hero} sang {@softly}, "There is a {song} {@where} my {@rhyme/song}."
+  4 And {hero} sang, "Oh {song}, oh {song}, {@where} my {@rhyme/song}."
+  3 {hero} sang a song. "One {song} for you, one {@rhyme/song} for me."
   2 {hero} sang, "I had a {song}, I had a {@rhyme/song}, and now I have {@present}."
 dream
   5 That night {hero} dreamed of {dream1}.
-  4 {^he} dreamed of {dream1} and of {dream2}.
-  2 In {his} dream there was {dream1}, and it knew {his} name.
+  4 {hero} dreamed of {dream1} and of {dream2}.
+  2 In {hero}'s dream there was {dream1}, and it knew {his} name.
 simile
-  5 {^he} felt like {@like}.
+  5 {hero} felt like {@like}.
   4 {hero} smiled like {@like}.
-  2 {^his} heart jumped like {@like}.
+  2 {hero}'s heart jumped like {@like}.
 """

@@ -186,7 +186,7 @@ friend: 7
     / friend_end glad_pal simile?30 closing?25
 quarrel: 6
     opening living?50
-    / quarrel_find pocket?25 quarrel_mine quarrel_turn visit?35
+    / quarrel_find quarrel_mine quarrel_turn visit?35
     / quarrel_sorry quarrel_end glad_pal?50 dream?30 closing?25
 build: 7
     opening living?50 weather?35

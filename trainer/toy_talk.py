@@ -119,17 +119,17 @@ ask_minus
 say_minus
   1 {lx} minus {ly} is {difference}.
 ask_more
-  5 {hero} has {x} {count}. {pal} gives {him} {y} more. How many {count} does {hero} have now?
-  4 {hero} has {x} {count} and finds {y} more. How many {count} does {he} have?
-  3 There are {x} {count} in the basket and {y} on the table. {hero} takes them all. How many {count} does {hero}
+  5 {hero} has {mx} {count}. {pal} gives {him} {my} more. How many {count} does {hero} have now?
+  4 {hero} has {mx} {count} and finds {my} more. How many {count} does {he} have?
+  3 There are {mx} {count} in the basket and {my} on the table. {hero} takes them all. How many {count} does {hero}
       have?
 say_more
-  1 {x} plus {y} is {sum}. {hero} has {sum} {count}.
+  1 {mx} plus {my} is {many_sum}. {hero} has {many_sum} {count}.
 ask_fewer
-  5 {hero} has {lx} {count}. {^he} gives {ly} to {pal}. How many are left?
-  4 {hero} had {lx} {count} and lost {ly}. How many {count} does {he} have now?
+  5 {hero} has {fx} {count}. {^he} gives {fy} to {pal}. How many are left?
+  4 {hero} had {fx} {count} and lost {fy}. How many {count} does {he} have now?
 say_fewer
-  1 {lx} minus {ly} is {difference}. {hero} has {difference} {count}.
+  1 {fx} minus {fy} is {fewer}. {hero} has {fewer} {count}.
 ask_which_more
   4 Which is more, {more} or {less}?
   4 Which is more, {less} or {more}?

@@ -238,6 +238,14 @@ less_pair: less_pair
 lx: x/less_pair
 ly: y/less_pair
 difference: difference/less_pair
+many_pair: many_pair
+mx: x/many_pair
+my: y/many_pair
+many_sum: sum/many_pair
+fewer_pair: fewer_pair
+fx: x/fewer_pair
+fy: y/fewer_pair
+fewer: difference/fewer_pair
 count: count
 number: number
 next_number: next_number/number
