@@ -240,8 +240,4 @@ ask_lost
   5 What did {hero} lose?
 say_lost
   1 {hero} lost {his} {look} {thing}.
-more
-  5 Another one, please.
-  4 Tell me another story.
-  3 One more!
 """

@@ -106,12 +106,9 @@ THINGS: dict[str, Table] = {
         dark: dragon*6, owl*4, robot*3
         """
     ),
-    # --- being afraid ---
-    "fear": words("the dark*7, thunder*6, deep water*4, high places*3, the shadow on the wall*4, strange noises*3"),
     # --- feelings ---
     "glad": words("happy*12, very happy*6, glad*4, proud*4, warm inside*2, as happy as a king*1, too happy to speak*1"),
     "sad": words("sad*10, very sad*5, lonely*3, cross*2, as sad as a wet sock*1"),
-    "tired": words("tired*6, sleepy*4, hungry*2"),
     "say": words("said*24, answered*4, whispered*3, cried*2, sang*1, mumbled*1"),
     "cry": words("cried*8, said*5, shouted*4, sang*1"),
     "big": words("big*7, huge*4, tall*2, great*2"),

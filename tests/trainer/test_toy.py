@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinychat.text.chat import check_order
-from trainer import toy
+from trainer import toy, toy_chats
 from trainer.document import Document
 from trainer.toy_chats import chat
-from trainer.toy_dice import Dice
+from trainer.toy_dice import Dice, Weighted
+from trainer.toy_grammar import Fresh, Parts, Slot, Use
 from trainer.toy_stories import GRAMMAR, PLOTS, story
 
 COUNT = 1500
@@ -99,6 +100,37 @@ def test_every_line_of_every_plot_can_be_said(stories: list[str]) -> None:
         reached |= {id(line) for line in table.values}
     assert [text for key, text in lines.items() if key not in reached] == []
     assert len(PLOTS.values) >= 12
+
+
+def test_no_table_slot_or_rule_is_dead_text() -> None:
+    used: set[str] = {"table slow_kind", "rule system"}
+
+    def walk(parts: Parts) -> None:
+        for part in parts:
+            if isinstance(part, Slot):
+                used.add(f"slot {part.name}")
+            elif isinstance(part, Fresh):
+                used.update((f"table {part.table}", f"slot {part.key}"))
+            elif isinstance(part, Use):
+                used.add(f"rule {part.rule}")
+            elif isinstance(part, Weighted):
+                for arm in part.values:
+                    walk(arm)
+
+    for grammar in (GRAMMAR, toy_chats.GRAMMAR):
+        for line in [line for lines in grammar.rules.values() for line in lines]:
+            walk(line.parts)
+            used.update(f"slot {guard.slot}" for guard in line.guards)
+    used.update(f"rule {rule}" for plot in PLOTS.values for rule, _ in plot.beats)
+    for step in [step for plan in toy_chats.PLANS.values for step in plan.steps]:
+        used.update(f"rule {rule}" for rule in (*step.asks, step.answers))
+    slots = toy_chats.GRAMMAR.slots
+    for _ in slots:  # a slot is used when one that is drawn by it is
+        used.update(f"slot {source.key}" for name, source in slots.items() if f"slot {name}" in used)
+    used.update(f"table {source.table}" for name, source in slots.items() if f"slot {name}" in used)
+    there = {f"table {name}" for name in toy_chats.GRAMMAR.tables} | {f"slot {name}" for name in slots}
+    there |= {f"rule {name}" for grammar in (GRAMMAR, toy_chats.GRAMMAR) for name in grammar.rules}
+    assert there - used == set()
 
 
 # --- chats -------------------------------------------------------------------------------------------------------
