@@ -92,6 +92,8 @@ class PanelScreen(Screen[None]):
         self._shown = 0  # how many of them
         self._speller: Speller | None = None
         self._first_prompt = prompt
+        self._candidates_note = ""
+        self._titles: dict[str, tuple[str, str]] = {}
 
     def compose(self) -> ComposeResult:
         look = self.look
@@ -341,11 +343,12 @@ class PanelScreen(Screen[None]):
         self.title_of("knobs", "5 Knobs (live)", tabs if one_panel else preset)
         self.title_of("entropy", "7 Entropy, bits before sampling", tabs if one_panel else "")
         self.title_of("why", "10 Why this token", "")
-        self.title_of("candidates", "3 Next token", tabs if one_panel else "raw > final")
+        self._candidates_note = tabs if one_panel else "raw > final"
         self.paint_token_title(self.step_here())
 
     def paint_token_title(self, step: Step | None) -> None:
         if self.player is None:
+            self.title_of("candidates", "3 Next token", self._candidates_note)
             return
         session = self.player.session
         following = self._is_running() and self.stream.cursor is None
@@ -358,11 +361,12 @@ class PanelScreen(Screen[None]):
             title = "3 A token of the prompt: no odds"
         else:
             title = "3 Next token"
-        self.title_of("candidates", title)
+        self.title_of("candidates", title, self._candidates_note)
 
     def title_of(self, panel: str, title: str, subtitle: str | None = None) -> None:
         """Titles are plain text: brackets of a model's token are not markup."""
-        widget = self.query_one(f"#{panel}", Panel)
-        widget.border_title = Content(title)
-        if subtitle is not None:
-            widget.border_subtitle = Content(subtitle)
+        panel_widget, shown = self.query_one(f"#{panel}", Panel), self._titles.get(panel)
+        wanted = (title, shown[1] if subtitle is None and shown else subtitle or "")
+        if wanted != shown:  # setting a title repaints the whole panel
+            self._titles[panel] = wanted
+            panel_widget.border_title, panel_widget.border_subtitle = Content(wanted[0]), Content(wanted[1])
