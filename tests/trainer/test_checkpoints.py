@@ -143,7 +143,7 @@ def test_a_write_that_fails_at_any_point_leaves_the_older_checkpoint(
         calls = 0
         with monkeypatch.context() as patch:
             for name, function in real.items():
-                patch.setattr(files.os, name, failing(function, fail_at))
+                patch.setattr(os, name, failing(function, fail_at))
             try:
                 _save(root, playable, 20)
                 total = calls

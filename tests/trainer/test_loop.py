@@ -17,7 +17,7 @@ import torch
 from tinychat.errors import CorpusError, NumbersError, StorageError, UsageError
 from tinychat.model.checkpoint import inspect, read
 from tinychat.model.transformer import load
-from trainer import checkpoints, keeper, loop
+from trainer import checkpoints, loop
 from trainer.config import TrainConfig
 from trainer.config_file import load as load_config
 from trainer.config_file import parse
@@ -323,7 +323,7 @@ def test_a_full_disk_is_told_and_tried_again(
             raise StorageError("x: the disk is full.", "Free some space.")
         return real(*args, **keywords)
 
-    monkeypatch.setattr(keeper.checkpoints, "save", full)
+    monkeypatch.setattr(checkpoints, "save", full)
     events = _run(config, tmp_path)
     assert [event.message for event in events if isinstance(event, Warned)] == [
         "not saved: x: the disk is full. Training goes on."
@@ -337,7 +337,7 @@ def test_a_disk_that_stays_full_ends_the_run(
     def full(*_: Any, **__: Any) -> Path:
         raise StorageError("x: the disk is full.")
 
-    monkeypatch.setattr(keeper.checkpoints, "save", full)
+    monkeypatch.setattr(checkpoints, "save", full)
     with pytest.raises(StorageError) as caught:
         _run(config, tmp_path)
     assert caught.value.exit_code == 6

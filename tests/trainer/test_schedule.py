@@ -36,9 +36,11 @@ def test_holding_shapes_hold_until_their_point(shape: Shape) -> None:
 
 
 def test_halfway_down_is_halfway_in_every_decaying_shape() -> None:
-    for shape in ("wsd", "warmup_hold_cosine"):
+    holding: tuple[Shape, ...] = ("wsd", "warmup_hold_cosine")
+    for shape in holding:
         assert replace(BASE, shape=shape).rate(749) == pytest.approx(0.55)
-    for shape in ("linear", "cosine"):
+    falling: tuple[Shape, ...] = ("linear", "cosine")
+    for shape in falling:
         assert replace(BASE, shape=shape).rate(549) == pytest.approx(0.55)
 
 
