@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from tinychat.engine.runner import choose_device
+from tinychat.errors import OutOfMemoryError_
 from tinychat.text.chat import TEMPLATE
 from trainer import machine
 from trainer.batches import Batches
@@ -49,7 +50,7 @@ def train(
     """Train in the folder `out`; the last event is Stopped. `fresh` removes the run that is there.
 
     Raises RunBusyError, UsageError (a run is there and neither `resume` nor `fresh` is, or the reverse), CorpusError,
-    NumbersError before a broken update, StorageError when saving fails again and again.
+    NumbersError before a broken update, StorageError when saving fails again and again, OutOfMemoryError_.
     """
     stop = stop or StopFlag()
     with claim(out) as folder:
@@ -61,6 +62,14 @@ def train(
                 yield event
                 if failed is not None:
                     yield Warned(step=0, message=f"{failed.what} The log will lack lines.")
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            half = max(1, config.micro_rows // 2)
+            raise OutOfMemoryError_(
+                f"The memory is not enough for {config.micro_rows} rows of {config.model.context} tokens at once.",
+                f"Compute fewer at a time, with the same result:  --resume --set train.micro_rows={half}",
+            ) from None
         finally:
             log.close()
 
@@ -326,6 +335,11 @@ def _stopped(now: Progressed, folder: RunFolder, reason: str, *, saved: bool) ->
         best_loss=now.best_loss,
         tokens=now.tokens,
     )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch tells of a full main memory by a RuntimeError with this text
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _due(every: int, step: int) -> bool:

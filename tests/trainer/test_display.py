@@ -350,6 +350,11 @@ def test_counts_are_short(value: float, text: str) -> None:
     assert figures.count(value) == text
 
 
+def test_config_and_display_come_before_torch() -> None:
+    code = "import sys, trainer.door; sys.exit('torch' in sys.modules or 'textual' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_a_bad_config_ends_before_any_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.toml").write_text("[train]\nlr = 0\n")

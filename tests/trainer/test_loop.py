@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinychat.errors import CorpusError, NumbersError, StorageError, UsageError
+from tinychat.errors import CorpusError, NumbersError, OutOfMemoryError_, StorageError, UsageError
 from tinychat.model.checkpoint import inspect, read
 from tinychat.model.transformer import load
 from trainer import checkpoints, loop
@@ -309,6 +309,20 @@ def test_a_rate_beyond_reason_ends_with_numbers_error_and_finite_files(text: Pat
     for file in tmp_path.rglob("*.safetensors"):
         if file.name != "state.safetensors":
             read(file)  # refuses what is not finite
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_too_little_memory_names_the_knob(
+    error: Exception, config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Learner, "gradients", hungry)
+    with pytest.raises(OutOfMemoryError_, match="4 rows of 16 tokens") as caught:
+        _run(config, tmp_path)
+    assert caught.value.exit_code == 8
+    assert "train.micro_rows=2" in caught.value.hint
 
 
 def test_a_full_disk_is_told_and_tried_again(
