@@ -20,6 +20,7 @@ from tinychat.tui.widgets.knobs import KnobsView
 from tinychat.tui.widgets.stream import StreamView
 
 RATES: tuple[float | None, ...] = (2, 5, 10, 20, 30, 60, 120, 250, None)
+STOPPED = "stopped, the text is kept"
 
 
 class ActionScreen(PanelScreen):
@@ -63,6 +64,7 @@ class ActionScreen(PanelScreen):
             return
         if player.running:
             player.pause()
+            self.say(STOPPED)
         else:
             self.play_on(player)
         self.paint()
@@ -93,6 +95,7 @@ class ActionScreen(PanelScreen):
         self.calm()
         if player is not None and player.running:
             player.pause()
+            self.say(STOPPED)
         else:
             self.selected = None
         self.paint()

@@ -24,7 +24,6 @@ STOPS = {
     "end": "the model ended its text",
     "context": "the context is full",
     "limit": "max tokens drawn; Space goes on",
-    "paused": "stopped, the text is kept",
     "no_legal_token": "the settings leave no token",
 }
 
