@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
+
+from tinychat.text.terminal import one_line
 
 if TYPE_CHECKING:
     from tinychat.model.checkpoint import CheckpointInfo
 
 SCHEMA = "tinychat.info/1"
+_NAMES = 22  # columns of the names
 
 
 def describe(info: CheckpointInfo) -> dict[str, Any]:
@@ -56,22 +62,15 @@ def describe(info: CheckpointInfo) -> dict[str, Any]:
 
 
 def print_table(facts: dict[str, Any]) -> None:
-    """The facts for a person, on stdout."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from tinychat.text.terminal import one_line
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 240  # a pipe has no width: wrapping there would only break words that somebody greps for
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    """The facts for a person, on stdout: wrapped on a terminal, one line a fact in a pipe."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for name, value in _rows(facts):
-        table.add_row(Text(name, style="bold"), Text(one_line(value)))
-    console.print(table)
+        text = one_line(value)
+        room = max(20, width - _NAMES - 1)
+        lines = textwrap.wrap(text, room, break_on_hyphens=False) if width else [text]
+        print(f"{name:<{_NAMES}}{lines[0]}")
+        for line in lines[1:]:
+            print(" " * _NAMES + line)
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -113,6 +112,8 @@ def _bytes(count: int) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, str) and "\n" in value:
+        return f"{len(value.splitlines())} lines; --json has them"
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
