@@ -13,6 +13,7 @@ from textual import on
 from tinychat.engine.params import KNOB_BY_NAME, ORDERS, SamplingParams
 from tinychat.session.tree import PROMPT
 from tinychat.tui import copying
+from tinychat.tui.palette import spelled
 from tinychat.tui.panels import PanelScreen
 from tinychat.tui.player import Player
 from tinychat.tui.widgets.candidates import CandidatesView
@@ -38,7 +39,7 @@ class ActionScreen(PanelScreen):
 
     def say(self, words: str, role: str = "strong") -> None:
         """A notice in the status line, until the next one."""
-        self.notice = (copying.plain(words), role)
+        self.notice = (spelled(copying.plain(words), self.look.glyphs), role)
         self.paint_lines()
 
     # running
@@ -72,6 +73,7 @@ class ActionScreen(PanelScreen):
     def play_on(self, player: Player) -> None:
         self.selected = None
         self.stream.end()
+        self.revive(player)
         player.run()
 
     def action_step_once(self) -> None:
@@ -87,6 +89,7 @@ class ActionScreen(PanelScreen):
         if (player := self.ready()) is not None:
             self.selected = None
             self.stream.end()
+            self.revive(player)
             player.step(count)
             self.paint()
 
@@ -230,6 +233,7 @@ class ActionScreen(PanelScreen):
             position -= 1  # at the end of a run the last token is the one on show
         cuts = position < len(tree)
         self.selected = None
+        self.revive(player)
         if player.take(position, token):
             self.stream.end()
             self.say("taken; the old text stays a branch, u goes back" if cuts else "taken")
@@ -287,7 +291,8 @@ class ActionScreen(PanelScreen):
         self.armed = True
         self.picked = name
         knob = KNOB_BY_NAME[name]
-        self.notice = (f"{knob.label}: - = nudge, 0 off, or type a value. {knob.help}", "quiet")
+        label = spelled(knob.label, self.look.glyphs)
+        self.notice = (f"{label}: - = nudge, 0 off, or type a value. {knob.help}", "quiet")
         self.knobs_changed()
 
     def action_nudge_down(self) -> None:

@@ -6,14 +6,18 @@ taken, so that its import of torch runs while the first frame is drawn.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinychat import files
 from tinychat.engine.params import SamplingParams
+from tinychat.errors import UsageError
 
 if TYPE_CHECKING:
+    from tinychat.engine.worker import DecodeWorker
     from tinychat.text.tokenizer import Tokenizer
 
 
@@ -42,8 +46,14 @@ def run_play(
     info = inspect(path)
     from tinychat.engine.worker import start_process, start_thread
 
-    decoder = start_thread() if in_process else start_process()
-    try:
+    with contextlib.ExitStack() as stack:
+
+        def start() -> DecodeWorker:
+            worker = start_thread() if in_process else start_process()
+            stack.callback(worker.close)
+            return worker
+
+        decoder = start()
         _prepare_textual()
         from rich.console import Console
 
@@ -57,21 +67,32 @@ def run_play(
         look = detect(os.environ, Console(file=sys.__stdout__).color_system, ascii=ascii_only)
         app = PlayApp(
             Opening(
-                path=str(path), name=path.name, context=info.config.context, params=params, prompt=prompt, chat=chat,
-                max_tokens=max_tokens, device=device, rate=rate or None, fixed_seed=fixed_seed,
+                path=str(path), name=path.name, command_name=command_name(path), context=info.config.context,
+                params=params, prompt=prompt, chat=chat, max_tokens=max_tokens, device=device, rate=rate or None,
+                fixed_seed=fixed_seed,
             ),
             decoder,
             tokenizer=tokenizer,
             look=look,
             budget=ByteBudget(bandwidth * 1000 if bandwidth is not None else remote_rate(os.environ)),
+            restart=start,
             theme=theme,
         )  # fmt: skip
         app.run(mouse=not no_mouse)
-    finally:
-        decoder.close()
     if app.fault is not None:
         raise app.fault
     return app.return_code or 0
+
+
+def command_name(path: Path) -> str:
+    """How a command names this model: not at all if it is the shipped one, from here if it lies below this folder."""
+    with contextlib.suppress(UsageError):
+        if path.samefile(files.asset(files.SHIPPED)):
+            return ""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path.resolve())
 
 
 def _prepare_textual() -> None:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from tinychat.tui import commands
 from tinychat.tui.keys import ACTIONS, EDIT_KEYS, GROUPS, PICKED_KNOBS, shown
-from tinychat.tui.palette import MODES, legend
+from tinychat.tui.palette import MODES, legend, spelled
 from tinychat.tui.widgets.lines import wrap
 
 _WIDTH, _INDENT = 76, 16
@@ -49,7 +49,7 @@ def help_text(*, ascii_only: bool) -> str:
         "the wheel over one. Select text with Shift (Option on a Mac) held, or start",
         "with --no-mouse. Should a killed program leave the terminal odd, type:  reset",
     ]
-    return "\n".join(lines)
+    return spelled("\n".join(lines), "ascii" if ascii_only else "unicode")
 
 
 def _entry(keys: str, meaning: str) -> list[str]:

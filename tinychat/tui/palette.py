@@ -209,6 +209,11 @@ class GlyphSet:
     lack: str  # a number that does not exist
 
 
+def spelled(text: str, glyphs: Glyphs) -> str:
+    """The name of a setting in the letters of this screen."""
+    return text.replace("σ", "sigma") if glyphs == "ascii" else text
+
+
 GLYPHS: dict[Glyphs, GlyphSet] = {
     "unicode": GlyphSet(
         eighths="▏▎▍▌▋▊▉█", levels="▁▂▃▄▅▆▇█", ghost="╌", gain="▒", shade="░", pointer="▌", dart="▼", fill="─",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -21,6 +22,7 @@ from textual.widget import Widget
 
 from tinychat.engine.trace import Step
 from tinychat.engine.wire import Frame
+from tinychat.errors import TinychatError
 from tinychat.session.replay import command
 from tinychat.session.transcript import Speller
 from tinychat.session.tree import KIND_NAMES, PROMPT
@@ -42,9 +44,15 @@ from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
 
 TICK_S = 1 / 30
+READABLE_RATE = 60  # tokens a second
 NAN = float("nan")
 ASCII_SIGNS = str.maketrans({"␣": "_", "↵": "\\n", "⇥": "\\t"})
-PLACEHOLDER = "Type above, Enter runs. Esc, then T and - = turn the temperature; ? tells all keys."
+PLACEHOLDERS = {
+    "completion": "Type a beginning and press Enter: the model goes on. Then Space pauses, arrow keys walk over the "
+    "tokens, F1 lists all keys.",
+    "chat": "Type a message and press Enter: the model answers. Esc, then arrow keys walk over the tokens; "
+    "F1 lists all keys.",
+}
 
 
 class Panel(Container):
@@ -76,6 +84,7 @@ class PanelScreen(Screen[None]):
         self.look = look
         self.decoder = decoder
         self.budget = budget
+        self.restart: Callable[[], Decoder] | None = None  # another decoder, when this one has died
         self.player: Player | None = None
         self.model_name = name
         self.model_context = 0
@@ -100,7 +109,6 @@ class PanelScreen(Screen[None]):
         self.header_line = Lines(look, id="header")
         self.prompt_box = PromptBox(self._first_prompt, id="prompt-box")
         self.stream = StreamView(look, id="stream-view")
-        self.stream.placeholder = PLACEHOLDER
         self.candidates = CandidatesView(look, id="candidates-view")
         self.pipeline = PipelineView(look, id="pipeline-view")
         self.knobs = KnobsView(look, id="knobs-view")
@@ -129,13 +137,32 @@ class PanelScreen(Screen[None]):
         self.command_box.display = False
         self.message.show((("Make the terminal at least 40 x 4.", "warn"),))
         self._timer = self.set_interval(TICK_S, self.tick, pause=True)
-        if self.decoder.fileno() >= 0:
-            asyncio.get_running_loop().add_reader(self.decoder.fileno(), self._readable)
+        self._listen()
         self.paint_all()
 
     def on_unmount(self) -> None:
         if self.decoder.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self.decoder.fileno())
+
+    def _listen(self) -> None:
+        if self.decoder.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self.decoder.fileno(), self._readable)
+
+    def revive(self, player: Player) -> None:
+        """Start the engine again when it has failed."""
+        if player.state != "failed":
+            return
+        if not self.decoder.alive and self.restart is not None:
+            try:
+                decoder = self.restart()
+            except TinychatError as error:
+                self.notice = (clean(f"{error.what} {error.hint}", keep=""), "warn")
+                return
+            self.decoder.close()
+            self.decoder = decoder
+            self._frames.clear()
+            self._listen()
+        player.reopen(self.decoder)
 
     # the tick
 
@@ -203,6 +230,9 @@ class PanelScreen(Screen[None]):
         elif self._shown < len(tree):
             self.stream.append(self._new_tokens())
         self.stream.live = self.player.running
+        # text that comes faster than it can be read, or over a slow line, moves up by a third of the panel at a time
+        rate = self.player.rate
+        self.stream.page_follow = self.budget.rate is not None or rate is None or rate > READABLE_RATE
 
     def _new_tokens(self) -> list[StreamToken]:
         assert self.player is not None, "a path needs a session"
@@ -302,7 +332,7 @@ class PanelScreen(Screen[None]):
         rows: list[Row] = [joined(self._status_groups(roomy))]
         if roomy and self.player is not None and not self.player.running:
             line = clean(command(self.player.session), keep="") if len(self.player.session.tree) else ""
-            rows.append(((f" $ {line}", "quiet"),) if line else ((" ", "text"),))
+            rows.append(status.command_row(line, self.app.size.width))
         self.status_line.show(*rows)
         self.help_line.show(
             help_row(self.app.size.width, editing=self.editing, running=self._is_running(), look=self.look)
@@ -334,6 +364,7 @@ class PanelScreen(Screen[None]):
         """The titles on the borders."""
         one_panel = self.screen_shape in ("narrow", "low")
         chat = self.player is not None and self.player.session.mode == "chat"
+        self.stream.placeholder = PLACEHOLDERS["chat" if chat else "completion"]
         self.title_of("prompt", "1 Prompt", "chat: your message" if chat else "completion: text to go on from")
         self.title_of("stream", "2 Stream", f"c {self.stream.mode}{' + marks' if self.stream.marks else ''}")
         names = {"candidates": "3 cand", "pipeline": "4 pipeline", "knobs": "5 knobs", "entropy": "7 entropy"}

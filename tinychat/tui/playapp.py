@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
@@ -34,6 +35,7 @@ class Opening:
     path: str
     name: str  # as the header says it
     context: int
+    command_name: str = ""  # of the model in a command; "" for the one that ships
     params: SamplingParams
     prompt: str = ""
     chat: bool = False
@@ -59,8 +61,10 @@ class PlayApp(App[int]):
         tokenizer: Callable[[], Tokenizer],
         look: Look,
         budget: ByteBudget,
+        restart: Callable[[], Decoder] | None = None,
         theme: str = "",
     ) -> None:
+        """`restart` makes another decoder when the first has died."""
         super().__init__()
         driver = self.get_driver_class()
         if budget.rate is not None:
@@ -71,6 +75,8 @@ class PlayApp(App[int]):
         self.budget = budget
         self.fault: TinychatError | None = None
         self._tokenizer = tokenizer
+        self._restart = restart
+        self._early: list[events.Event] | None = []  # typed before the first frame; None from then on
         self.set_class(look.glyphs == "ascii", "ascii")
         for each in THEMES:
             self.register_theme(each)
@@ -84,7 +90,14 @@ class PlayApp(App[int]):
         opening = self.opening
         screen = PlayScreen(self.decoder, look=self.look, budget=self.budget, prompt=opening.prompt, name=opening.name)
         screen.model_context = opening.context
+        screen.restart = self._restart
         return screen
+
+    async def on_event(self, event: events.Event) -> None:
+        if self._early is not None and isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            self._early.append(event)  # nothing has the focus yet: letters would act as keys of INSPECT
+        else:
+            await super().on_event(event)
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
@@ -98,6 +111,9 @@ class PlayApp(App[int]):
 
     async def _open(self) -> None:
         """Behind the first frame: the tokenizer here, the model in the engine."""
+        early, self._early = self._early or [], None
+        for event in early:
+            self.post_message(event)
         try:
             tokenizer = await asyncio.to_thread(self._tokenizer)
         except TinychatError as error:
@@ -106,8 +122,8 @@ class PlayApp(App[int]):
             return
         opening = self.opening
         session = Session(
-            tokenizer, params=opening.params, model=opening.path, chat=opening.chat, max_tokens=opening.max_tokens,
-            fixed_seed=opening.fixed_seed,
+            tokenizer, params=opening.params, model=opening.command_name, chat=opening.chat,
+            max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
         )  # fmt: skip
         player = Player(session, self.decoder, rate=opening.rate)
         ends = {tokenizer.end_of_text, tokenizer.specials.get("<|end|>", tokenizer.end_of_text)}

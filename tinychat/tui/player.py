@@ -43,6 +43,7 @@ class Player:
         self.prefill_s = 0.0
         self._drawn_with = session.params  # what the engine used for its last token
         self._pending: list[tuple[int, SamplingParams]] = []  # settings that wait for their first token
+        self._opened: Open | None = None
         self._context_seq = 0
         self._last_seq = 0
 
@@ -57,9 +58,19 @@ class Player:
 
     def open(self, path: str, *, device: str, end_ids: tuple[int, ...]) -> None:
         """Load a checkpoint; commands sent meanwhile wait in order."""
-        self._send(Open(path, device, end_ids=end_ids))
+        self._opened = Open(path, device, end_ids=end_ids)
+        self._send(self._opened)
         self._send(SetParams(self.session.params))
         self.sync()
+
+    def reopen(self, decoder: Decoder) -> None:
+        """The same checkpoint and path again, after a failure; `decoder` is another one when the old one has died."""
+        assert self._opened is not None, "what was never opened cannot have failed"
+        self.decoder = decoder
+        self.state, self.error, self.facts = "loading", None, {}
+        self._pending.clear()
+        self._drawn_with = self.session.params
+        self.open(self._opened.path, device=self._opened.device, end_ids=self._opened.end_ids)
 
     def sync(self) -> None:
         """Make the engine hold the path of the session. It stands still afterwards."""

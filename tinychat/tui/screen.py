@@ -22,7 +22,7 @@ from tinychat.tui.actions import ActionScreen
 from tinychat.tui.help import HelpScreen
 from tinychat.tui.keys import ACTION_BY_NAME, ACTIONS, PICKED_KNOBS
 from tinychat.tui.layouts import TABS
-from tinychat.tui.palette import MODES
+from tinychat.tui.palette import MODES, spelled
 from tinychat.tui.player import Player
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 
@@ -282,7 +282,11 @@ class PlayScreen(ActionScreen):
             if a.name != "palette"
         ]
         found += [
-            SystemCommand(f"Pick {k.label}  ({k.key})", k.help, lambda name=k.name: self.action_pick(name))
+            SystemCommand(
+                f"Pick {spelled(k.label, self.look.glyphs)}  ({k.key})",
+                k.help,
+                lambda name=k.name: self.action_pick(name),
+            )
             for k in PICKED_KNOBS
         ]
         return found

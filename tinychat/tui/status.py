@@ -14,7 +14,7 @@ from tinychat.engine.trace import Odds, Step
 from tinychat.session.session import Session
 from tinychat.text.terminal import clean
 from tinychat.tui.bars import percent
-from tinychat.tui.lineview import Piece
+from tinychat.tui.lineview import Piece, Row, fit
 from tinychat.tui.player import Player
 from tinychat.tui.widgets.knobs import MAIN, value_text
 
@@ -70,6 +70,17 @@ def _engine_facts(player: Player, *, wide: bool, context: int) -> dict[str, Grou
     return shown
 
 
+def command_row(line: str, width: int) -> Row:
+    """The command that draws the reply again; of a long one the beginning, and how to get all of it."""
+    if not line:
+        return ()
+    whole = f" $ {line}"
+    if cell_len(whole) <= width:
+        return ((whole, "quiet"),)
+    tail = " ... y copies all of it"
+    return ((fit(whole, max(width - len(tail), 0)), "quiet"), (tail, "faint"))
+
+
 def fit_end(text: str, cells: int) -> str:
     """The text in at most so many cells; of a long one the end, which tells files apart."""
     while cell_len(text) > cells:
@@ -82,14 +93,14 @@ def state_words(player: Player | None) -> Piece:
     if player is None:
         return ("OPENING", "dart")
     if player.state == "failed":
-        return ("FAILED", "warn")
+        return ("FAILED, Space starts the engine again", "warn")
     if player.state == "loading":
         return ("LOADING, then runs" if player.running else "LOADING", "dart")
     if player.running:
         return ("RUNNING", "chosen")
     if player.stop == "end":
         return ("ENDED", "strong")
-    return ("PAUSED" if len(player.session.tree) else "READY", "strong")
+    return ("PAUSED" if player.session.reply_length else "READY", "strong")
 
 
 def reply_facts(session: Session) -> list[Group]:

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from rich.cells import cell_len
 
 from tinychat.tui import palette
-from tinychat.tui.lineview import Piece, Row, fit, padded, safe
+from tinychat.tui.lineview import Piece, Row, fit, merged, padded, safe
 from tinychat.tui.palette import GlyphSet, Mode
 from tinychat.tui.wrap import Shape, Wrap, cut_cells, shape_of
 
@@ -22,6 +22,7 @@ _KINDS: tuple[Kind, ...] = get_args(Kind)
 _PROMPT, _, _FORCED = range(3)
 
 NOTE_CELLS = 24
+_UNSEEN_ON_BLANKS = frozenset(("prompt", "moved", "heat0", "heat1", "heat2", "heat3", "heat4"))  # no ground, no line
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +161,19 @@ class TokenText:
             if first == last:
                 continue
             shape = wrap.shapes[index]
-            drawn = shape.display.replace("\n", paint.glyphs.newline)
+            # what a person typed, and the gap before a turn, need no sign for their newlines
+            drawn = shape.display.replace("\n", " " if self._kinds[index] == _PROMPT else paint.glyphs.newline)
             # a note, then blanks, which carry no tint, then the text
             borders = [0, shape.note_cells, shape.anchor, shape.cells]
             for lo, hi, role in zip(
                 borders, borders[1:], ("moved", "text", self._role(index, paint.mode)), strict=False
             ):
                 for a, b, over in _split(max(first + lo, start), min(first + hi, stop), marked):
-                    pieces.append((cut_cells(drawn, a - first, b - first), role + over))
+                    text = cut_cells(drawn, a - first, b - first)
+                    if role == "text" and not over and pieces and pieces[-1][1] in _UNSEEN_ON_BLANKS and text.isspace():
+                        pieces.append((text, pieces[-1][1]))  # then words of one heat are one segment
+                    else:
+                        pieces.append((text, role + over))
         if paint.brackets and marked[0] < marked[1] and start <= marked[0] < stop:
             _bracket(pieces)
         if line == wrap.n_lines - 1:
@@ -177,7 +183,7 @@ class TokenText:
                 if stop - start >= width:  # the line is full: the caret stands in its last column
                     pieces = list(padded(tuple(pieces), max(width - 1, 0)))
                 pieces.append((paint.glyphs.caret, paint.caret))
-        return tuple(pieces)
+        return merged(pieces)
 
     def mark_row(self, line: int, paint: Paint) -> Row:
         """The marks beneath a line: one under the first letter of each token."""

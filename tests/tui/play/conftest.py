@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from tinychat.engine.params import SamplingParams
@@ -211,6 +212,8 @@ def start(tokenizer: Tokenizer) -> Start:
         budget: ByteBudget | None = None,
         editing: bool = True,
         name: str = "model.safetensors",
+        restart: Callable[[], FakeDecoder] | None = None,
+        typed_early: str = "",
         **more: Any,
     ) -> AsyncIterator[Play]:
         decoder = FakeDecoder(tokenizer, answers=answers)
@@ -222,8 +225,11 @@ def start(tokenizer: Tokenizer) -> Start:
             **({"params": SamplingParams(seed=7)} | more),
         )
         app = PlayApp(
-            opening, decoder, tokenizer=lambda: tokenizer, look=look or Look(), budget=budget or ByteBudget(None)
-        )
+            opening, decoder, tokenizer=lambda: tokenizer, look=look or Look(), budget=budget or ByteBudget(None),
+            restart=restart,
+        )  # fmt: skip
+        for character in typed_early:
+            await app.on_event(events.Key(character, character))
         async with app.run_test(size=size) as pilot:
             screen = app.screen
             assert isinstance(screen, PlayScreen)

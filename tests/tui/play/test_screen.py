@@ -326,6 +326,44 @@ async def test_an_engine_that_failed_is_told_and_the_screen_stays(start) -> None
         assert "x" in play.screen.prompt_box.text
 
 
+@pytest.mark.parametrize(("keys", "kept"), [(["space"], True), (["full_stop"], True), (["i", "enter"], False)])
+async def test_a_dead_engine_is_started_again_and_goes_on(start, tokenizer, scripted, keys, kept) -> None:
+    born = []
+
+    def restart():
+        born.append(scripted(tokenizer))
+        return born[-1]
+
+    async with start(restart=restart) as play:
+        await play.run_some(5)
+        await play.press("space")
+        path = play.player.session.tree.path
+        text = list(path.ids) if kept else list(path.ids[: play.player.session.reply_start])  # Enter begins anew
+        play.decoder.alive, play.decoder.state = False, "failed"
+        play.decoder.frame(error=("The engine died.", ""))
+        await play.settle()
+        assert "Space starts the engine again" in play.text()
+        await play.press(*keys)
+        (decoder,) = born
+        decoder.draw(1)
+        await play.settle()
+        assert play.decoder.closed
+        assert "FAILED" not in play.text()
+        assert list(play.player.session.tree.path.ids) == decoder.ids
+        assert decoder.ids[:-1] == text
+        assert decoder.params == play.player.session.params
+
+
+async def test_a_model_that_could_not_be_opened_is_opened_again_by_the_same_engine(start) -> None:
+    async with start() as play:
+        play.decoder.state = "failed"
+        play.decoder.frame(error=("No such file.", ""))
+        await play.settle()
+        await play.press("enter")
+        await play.draw(3)
+        assert play.player.session.reply_length == 3
+
+
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202eevil [bold]x[/bold] \x9b2J \u200b"
 
 

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from tinychat.engine.trace import Candidate, Odds, Step
 from tinychat.tui.bars import odds_bar, percent
 from tinychat.tui.lineview import LineView, Piece, Row, fit, safe
-from tinychat.tui.palette import Look
+from tinychat.tui.palette import Look, spelled
 from tinychat.tui.widgets.dart import dart_rows
 
 DART_HEIGHT = 12  # from this height on the unit interval is drawn beneath the table
@@ -180,7 +180,7 @@ class _Table:
             (" ", "text" + over),
         ]
         if cut:
-            return (*pieces, (f"x {stage_label(candidate.cut_by)}", "cut"))
+            return (*pieces, (f"x {spelled(stage_label(candidate.cut_by), view.look.glyphs)}", "cut"))
         color = view.look.colors != "none"
         raw, final = candidate.raw / self.scale, candidate.final / self.scale
         return (*pieces, *odds_bar(raw, final, self.bar_width, glyphs, chosen=chosen, color=color))

@@ -38,7 +38,10 @@ class EntropyView(LineView, can_focus=False):
         bars = height - 1 if height > 1 else 1
         top = _top(max(shown, default=0.0))
         cursor = -1 if self._cursor is None else self._cursor - first
-        rows = [self._bar_row(shown, second, top, bars, row, cursor) for row in range(bars - 1, -1, -1)]
+        roles = [f"tint{max(palette.heat_of_bits(bits), 0)}" for bits in shown]
+        if 0 <= cursor < len(roles):
+            roles[cursor] = "bar_chosen"
+        rows = [self._bar_row(shown, second, roles, top, bars, row) for row in range(bars - 1, -1, -1)]
         if height > 1:
             rows.append(self._axis_row(first, len(shown), columns, cursor))
         return rows
@@ -50,22 +53,28 @@ class EntropyView(LineView, can_focus=False):
             return last
         return min(max(self._cursor - columns // 2, 0), last)
 
-    def _bar_row(self, shown: list[float], second: list[float], top: float, bars: int, row: int, cursor: int) -> Row:
+    def _bar_row(
+        self, shown: list[float], second: list[float], roles: list[str], top: float, bars: int, row: int
+    ) -> Row:
+        plain, levels = self._plain, self.glyphs.levels
         labelled = (bars - 1 - row) % math.ceil(bars / MOST_LABELS) == 0
         label = f"{top * (row + 1) / bars:4.1f} " if labelled else " " * (AXIS - 1)
         pieces: list[Piece] = [(label, "quiet"), (self.glyphs.tee if labelled else self.glyphs.wall, "faint")]
         for index, bits in enumerate(shown):
-            outer = _level(bits, top, bars, row, self.glyphs.levels)
-            role = "bar_chosen" if index == cursor else f"tint{max(palette.heat_of_bits(bits), 0)}"
+            outer = _level(bits, top, bars, row, levels)
+            if outer == " ":
+                pieces.append((outer, "text"))  # of one role, so that a row of them is one segment
+                continue
+            role = roles[index]
             if index >= len(second):
                 pieces.append((outer, role))
                 continue
-            inner = _level(min(second[index], bits), top, bars, row, self.glyphs.levels)
-            if self._plain:
+            inner = _level(min(second[index], bits), top, bars, row, levels)
+            if plain:
                 pieces.append(self._plain_cell(bits / top * bars - row, second[index] / top * bars - row, outer, role))
             elif inner == " ":
                 pieces.append((outer, "ghost"))
-            elif outer == self.glyphs.levels[-1] != inner:
+            elif outer == levels[-1] != inner:
                 pieces.append((inner, role + "+on_ghost"))  # both meet inside this cell
             else:
                 pieces.append((inner, role))

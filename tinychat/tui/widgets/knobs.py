@@ -13,6 +13,7 @@ from textual.message import Message
 
 from tinychat.engine.params import KNOBS, PRESETS, Knob, SamplingParams
 from tinychat.tui.lineview import LineView, Piece, Row
+from tinychat.tui.palette import spelled
 
 MAIN = 5  # knobs that always have a row
 _SLIDER_AT = 21  # cells before the slider
@@ -84,7 +85,7 @@ class KnobsView(LineView):
         return (
             (">" if picked else " ", "chosen"),
             (f"{knob.key or ' '} ", "chosen" if picked else "strong"),
-            (f"{knob.label:<11} ", role),
+            (f"{spelled(knob.label, self.look.glyphs):<11} ", role),
             (f"{number:>5} ", role),
             *slider,
         )

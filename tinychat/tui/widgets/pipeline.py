@@ -11,6 +11,7 @@ from tinychat.engine.params import KNOBS, SamplingParams
 from tinychat.engine.trace import Odds, StageView, Step
 from tinychat.tui.bars import bar, percent
 from tinychat.tui.lineview import LineView, Row, bare, fit, safe
+from tinychat.tui.palette import spelled
 
 _SHORT = {"logit_bias": "logit bias", "repetition": "rep penalty"}
 # when there is no room for all that is off, these stay longest: they are what a person looks for first
@@ -51,8 +52,8 @@ class PipelineView(LineView, can_focus=False):
         body = [self._stage_row("raw", "raw logits", views["raw"], columns, name_width, bar_width)]
         shown, hidden = self._choose_stages(views, max(height - 3, 1))
         for stage in shown:
-            body.append(self._stage_row(stage, stage_title(stage, params), views.get(stage), columns, name_width,
-                                        bar_width))  # fmt: skip
+            body.append(self._stage_row(stage, spelled(stage_title(stage, params), self.look.glyphs), views.get(stage),
+                                        columns, name_width, bar_width))  # fmt: skip
         rows += body
         last = self._draw_row(width)
         if len(rows) + 1 < height and hidden:

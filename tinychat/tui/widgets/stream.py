@@ -18,6 +18,7 @@ from textual.strip import Strip
 from tinychat.tui.lineview import LineView, Row, padded, safe
 from tinychat.tui.palette import Look, Mode
 from tinychat.tui.tokentext import Kind, Paint, StreamToken, TokenText
+from tinychat.tui.widgets.lines import wrap as wrap_words
 
 __all__ = ["Kind", "StreamToken", "StreamView"]
 
@@ -34,7 +35,7 @@ class StreamView(LineView, can_focus=True):
     marks: reactive[bool] = reactive(False, init=False, repaint=False)  # the row of marks beneath each line
     notes: reactive[bool] = reactive(True, init=False, repaint=False)  # knob changes written into the text
     live: reactive[bool] = reactive(False, init=False, repaint=False)
-    placeholder: reactive[str] = reactive("", init=False)  # shown while there is no token
+    placeholder: reactive[str] = reactive("", init=False)  # shown while there is no text
     page_follow: bool = False  # follow by a third of the height at a time: 60 % fewer bytes on a slow line
 
     class CursorMoved(Message):
@@ -181,6 +182,9 @@ class StreamView(LineView, can_focus=True):
 
     # -- what changes how everything looks ----------------------------------------------------------------------------
 
+    def watch_placeholder(self) -> None:
+        self.restyle()
+
     def watch_mode(self) -> None:
         self.restyle()
 
@@ -226,6 +230,10 @@ class StreamView(LineView, can_focus=True):
         self._keep_in_view()
 
     # -- scrolling ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _shows_placeholder(self) -> bool:
+        return bool(self.placeholder) and not self._text.wrap.total
 
     @property
     def _line_rows(self) -> int:
@@ -318,7 +326,8 @@ class StreamView(LineView, can_focus=True):
         width, height = self.size
         self._fit(width, height)
         line, sub = self._top + y // self._line_rows, y % self._line_rows
-        key = (min(line, self._text.wrap.n_lines), sub, y in self._thumb)
+        last = height if self._shows_placeholder else self._text.wrap.n_lines  # all lines beyond it are alike
+        key = (min(line, last), sub, y in self._thumb)
         strip = self._line_strips.get(key)
         if strip is None:
             if len(self._line_strips) >= MOST_STRIPS:
@@ -335,8 +344,10 @@ class StreamView(LineView, can_focus=True):
         return (*padded(row, width - 1), (self.glyphs.thumb, "thumb")) if y in self._thumb else row
 
     def _line_row(self, line: int, sub: int, width: int) -> Row:
-        if not self.count and self.placeholder and not self.live:
-            return ((safe(self.placeholder), "quiet"),) if (line, sub) == (0, 0) else ()
+        if self._shows_placeholder:
+            words = wrap_words(safe(self.placeholder), max(width - 1, 1))
+            row = line * self._line_rows + sub
+            return ((words[row], "quiet"),) if row < len(words) else ()
         caret = "caret" if self.live else "quiet" if self.cursor is None else ""
         plain = self.look.colors == "none" or self.look.glyphs == "ascii"
         paint = Paint(glyphs=self.glyphs, mode=self.mode, cursor=self.cursor, brackets=plain, caret=caret)
