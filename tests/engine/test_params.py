@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,6 +103,36 @@ def test_whole_numbers_may_come_as_floats() -> None:
     params = SamplingParams(top_k=40.0)  # type: ignore[arg-type]  # as JSON from another program may have it
     assert params.top_k == 40
     assert isinstance(params.top_k, int)
+
+
+def test_numbers_of_numpy_are_numbers_and_become_plain_ones() -> None:
+    given = SamplingParams(
+        temperature=np.float32(0.5), top_p=np.float64(0.25), top_k=np.int64(5), min_p=np.float16(0.125),
+        seed=np.uint64(2**64 - 1), logit_bias={np.int32(3): np.float32(-math.inf)},
+    )  # fmt: skip
+    plain = SamplingParams(temperature=0.5, top_p=0.25, top_k=5, min_p=0.125, seed=2**64 - 1, logit_bias={3: -math.inf})
+    assert given == plain
+    assert json.dumps(given.to_dict()) == json.dumps(plain.to_dict())
+    with pytest.raises(ValueError, match="top_k must be a number"):
+        SamplingParams(top_k=np.bool_(True))
+
+
+def test_any_finite_temperature_of_a_test_bench_is_legal() -> None:
+    assert SamplingParams(temperature=1e9).temperature == 1e9
+
+
+def test_an_order_may_call_a_stage_by_its_setting() -> None:
+    named = SamplingParams(order="repetition_penalty,typical_p,temperature", typical_p=0.5)
+    assert named.stages == ("repetition", "typical", "temperature")
+    assert named == SamplingParams(order=["repetition", "typical", "temperature"], typical_p=0.5)
+
+
+def test_greedy_calls_no_cut_idle_that_can_change_the_token() -> None:
+    """Typical sampling may drop the likeliest token, so before the temperature it has a say."""
+    after = SamplingParams(temperature=0, typical_p=0.5)
+    before = SamplingParams(temperature=0, typical_p=0.5, order="llama.cpp")
+    assert any("typical_p" in note for note in after.notes())
+    assert not any("typical_p" in note for note in before.notes())
 
 
 def test_greedy_starts_at_the_threshold() -> None:

@@ -138,3 +138,16 @@ def test_a_huge_bias_stays_a_number() -> None:
     left = shape(torch.tensor([3e38, -3e38, 0.0]), SamplingParams(logit_bias={0: 1e308, 1: -1e308}))
     assert left.isfinite().all()
     assert probs(left).tolist() == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda ids: np.array(ids, dtype=np.int16)])
+def test_a_history_may_be_any_row_of_whole_numbers(kind: Any) -> None:
+    params = SamplingParams(frequency_penalty=1.0, repetition_penalty=2.0, penalty_scope="output")
+    logits = torch.tensor([4.0, 4.0, 4.0])
+    assert shape(logits, params, kind([0, 1, 1]), 1).tolist() == [4.0, 0.0, 4.0]
+
+
+@pytest.mark.parametrize("history", [[[0, 1]], [0.5, 1.0], ["0"], [2**70], [True]])
+def test_what_is_no_row_of_ids_is_refused(history: Any) -> None:
+    with pytest.raises(ValueError, match="history must be"):
+        shape(torch.zeros(3), SamplingParams(repetition_penalty=2.0), history)

@@ -42,7 +42,7 @@ EXTREMES: dict[str, list[dict[str, Any]]] = {
     "frequency": [{"frequency_penalty": 100.0}, {"frequency_penalty": -100.0}],
     "presence": [{"presence_penalty": 100.0}, {"presence_penalty": -100.0}],
     "top_n_sigma": [{"top_n_sigma": 0.01}, {"top_n_sigma": 1000.0}],
-    "temperature": [{"temperature": t} for t in (0.0, 1.1e-5, 1e-4, 0.7, 100.0)],
+    "temperature": [{"temperature": t} for t in (0.0, 1.1e-5, 1e-4, 0.7, 1e9)],
     "top_k": [{"top_k": 1}, {"top_k": 3}],
     "typical": [{"typical_p": 0.0}, {"typical_p": 0.5}, {"typical_p": 0.9999999}],
     "top_p": [{"top_p": 0.0}, {"top_p": 0.5}, {"top_p": 0.9999999}],
@@ -178,3 +178,11 @@ def test_raising_the_temperature_never_lowers_the_entropy() -> None:
         p = probs(shape(a_vector(8), SamplingParams(temperature=t)))
         entropies.append(-(p[p > 0] * np.log(p[p > 0])).sum())
     assert entropies == sorted(entropies)
+
+
+def test_a_numpy_row_is_shaped_like_a_tensor_and_stays_as_it_was() -> None:
+    row = np.array([1.0, 3.0, 2.0])
+    shaped = shape(row, SamplingParams(top_k=2, temperature=0.5))
+    assert torch.equal(shaped, shape(torch.from_numpy(row).float(), SamplingParams(top_k=2, temperature=0.5)))
+    shape(row, SamplingParams())[0] = 9.0
+    assert row.tolist() == [1.0, 3.0, 2.0]

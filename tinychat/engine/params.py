@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal
 
 GREEDY_BELOW = 1e-5  # a temperature at or below this is greedy: dividing by it only overflows
@@ -46,25 +47,29 @@ class Knob:
 
     def check(self, value: object) -> float:
         """The value as a number within the limits; ValueError says name, rule and value."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        number = _plain(value)
+        if number is None or (isinstance(number, float) and not math.isfinite(number)):
             raise ValueError(f"{self.name} must be a number, got {value!r}")
-        if self.whole and value != int(value):
+        if self.whole and number != int(number):
             raise ValueError(f"{self.name} must be a whole number, got {value!r}")
-        if not self.low <= value <= self.high:
+        if not self.low <= number <= self.high:
             raise ValueError(
-                f"{self.name} must be between {self.text(self.low)} and {self.text(self.high)}, got {value}"
+                f"{self.name} must be between {self.text(self.low)} and {self.text(self.high)}, got {number}"
             )
-        return int(value) if self.whole else float(value)
+        return int(number) if self.whole else float(number)
 
 
-def _is_finite(value: float) -> bool:
-    return isinstance(value, int) or math.isfinite(value)  # a file may hold an int too large for a float
+def _plain(value: object) -> int | float | None:
+    """A number of any library (numpy's scalars too) as Python's own; None for what is no number, as True is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 _BIG = 1_000_000_000
 
 KNOBS: tuple[Knob, ...] = (
-    Knob(name="temperature", stage="temperature", label="temperature", key="T", neutral=1.0, low=0.0, high=100.0,
+    Knob(name="temperature", stage="temperature", label="temperature", key="T", neutral=1.0, low=0.0, high=_BIG,
          shown=(0.0, 2.0), step=0.05, coarse=0.25,
          help="Divides the logits: below 1 sharper, above 1 flatter, 0 greedy."),
     Knob(name="top_p", stage="top_p", label="top-p", key="P", neutral=1.0, low=0.0, high=1.0, shown=(0.0, 1.0),
@@ -103,14 +108,16 @@ ORDERS: dict[str, tuple[str, ...]] = {
              "min_p", "top_k", "top_p", "typical"),
 }  # fmt: skip
 STAGE_NAMES: tuple[str, ...] = ORDERS["default"]
+# a stage may also be called by its setting: typical_p for typical
+_STAGE_OF = {knob.name: knob.stage for knob in KNOBS if knob.name != "penalty_window"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
     """Every knob, the order and the seed. Neutral as constructed; out-of-range values raise ValueError.
 
-    `logit_bias` takes a mapping {id: bias} or pairs. `order` takes a name of ORDERS, a list of stage names, or
-    the names joined by commas; a list may leave out stages, but not one that is switched on.
+    `logit_bias` takes a mapping {id: bias} or pairs. `order` takes a name of ORDERS, a list of stage names (or of the
+    settings they read), or the names joined by commas; a list may leave out stages, but not one that is switched on.
     """
 
     temperature: float = 1.0
@@ -133,8 +140,10 @@ class SamplingParams:
             object.__setattr__(self, knob.name, knob.check(getattr(self, knob.name)))
         if self.penalty_scope not in ("all", "output"):
             raise ValueError(f"penalty_scope must be 'all' or 'output', got {self.penalty_scope!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < SEED_LIMIT:
+        seed = _plain(self.seed)
+        if not isinstance(seed, int) or not 0 <= seed < SEED_LIMIT:
             raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {self.seed!r}")
+        object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "logit_bias", _bias_pairs(self.logit_bias))
         object.__setattr__(self, "order", _checked_order(self.order))
         missing = [name for name in STAGE_NAMES if self.is_on(name) and name not in self.stages]
@@ -188,8 +197,10 @@ class SamplingParams:
         found = []
         if self.is_greedy:
             found.append("temperature 0 is greedy: the seed is unused")
-            cuts = [k.name for k in KNOBS if k.stage in ("top_k", "top_p", "min_p", "typical", "top_n_sigma")]
-            idle = [name for name in cuts if getattr(self, name) != KNOB_BY_NAME[name].neutral]
+            cuts = ["top_k", "top_p", "min_p", "top_n_sigma"]  # each keeps the likeliest token wherever it stands
+            if "typical" in self.stages and self.stages.index("typical") > self.stages.index("temperature"):
+                cuts.append("typical")
+            idle = [knob.name for knob in KNOBS if knob.stage in cuts and self.is_on(knob.stage)]
             if idle:
                 found.append(f"temperature 0 keeps one token: {', '.join(idle)} cannot change it")
         penalised = any(self.is_on(stage) for stage in ("repetition", "frequency", "presence"))
@@ -219,15 +230,17 @@ def _bias_pairs(bias: Mapping[int, float] | Iterable[tuple[int, float]]) -> tupl
         pairs = dict(bias.items() if isinstance(bias, Mapping) else bias)
     except (TypeError, ValueError):
         raise ValueError(f"logit_bias must be a mapping or pairs of token id and number, got {bias!r}") from None
-    pairs = {token: -math.inf if value == "-inf" else value for token, value in pairs.items()}  # as JSON carries it
+    found = {}
     for token, value in pairs.items():
-        if isinstance(token, bool) or not isinstance(token, int) or token < 0:
+        index = _plain(token)
+        if not isinstance(index, int) or index < 0:
             raise ValueError(f"logit_bias needs token ids of at least 0, got {token!r}")
+        number = -math.inf if value == "-inf" else _plain(value)  # "-inf" is how JSON carries it
         # minus infinity bans a token; plus infinity or NaN would poison the softmax
-        number = not isinstance(value, bool) and isinstance(value, int | float)
-        if not number or not (value == -math.inf or abs(value) <= sys.float_info.max):
+        if number is None or not (number == -math.inf or abs(number) <= sys.float_info.max):
             raise ValueError(f"logit_bias of token {token} must be a number or -inf, got {value!r}")
-    return tuple(sorted((token, float(value)) for token, value in pairs.items()))
+        found[index] = float(number)
+    return tuple(sorted(found.items()))
 
 
 def _checked_order(order: str | Iterable[str]) -> str | tuple[str, ...]:
@@ -236,7 +249,7 @@ def _checked_order(order: str | Iterable[str]) -> str | tuple[str, ...]:
             return order
         order = [name.strip() for name in order.split(",")]
     try:
-        names = tuple(order)
+        names = tuple(_STAGE_OF.get(name, name) for name in order)
     except TypeError:
         raise ValueError(f"order must be a name or a list of stages, got {order!r}") from None
     for name in names:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ _HIGHEST = torch.finfo(torch.float32).max
 _EPSILON = torch.finfo(torch.float32).eps
 _PENALTIES = ("repetition", "frequency", "presence")
 
-History = Sequence[int] | NDArray[np.int64]
+History = Sequence[int] | NDArray[np.integer[Any]] | Tensor
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Context:
         The scope comes first ("all" is prompt + output, "output" what follows the prompt), then the window: the last
         `penalty_window` tokens of that scope, 0 for all of them. Ids outside the vocabulary are ignored.
         """
-        ids = np.asarray(self.history, dtype=np.int64)
+        ids = _ids(self.history)
         if params.penalty_scope == "output":
             ids = ids[self.prompt_len :]
         if params.penalty_window:
@@ -55,6 +56,13 @@ class Context:
 NOTHING_SEEN = Context()
 
 
+def _ids(history: History) -> NDArray[np.int64]:
+    ids = np.asarray(history)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise ValueError(f"history must be a list of token ids, got {ids.ndim} axes of {ids.dtype}")
+    return ids.astype(np.int64, copy=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A named step of the chain: (logits (B..., V), settings, context) -> logits (B..., V)."""
@@ -63,14 +71,14 @@ class Stage:
     apply: Callable[[Tensor, SamplingParams, Context], Tensor]
 
 
-def shape(logits: Tensor, params: SamplingParams, history: History = (), prompt_len: int = 0) -> Tensor:
+def shape(logits: Tensor | NDArray[Any], params: SamplingParams, history: History = (), prompt_len: int = 0) -> Tensor:
     """The logits (V,) after every switched-on stage, in order: float32, -inf where cut, temperature applied.
 
     `history` is prompt + output ids, of which the first `prompt_len` are the prompt. The input is never changed.
     A temperature of 1e-5 or less leaves exactly the arg-max (lowest id on a tie). Where everything is cut, all is
     -inf. NaN, +inf, another number of axes or a logit bias outside the vocabulary raise ValueError.
     """
-    shaped = logits.detach().to(torch.float32)
+    shaped = torch.as_tensor(logits).detach().to(torch.float32)
     for _, after in walk(shaped, params, history, prompt_len):
         shaped = after
     return shaped.clone()  # with every stage off this is the caller's own memory
@@ -85,7 +93,7 @@ def walk(
         raise ValueError(f"prompt_len must be from 0 to the {len(history)} ids of the history, got {prompt_len}")
     names = [name for name in params.stages if params.is_on(name)]
     if any(name in _PENALTIES for name in names):
-        history = np.asarray(history, dtype=np.int64)  # once, not once per penalty
+        history = _ids(history)  # once, not once per penalty
     context = Context(history, prompt_len)
     for name in names:
         current = STAGES[name].apply(current, params, context)
