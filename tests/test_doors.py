@@ -77,6 +77,33 @@ def test_info_says_shape_parameters_bytes_and_digests(checkpoint: Path) -> None:
     assert facts["digest"] in table.stdout
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", [["--help"], ["info", "CHECKPOINT"], ["sample", "-m", "CHECKPOINT", "-n", "2"]])
+def test_a_closed_stream_is_no_error(closed: str, command: list[str], checkpoint: Path) -> None:
+    words = [str(checkpoint) if word == "CHECKPOINT" else word for word in command]
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "tinychat", *words],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0
+    assert "Error" not in ended.stdout + ended.stderr
+
+
+def test_an_error_with_stderr_closed_leaves_stdout_clean() -> None:
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "tinychat", "info", "/nowhere"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (3, "")
+
+
+@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["train"], ["info"], ["corpus"]])
+def test_help_fits_eighty_columns_and_breaks_off_no_sentence(command: list[str]) -> None:
+    lines = _tinychat(*command, "--help").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.endswith("...") for line in lines[1:])
+
+
 def test_info_refuses_a_changed_byte(checkpoint: Path, tmp_path: Path) -> None:
     data = bytearray(checkpoint.read_bytes())
     data[-5] ^= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -26,9 +27,10 @@ EXIT_PIPE = 141  # 128 + SIGPIPE: the reader has gone
 
 def main() -> None:
     """The entry point: every ending has its exit code, and an error is two lines on stderr."""
-    with contextlib.suppress(AttributeError, ValueError):  # a closed or replaced stream
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _open_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     code = _run()
     try:
         sys.stdout.flush()
@@ -40,6 +42,13 @@ def main() -> None:
         # the interpreter would try to flush again at exit, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """What the caller closed (`>&-`) goes nowhere; left closed, the next file to be opened would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of their numbers
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # open as long as the process
 
 
 def _run() -> int:

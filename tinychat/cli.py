@@ -39,7 +39,7 @@ app = typer.Typer(
     help="""Train a small language model, then see and steer how every token is chosen.
 
     \b
-    tinychat play                                the playground on the shipped model
+    tinychat play                                the playground on a shipped model
     tinychat train --config small.toml           a model from text, live
     tinychat sample --prompt "Once upon a time"  the same engine, for scripts
     """,
@@ -104,7 +104,8 @@ def sample(
     raw: Annotated[bool, typer.Option("--raw", help="Exact bytes, unfiltered; not on a terminal.")] = False,
     device: Device = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads; chosen by size if left out.")
+        int | None,
+        typer.Option("--threads", metavar="N", min=1, max=1024, help="CPU threads; chosen by size if left out."),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notices on stderr.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Speed and times on stderr.")] = False,
@@ -184,7 +185,7 @@ def sample(
 def play(
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(metavar="[PATH]", help="A checkpoint or a run folder; the shipped model if left out."),
+        typer.Argument(metavar="PATH", help="A checkpoint or a run folder; the shipped model if left out."),
     ] = None,
     prompt: Annotated[
         str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the prompt box starts with.")
@@ -213,7 +214,7 @@ def play(
         bool, typer.Option("--in-process", help="Run the engine in a thread instead of a child process.")
     ] = False,
 ) -> None:
-    """Open the playground: chat or complete, and see and steer how every token is chosen.
+    """Chat or complete, and steer how every token is chosen.
 
     \b
     tinychat play
@@ -298,11 +299,14 @@ def train(
 def info(
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(metavar="[PATH]", help="A checkpoint or a run folder; the shipped model if left out."),
+        typer.Argument(metavar="PATH", help="A checkpoint or a run folder; the shipped model if left out."),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Say what a checkpoint is: shape, parameters, bytes, tokenizer, training, digests. Every byte is verified."""
+    """Say what a checkpoint is, every byte verified.
+
+    Shape, parameters by part, bytes, KV cache, tokenizer, training, digests.
+    """
     from tinychat.info import describe, print_table
     from tinychat.model import checkpoint as checkpoints
 
@@ -332,7 +336,9 @@ def corpus(
         typer.Option("--judge", metavar="MODEL", help="Sample stories and answers from a checkpoint and mark them."),
     ] = None,
 ) -> None:
-    """Write the toy language: stories and chats of a small world, with a grammar that can be checked.
+    """Write, measure or mark the toy language.
+
+    Stories and chats of a small world, with a grammar that can be checked.
 
     \b
     tinychat corpus --seed 1 --documents 3

@@ -70,7 +70,7 @@ def settings(preset: str | None, knobs: dict[str, Any], *, default: str) -> Samp
 def read_prompt(prompt: str | None) -> str:
     """stdin first, then --prompt, as other tools join them; never waits on a terminal."""
     piped = ""
-    if sys.stdin is not None and not sys.stdin.isatty():
+    if not sys.stdin.isatty():
         try:
             piped = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError as error:
@@ -119,7 +119,7 @@ def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, An
     for text in given:
         place, colon, changes = text.partition(":")
         try:
-            if not colon or int(place) < 0:
+            if not colon or not place.strip().isdecimal():
                 raise ValueError
             changed = found.setdefault(int(place), {})
             for pair in _split_changes(changes):
@@ -129,9 +129,8 @@ def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, An
                     raise ValueError
                 changed[name] = _setting(name, value.strip())
         except ValueError as error:
-            reason = f" ({error})" if str(error) and "invalid literal" not in str(error) else ""
             raise UsageError(
-                f"--at {text!r} is not of the form I:NAME=X,...{reason}.",
+                f"--at {text!r} is not of the form I:NAME=X,NAME=X{f' ({error})' if str(error) else ''}.",
                 "For example:  --at 30:temperature=0.7,top_p=0.9",
             ) from None
     for index in sorted(found):
@@ -154,10 +153,12 @@ def _split_changes(text: str) -> list[str]:
 
 
 def _setting(name: str, value: str) -> Any:
-    if name in KNOB_BY_NAME:
-        return int(value) if KNOB_BY_NAME[name].whole else float(value)
-    if name == "seed":
-        return int(value)
+    if name == "seed" or name in KNOB_BY_NAME:
+        kind = int if name == "seed" or KNOB_BY_NAME[name].whole else float
+        try:
+            return kind(value)
+        except ValueError:
+            raise ValueError(f"{name} must be a {'whole ' * (kind is int)}number, got {value!r}") from None
     if name in ("order", "penalty_scope"):
         return value
     raise ValueError(f"there is no setting {name!r} to change in mid-reply")
