@@ -284,22 +284,25 @@ def test_a_reader_that_leaves_ends_it_quietly(checkpoint: Path) -> None:
     assert process.wait(60) == 141
 
 
-def test_ctrl_c_keeps_what_was_said_and_exits_130(checkpoint: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_what_was_said_and_exits_with_128_more(number: signal.Signals, checkpoint: Path) -> None:
     script = (
-        "import sys, signal, os\n"
+        "import sys, os\n"
+        "number = int(sys.argv.pop())\n"
         "from tinychat.engine import engine\n"
         "step = engine.Engine.step\n"
         "def slow(self, *args, **kwargs):\n"
         "    result = step(self, *args, **kwargs)\n"
-        "    if len(self.tokens()) == 6: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    if len(self.tokens()) == 6: os.kill(os.getpid(), number)\n"
         "    return result\n"
         "engine.Engine.step = slow\n"
         "from tinychat.__main__ import main\n"
         "main()\n"
     )
     command = [sys.executable, "-c", script, "sample", "-m", str(checkpoint), "-p", "", "-n", "40", "--json"]
+    command.append(str(int(number)))  # the script takes it off again
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-    assert ended.returncode == 128 + signal.SIGINT
+    assert ended.returncode == 128 + number
     run = json.loads(ended.stdout)
     assert run["stop_reason"] == "interrupted"
     assert len(run["tokens"]) == 5

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
-from tinychat.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, UsageError
+from tinychat.errors import EXIT_HANGUP, EXIT_INTERRUPTED, EXIT_TERMINATED, UsageError
 
 if TYPE_CHECKING:
     from tinychat.engine.engine import Engine
@@ -222,15 +222,24 @@ def draw_seed() -> int:
     return secrets.randbits(32)
 
 
+_SIGNALS: dict[int, int] = {
+    signal.SIGINT: EXIT_INTERRUPTED,
+    signal.SIGTERM: EXIT_TERMINATED,
+    signal.SIGHUP: EXIT_HANGUP,
+}
+
+
 class _StopFlag:
-    """Ctrl-C and SIGTERM end the sample after the token being drawn; what was said stays said."""
+    """Ctrl-C, TERM and a hang-up end the sample after the token being drawn; what was said stays said."""
 
     def __init__(self) -> None:
         self.signal = 0
         self.old: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup: somebody wants it to go on
             try:
                 self.old[number] = signal.signal(number, self._note)
             except ValueError:  # not the main thread: the caller handles signals
@@ -250,4 +259,4 @@ class _StopFlag:
 
     @property
     def exit_code(self) -> int:
-        return {0: 0, signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}[self.signal]
+        return _SIGNALS[self.signal] if self.signal else 0
