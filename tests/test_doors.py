@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,7 +116,8 @@ def test_info_refuses_a_changed_byte(checkpoint: Path, tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_an_internal_error_leaves_its_traceback_in_a_file() -> None:
+def _kaput(**environment: str) -> str:
+    """The second line of a tinychat that has a mistake of its own."""
     ended = subprocess.run(
         [
             sys.executable,
@@ -127,8 +129,17 @@ def test_an_internal_error_leaves_its_traceback_in_a_file() -> None:
             "__main__.main()",
         ],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **environment},
     )  # fmt: skip
     assert ended.returncode == 1
     first, second = ended.stderr.splitlines()
     assert first == "Internal error: RuntimeError: kaput"
-    assert "kaput" in Path(second.rsplit(" ", 1)[1]).read_text()
+    return second
+
+
+def test_an_internal_error_leaves_its_traceback_in_a_file() -> None:
+    assert "kaput" in Path(_kaput().rsplit(" ", 1)[1]).read_text()
+
+
+def test_an_internal_error_is_two_lines_even_where_no_file_can_be_left() -> None:
+    assert "TINYCHAT_TRACEBACK=1" in _kaput(XDG_STATE_HOME="/dev/null")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tinychat import files
-from tinychat.errors import StorageError, UsageError
+from tinychat.errors import FileFormatError, StorageError, UsageError
 
 OLD, NEW = b"old content", b"new content " * 1000
 
@@ -229,6 +229,22 @@ def test_a_missing_asset_says_how_to_make_it() -> None:
     with pytest.raises(UsageError, match=r"no-such-thing\.bin") as caught:
         files.asset("no-such-thing.bin")
     assert "make assets" in caught.value.hint
+
+
+def test_a_checkpoint_is_a_file_or_the_best_of_a_folder(tmp_path: Path) -> None:
+    latest = tmp_path / "ckpt.safetensors"
+    latest.write_bytes(OLD)
+    assert files.find_checkpoint(latest) == files.find_checkpoint(tmp_path) == latest
+    best = tmp_path / "best.safetensors"
+    best.write_bytes(OLD)
+    assert files.find_checkpoint(tmp_path) == best
+
+
+@pytest.mark.parametrize("name", ["missing", "loop", "a" * 5000, "nul\0"])
+def test_a_checkpoint_that_is_not_there_is_a_bad_file_whatever_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(FileFormatError, match="no such file"):
+        files.find_checkpoint(tmp_path / name)
 
 
 class Proxy:

@@ -65,6 +65,14 @@ def test_a_malformed_schedule_says_the_form(bad: str) -> None:
     with pytest.raises(UsageError, match="--at") as error:
         options.schedule([bad], SamplingParams())
     assert "--at 30:temperature" in error.value.hint
+    assert "invalid literal" not in error.value.what
+
+
+def test_a_schedule_says_which_number_is_none() -> None:
+    with pytest.raises(UsageError, match=r"top_k must be a whole number, got '1\.5'"):
+        options.schedule(["4:top_k=1.5"], SamplingParams())
+    with pytest.raises(UsageError, match="top_p must be a number, got 'half'"):
+        options.schedule(["4:top_p=half"], SamplingParams())
 
 
 class _Stdin(io.TextIOWrapper):
@@ -86,6 +94,12 @@ def test_a_terminal_is_never_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
     assert options.read_prompt("hello") == "hello"
     with pytest.raises(UsageError, match="nothing to continue"):
         options.read_prompt(None)
+
+
+def test_an_option_that_is_no_text_is_refused() -> None:
+    assert options.checked_text("--stop", "Grüße 😀") == "Grüße 😀"
+    with pytest.raises(UsageError, match="--stop is no UTF-8 text \\(character 2\\)"):
+        options.checked_text("--stop", b"ab\xff".decode("utf-8", "surrogateescape"))  # as a shell hands it over
 
 
 def test_stdin_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

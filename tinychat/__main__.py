@@ -84,7 +84,7 @@ def _say(error: TinychatError) -> int:
     for line in (error.what, error.hint):
         if line:
             with contextlib.suppress(OSError, ValueError):
-                print(terminal.one_line(line), file=sys.stderr)
+                print(terminal.clean(line, keep="\n"), file=sys.stderr)  # a list of mistakes has lines
     return error.exit_code
 
 
@@ -96,10 +96,14 @@ def _internal(error: Exception) -> TinychatError:
     """Our own mistake: the traceback goes to a file, the person gets its name."""
     if os.environ.get("TINYCHAT_TRACEBACK"):
         traceback.print_exception(error)
-    log = files.state_folder() / "error.log"
-    log.write_text("".join(traceback.format_exception(error)))
+    try:
+        log = files.state_folder() / "error.log"
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+        details = f"the details are in {log}"
+    except (OSError, StorageError):
+        details = "to see the details, set TINYCHAT_TRACEBACK=1"
     return TinychatError(
-        f"Internal error: {type(error).__name__}: {error}", f"This is a mistake in tinychat; the details are in {log}"
+        f"Internal error: {type(error).__name__}: {error}", f"This is a mistake in tinychat; {details}"
     )
 
 

@@ -12,6 +12,7 @@ import typer
 from tinychat import __version__, files, options
 from tinychat.errors import TinychatError, UsageError
 from tinychat.options import (
+    Checkpoint,
     Device,
     FrequencyPenalty,
     LogitBias,
@@ -156,9 +157,9 @@ def sample(
                 params=params,
                 model=path,
                 max_tokens=max_tokens,
-                stops=tuple(stop or ()),
+                stops=tuple(options.checked_text("--stop", text) for text in stop or ()),
                 chat=chat,
-                system=system,
+                system=options.checked_text("--system", system),
                 schedule=schedule,
                 forced=options.pairs("--force", force or [], int),
                 output=output,
@@ -183,10 +184,7 @@ def sample(
 
 @app.command()
 def play(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(metavar="PATH", help="A checkpoint or a run folder; the shipped model if left out."),
-    ] = None,
+    checkpoint: Checkpoint = None,
     prompt: Annotated[
         str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the prompt box starts with.")
     ] = "",
@@ -246,7 +244,7 @@ def play(
     raise typer.Exit(
         run_play(
             path,
-            prompt=prompt,
+            prompt=options.checked_text("--prompt", prompt),
             chat=chat,
             params=params,
             max_tokens=max_tokens,
@@ -278,6 +276,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.lr=1e-3.")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live display.")] = False,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
 ) -> None:
     """Train a model from text, live.
 
@@ -292,15 +291,15 @@ def train(
         raise UsageError("--resume and --fresh contradict each other.", "Choose one of them.")
     from trainer.door import run_train
 
-    raise typer.Exit(run_train(config, out=out, resume=resume, fresh=fresh, overrides=set_ or [], plain=plain))
+    code = run_train(
+        config, out=out, resume=resume, fresh=fresh, overrides=set_ or [], plain=plain, ascii_only=ascii_only
+    )
+    raise typer.Exit(code)
 
 
 @app.command()
 def info(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(metavar="PATH", help="A checkpoint or a run folder; the shipped model if left out."),
-    ] = None,
+    checkpoint: Checkpoint = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """Say what a checkpoint is, every byte verified.

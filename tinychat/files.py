@@ -104,7 +104,8 @@ def find_checkpoint(named: Path | None) -> Path:
     """The checkpoint a person means: a file, the best one of a run folder, or the shipped one for None."""
     if named is None:
         return asset(SHIPPED)
-    if named.is_dir():
+    # os.path, not Path: it answers False for a name that no file can have
+    if os.path.isdir(named):
         for name in ("best.safetensors", "ckpt.safetensors"):
             if (named / name).is_file():
                 return named / name
@@ -112,7 +113,7 @@ def find_checkpoint(named: Path | None) -> Path:
             f"{named}: a folder without best.safetensors or ckpt.safetensors.",
             "Name a checkpoint file, or a folder that `tinychat train` made.",
         )
-    if not named.exists():
+    if not os.path.exists(named):
         raise FileFormatError(
             f"{named}: no such file.", "Name a checkpoint that `tinychat train` made, or leave -m out."
         )

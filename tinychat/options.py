@@ -14,10 +14,12 @@ import typer
 from tinychat.engine.params import KNOB_BY_NAME, ORDERS, PRESETS, SamplingParams
 from tinychat.errors import UsageError
 
-Model = Annotated[
-    Path | None,
-    typer.Option("-m", "--model", metavar="PATH", help="A checkpoint or a run folder; the shipped model if left out."),
-]
+# readable=False: whether a file can be read is said by its reader, which has the exit code for it
+_CHECKPOINT: dict[str, Any] = {
+    "metavar": "PATH", "readable": False, "help": "A checkpoint or a run folder; the shipped model if left out.",
+}  # fmt: skip
+Model = Annotated[Path | None, typer.Option("-m", "--model", **_CHECKPOINT)]
+Checkpoint = Annotated[Path | None, typer.Argument(**_CHECKPOINT)]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
 Preset = Annotated[
     str | None, typer.Option("--preset", metavar="NAME", help=f"Where the knobs start: {', '.join(PRESETS)}.")
@@ -83,7 +85,18 @@ def read_prompt(prompt: str | None) -> str:
             "There is nothing to continue.",
             'Give a prompt:  tinychat sample --prompt "Once upon a time"   or pipe one in.',
         )
-    return piped + (prompt or "")
+    return piped + checked_text("--prompt", prompt or "")
+
+
+def checked_text(option: str, text: str) -> str:
+    """The text of an option; UsageError when its bytes were no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{option} is no UTF-8 text (character {error.start}).", "Set a UTF-8 locale, or pipe the text in."
+        ) from None
+    return text
 
 
 def pairs(option: str, given: list[str], kind: type) -> dict[int, Any]:
