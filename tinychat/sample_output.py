@@ -88,6 +88,7 @@ def _log(probability: float) -> float | None:
 
 
 def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcome: Outcome) -> dict[str, Any]:
+    """What was asked for and how it went, without the tokens: all that a replay needs."""
     surprisals = [step.surprisal for step in outcome.steps if math.isfinite(step.surprisal)]
     mean = sum(surprisals) / len(surprisals) if surprisals else None
     return {

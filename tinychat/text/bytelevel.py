@@ -38,11 +38,6 @@ KNOWN_REGEXES: dict[str, str] = {regex: name for name, regex in SPLIT_PATTERNS.i
 }
 
 
-def to_chars(data: bytes) -> str:
-    """The bytes in the printable alphabet."""
-    return "".join(CHAR_OF_BYTE[byte] for byte in data)
-
-
 def to_bytes(chars: str) -> bytes:
     """The bytes that `chars` stand for. KeyError where a character is not of the alphabet."""
     return bytes([BYTE_OF_CHAR[char] for char in chars])
