@@ -144,8 +144,12 @@ def save(
             "surroundings": asdict(surroundings),
         }
         files.write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-    except OSError as error:
-        raise files.storage_error(folder, error) from error
+    except BaseException as error:
+        with suppress(OSError):  # half a checkpoint is of no use and takes room, of which there may be too little
+            _remove(folder)
+        if isinstance(error, OSError):
+            raise files.storage_error(folder, error) from error
+        raise
     with suppress(OSError):  # an old one too many harms nobody, and the next start sweeps half a one
         for _, old in sorted(_folders(root), reverse=True)[keep:]:
             _remove(old)

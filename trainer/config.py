@@ -245,7 +245,8 @@ def _train_problems(train: Train) -> Iterator[tuple[str, str, str]]:
             zip(points, times, strict=True), list(zip(points, times, strict=True))[1:], strict=False
         ):
             if first > second:
-                yield "train", late, f"comes before {early}: step {second:g} against step {first:g}"
+                key = late if late in train.model_fields_set else early
+                yield "train", key, f"{late} (step {second:g}) comes before {early} (step {first:g})"
 
 
 def _batch_problems(train: Train, context: int) -> Iterator[tuple[str, str, str]]:

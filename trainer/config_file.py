@@ -117,6 +117,8 @@ def _syntax(name: str, message: str) -> tuple[str, str, str]:
     if found is None:
         return name, "", f"not TOML: {message}"
     reason = message[: found.start()]
+    if re.match(r"Cannot (overwrite|declare)", reason):  # its words for it say little
+        reason = "this was given already"
     return f"{name}:{found[1]}", "", f"not TOML, column {found[2]}: {reason[:1].lower()}{reason[1:]}"
 
 
@@ -193,6 +195,8 @@ def _reason(table: str, key: str, detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         homes = [other for other, kind in TABLES.items() if key in kind.model_fields]
         return f"unknown key; it belongs to [{homes[0]}]" if homes else _unknown(key, TABLES[table].model_fields, "key")
+    if detail["type"] in ("missing", "too_long"):  # every key has a default, so it is the end of a pair
+        return f"must be a list of two numbers, got {list(detail['input'])!r}"[:300]
     message = str(detail["msg"])
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)

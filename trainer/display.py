@@ -20,7 +20,7 @@ from trainer import figures
 from trainer.events import Evaluated, Event, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
 from trainer.frame import View, frame
 from trainer.plot import plot
-from trainer.summary import summary
+from trainer.summary import Commands, summary
 
 MOST_PER_S = 8.0
 MOST_SHARE = 0.015  # of the time goes into drawing
@@ -38,19 +38,19 @@ class Display(Protocol):
     def show(self, event: Event) -> None: ...
 
 
-def choose_display(*, resume_command: str, plain: bool, ascii_only: bool, log_every: int) -> Display:
+def choose_display(*, commands: Commands, plain: bool, ascii_only: bool, log_every: int) -> Display:
     """The dashboard where stdout is a terminal that can show one."""
     console = Console(highlight=False, soft_wrap=True)
     if plain or not console.is_terminal or console.is_dumb_terminal:
-        return PlainLines(resume_command, every=log_every)
-    return Dashboard(resume_command, console=console, ascii_only=ascii_only)
+        return PlainLines(commands, every=log_every)
+    return Dashboard(commands, console=console, ascii_only=ascii_only)
 
 
 class PlainLines:
     """One line per interval and one for whatever else happens; no control codes, so it reads well in a file."""
 
-    def __init__(self, resume_command: str, *, every: int) -> None:
-        self._resume_command, self._every = resume_command, every
+    def __init__(self, commands: Commands, *, every: int) -> None:
+        self._commands, self._every = commands, every
         self._dead = False
         self._progress = ""
         self._view = View()
@@ -70,7 +70,7 @@ class PlainLines:
         """Print the event if it has a line."""
         self._view.take(event)
         if isinstance(event, Stopped):
-            for line in summary(self._view, self._resume_command):
+            for line in summary(self._view, self._commands):
                 self._say(line.plain)
         elif isinstance(event, Progress):
             # the beginning of something long; evaluating and saving have lines of their own when they are done
@@ -94,8 +94,8 @@ class PlainLines:
 class Dashboard:
     """Rich's live screen, redrawn at most MOST_PER_S times a second and for at most MOST_SHARE of the time."""
 
-    def __init__(self, resume_command: str, *, console: Console, ascii_only: bool = False) -> None:
-        self._resume_command, self._console = resume_command, console
+    def __init__(self, commands: Commands, *, console: Console, ascii_only: bool = False) -> None:
+        self._commands, self._console = commands, console
         self._ascii = ascii_only or not (console.encoding or "").lower().startswith("utf")
         self._view = View()
         self._next = 0.0
@@ -163,7 +163,7 @@ class Dashboard:
             curve = self._view.curve
             for line in plot(curve.train, curve.valid, width=width, height=FINAL_PLOT, ascii_only=self._ascii):
                 self._console.print(line)
-        for line in summary(self._view, self._resume_command):
+        for line in summary(self._view, self._commands):
             self._console.print(line)
 
     def _fall_silent(self) -> None:

@@ -6,16 +6,22 @@ Mistakes in the config come out before torch is imported and before a folder is 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from shlex import quote
 
 from tinychat.errors import EXIT_OK
+from tinychat.text.terminal import one_line
 from trainer import config_file
+from trainer.config import TrainConfig
 from trainer.display import choose_display
 from trainer.events import Stopped
+from trainer.resume import look_first
 from trainer.signals import EXIT_CODES, StopFlag, caught_signals
+from trainer.summary import Commands
 
 
 def run_train(
@@ -37,8 +43,9 @@ def run_train(
     folder = out if out is not None else Path("runs") / config_path.stem
     flag = StopFlag()
     reason = ""
+    look_first(config, folder, resume=resume, fresh=fresh)
     display = choose_display(
-        resume_command=_command(config_path, folder, overrides),
+        commands=_commands(config, config_path, folder, overrides),
         plain=plain,
         ascii_only=ascii_only,
         log_every=config.run.log_every,
@@ -59,7 +66,22 @@ def run_train(
     return EXIT_CODES.get(reason, EXIT_OK)
 
 
-def _command(config_path: Path, folder: Path, overrides: Sequence[str]) -> str:
-    """What a person types to go on."""
+def _commands(config: TrainConfig, config_path: Path, folder: Path, overrides: Sequence[str]) -> Commands:
     sets = "".join(f" --set {quote(override)}" for override in overrides)
-    return f"tinychat train --config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume"
+    begins = [*config.sample.prompts, *config.sample.chats, ""][0]
+    chat = "--chat " if begins and not config.sample.prompts else ""
+    program = _program()
+    return Commands(
+        go_on=f"{program} train --config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume",
+        program=program,
+        # one line, whatever the prompt: it is to be copied
+        sample=f"{chat}--prompt {quote(one_line(begins.strip().partition(chr(10))[0]))}",
+    )
+
+
+def _program() -> str:
+    """How tinychat is called here: by its name where the shell finds it, else as it was started."""
+    if shutil.which("tinychat"):
+        return "tinychat"
+    started = Path(sys.argv[0])
+    return quote(str(started)) if started.name == "tinychat" else f"{quote(sys.executable)} -m tinychat"

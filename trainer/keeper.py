@@ -12,20 +12,21 @@ from typing import Any
 
 import torch
 
+from tinychat import files
 from tinychat.errors import NumbersError, StorageError
 from trainer import checkpoints
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
 from trainer.config_file import dumps
 from trainer.events import Event, Saved, Warned
-from trainer.learner import LOWER_RATE, Learner
+from trainer.learner import Learner, lower_rate
 from trainer.run_folder import RunFolder
 
 FAILURES = 3  # in a row, until the run gives up
 
 
 class Keeper:
-    """Writes for one run. `saved_at` is the step of the newest checkpoint on disk, -1 for none."""
+    """Writes for one run. `saved_at` is the step of the newest resumable checkpoint on disk, -1 for none."""
 
     def __init__(
         self,
@@ -40,23 +41,31 @@ class Keeper:
     ) -> None:
         self.config, self.folder, self.learner, self.name = config, folder, learner, name
         self.playable, self.surroundings, self.saved_at = playable, surroundings, saved_at
+        self._latest_at = saved_at if folder.latest.exists() else -1
         self._failures = 0
+
+    def is_saved(self, now: Progressed) -> bool:
+        """Whether all of `now` is on disk."""
+        return self.saved_at == now.step == self._latest_at and self.folder.latest.exists()
 
     def save(self, now: Progressed, *, last: bool) -> Iterator[Event]:
         """The resumable checkpoint, then the file that plays."""
+        yield from self._restore_folder(now)
         started = time.monotonic()
         weights = self._finite_weights(now)
         try:
-            checkpoints.save(
-                self.folder.checkpoints,
-                weights=weights,
-                state=self.learner.state(),
-                playable=self.playable,
-                progress=now,
-                surroundings=self.surroundings,
-                training=self._facts(now),
-                keep=self.config.save.keep,
-            )
+            if self.saved_at != now.step:  # never write over a whole one: a failure would leave none
+                checkpoints.save(
+                    self.folder.checkpoints,
+                    weights=weights,
+                    state=self.learner.state(),
+                    playable=self.playable,
+                    progress=now,
+                    surroundings=self.surroundings,
+                    training=self._facts(now),
+                    keep=self.config.save.keep,
+                )
+                self.saved_at = now.step
             checkpoints.write_playable(self.folder.latest, weights, self.playable, now.step, self._facts(now))
         except StorageError as error:
             self._failures += 1
@@ -64,7 +73,7 @@ class Keeper:
                 raise
             yield _failed(error, now)
             return
-        self._failures, self.saved_at = 0, now.step
+        self._failures, self._latest_at = 0, now.step
         yield Saved(step=now.step, path=self.folder.latest, best=False, seconds=time.monotonic() - started)
 
     def save_best(self, now: Progressed) -> Iterator[Event]:
@@ -78,10 +87,22 @@ class Keeper:
             return
         yield Saved(step=now.step, path=self.folder.best, best=True, seconds=time.monotonic() - started)
 
+    def _restore_folder(self, now: Progressed) -> Iterator[Event]:
+        """Somebody may have removed the run folder under the run: what --resume asks for first is its config."""
+        if self.folder.config.exists():
+            return
+        try:
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+            files.write_atomic(self.folder.config, dumps(self.config).encode())
+        except (OSError, StorageError):
+            return  # the save after this fails too, and tells
+        self.saved_at = -1
+        yield Warned(step=now.step, message=f"{self.folder.path} was removed while it was in use: it is made again")
+
     def _finite_weights(self, now: Progressed) -> dict[str, Any]:
         for name, parameter in self.learner.model.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
-                raise NumbersError(f"Step {now.step}: {name} is not finite any more.", LOWER_RATE)
+                raise NumbersError(f"Step {now.step}: {name} is not finite any more.", lower_rate(self.config))
         return self.learner.weights()
 
     def _facts(self, now: Progressed) -> dict[str, Any]:

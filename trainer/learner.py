@@ -24,9 +24,16 @@ from trainer.loss import IGNORED, loss_sum
 from trainer.optim import broken_gradients, clip_gradients, make_optimizer
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-LOWER_RATE = "The last checkpoint is clean. Go on from it with a lower rate, as in  --resume --set train.lr=5e-4"
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def lower_rate(config: TrainConfig) -> str:
+    """What to do about numbers that are not finite."""
+    return (
+        "No checkpoint holds such numbers. Go on from the last one with a lower rate, as in"
+        f"  --resume --set train.lr={config.train.lr / 4:.1e}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +95,10 @@ class Learner:
     def step(self, index: int, lr: float) -> Taken:
         """Update `index` (from 0) at rate `lr`. NumbersError before the update when loss or gradient are not finite."""
         taken = self.gradients(index)
-        broken = "the loss" if not math.isfinite(taken.nats) else next(broken_gradients(self.model), "the gradient")
         if not (math.isfinite(taken.nats) and math.isfinite(taken.grad_norm)):
+            broken = self._broken(taken)
             self.optimizer.zero_grad(set_to_none=True)
-            raise NumbersError(
-                f"Step {index + 1}: {broken} is {taken.nats if broken == 'the loss' else taken.grad_norm}.", LOWER_RATE
-            )
+            raise NumbersError(f"Step {index + 1}: {broken}.", lower_rate(self.config))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
@@ -115,6 +120,13 @@ class Learner:
             nats += float(part.detach())
         norm = clip_gradients(self.model.parameters(), self.config.train.clip)
         return Taken(nats, trained, x.size, int(self.byte_lengths[y[y != IGNORED]].sum()), norm)
+
+    def _broken(self, taken: Taken) -> str:
+        if not math.isfinite(taken.nats):
+            return f"the loss is {taken.nats}"
+        name = next(broken_gradients(self.model), None)
+        # finite gradients can have a norm beyond float32
+        return f"the gradient's norm is {taken.grad_norm}" if name is None else f"the gradient of {name} is not finite"
 
     def forget_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)

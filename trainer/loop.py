@@ -7,6 +7,7 @@ weights, moments, generators and running means come back exactly. Nothing here d
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from tinychat.engine.runner import choose_device
-from tinychat.errors import OutOfMemoryError_
+from tinychat.engine.runner import choose_device, is_out_of_memory
+from tinychat.errors import NumbersError, OutOfMemoryError_
 from tinychat.text.chat import TEMPLATE
 from trainer import machine
 from trainer.batches import Batches
@@ -24,7 +25,7 @@ from trainer.config import TrainConfig
 from trainer.evaluate import evaluate, prompts, sample
 from trainer.events import Evaluated, Event, Progress, Sampled, Started, Stopped, TrainStep, Warned
 from trainer.keeper import Keeper
-from trainer.learner import Learner, Taken
+from trainer.learner import Learner, Taken, lower_rate
 from trainer.limits import late_message, limit_in_steps, steps_in_time
 from trainer.meter import Meter, counted
 from trainer.prepare import Prepared, prepare
@@ -63,13 +64,9 @@ def train(
                 if failed is not None:
                     yield Warned(step=0, message=f"{failed.what} The log will lack lines.")
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            half = max(1, config.micro_rows // 2)
-            raise OutOfMemoryError_(
-                f"The memory is not enough for {config.micro_rows} rows of {config.model.context} tokens at once.",
-                f"Compute fewer at a time, with the same result:  --resume --set train.micro_rows={half}",
-            ) from None
+            raise _out_of_memory(config) from None
         finally:
             log.close()
 
@@ -193,7 +190,7 @@ class _Run:
     def sitting(self) -> Iterator[Event]:
         """Steps until the end or a stop wish, with what is due in between."""
         rates = self.config.train.rates(self.now.steps)
-        self._tick()
+        self.meter.begin()
         yield from self._looks(last=False)  # what a stop had cut off, or nothing
         while not self.end and self.stop.reason is None:
             lr = rates.rate(self.now.step)
@@ -207,7 +204,7 @@ class _Run:
                 yield from self._save(last=False)
         if self.stop.reason is None:
             yield from self._looks(last=True)
-        if self.keeper.saved_at != self.now.step or not self.folder.latest.exists():
+        if not self.keeper.is_saved(self.now):
             yield from self._save(last=True)
         yield _stopped(self.now, self.folder, self.stop.reason or self.end, saved=True)
 
@@ -227,6 +224,8 @@ class _Run:
         seconds = self._tick()
         if score is None:
             return
+        if not math.isfinite(score.loss):
+            raise NumbersError(f"Step {self.now.step}: the held-out loss is {score.loss}.", lower_rate(self.config))
         best = self.now.best_loss is None or score.loss < self.now.best_loss
         self.now = replace(
             self.now,
@@ -337,9 +336,15 @@ def _stopped(now: Progressed, folder: RunFolder, reason: str, *, saved: bool) ->
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch tells of a full main memory by a RuntimeError with this text
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _out_of_memory(config: TrainConfig) -> OutOfMemoryError_:
+    fewer = [rows for rows in range(1, config.micro_rows // 2 + 1) if config.rows_per_step % rows == 0]
+    rows = "1 row" if config.micro_rows == 1 else f"{config.micro_rows} rows"
+    return OutOfMemoryError_(
+        f"The memory is not enough for {rows} of {config.model.context} tokens at once.",
+        f"Compute fewer at a time, with the same result:  --resume --set train.micro_rows={fewer[-1]}"
+        if fewer
+        else "One row is the least: make model.context or the model smaller.",
+    )
 
 
 def _due(every: int, step: int) -> bool:

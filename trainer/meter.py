@@ -28,6 +28,10 @@ class Meter:
         self._steps, self._other_s = 0, 0.0
         self.elapsed_s = before_s
 
+    def begin(self) -> None:
+        """The steps come now: what was before them will not come again, so no forecast counts it."""
+        self._passed()
+
     def tick(self) -> float:
         """Seconds since the last tick that were no step: evaluation, samples, saving."""
         passed = self._passed()

@@ -11,11 +11,11 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinychat import files
-from tinychat.errors import CorpusError
+from tinychat.errors import CorpusError, FileFormatError
 from tinychat.text.tokenizer import Tokenizer
 from trainer import corpus, toy
 from trainer.config import TrainConfig
@@ -48,17 +48,32 @@ def prepare(config: TrainConfig, folder: RunFolder, stop: StopFlag) -> Generator
 
     Raises CorpusError with file and line, FileFormatError for a bad tokenizer.
     """
-    key = _key(config)
     manifest = _manifest(folder)
-    if manifest is None or manifest.get("key") != key:
-        if manifest is not None and folder.checkpoints.exists():
-            yield Warned(step=0, message="the text has changed since the run began; going on with the text of then")
+    begun = manifest is not None and folder.checkpoints.exists()
+    try:
+        key = _key(config)
+    except CorpusError as error:
+        if not begun:
+            raise
+        yield Warned(step=0, message=f"{error.what} Going on with the tokens of then.")
+        key = ""
+    changed = manifest is None or manifest.get("key") != key
+    if begun and changed and key:
+        yield Warned(step=0, message="the text has changed since the run began; going on with the text of then")
+    if begun or not changed:
+        try:
+            prepared = _open(folder, verify=True)
+        except (CorpusError, FileFormatError) as error:
+            if changed:  # what could be made now would be another text
+                raise
+            yield Warned(step=0, message=f"{error.what} It is made again from the text.")
         else:
-            try:
-                yield from _build(config, folder, key, stop)
-            except Interrupted:
-                return None
-    return _open(config, folder)
+            return _enough(config, prepared)
+    try:
+        yield from _build(config, folder, key, stop)
+    except Interrupted:
+        return None
+    return _enough(config, _open(folder))
 
 
 def _build(config: TrainConfig, folder: RunFolder, key: str, stop: StopFlag) -> Generator[Event, None, None]:
@@ -120,21 +135,29 @@ def _begun(ids: list[int], tokenizer: Tokenizer) -> list[int]:
     return ids if ids[:1] == [tokenizer.end_of_text] else [tokenizer.end_of_text, *ids]
 
 
-def _open(config: TrainConfig, folder: RunFolder) -> Prepared:
+def _open(folder: RunFolder, *, verify: bool = False) -> Prepared:
     tokenizer = Tokenizer.from_file(folder.tokenizer)
-    need = config.model.context + 1
 
     def shard(path: Path) -> Shard:
         return Shard.open(path, vocab_size=tokenizer.vocab_size, tokenizer_digest=tokenizer.digest)
 
     train, valid = shard(train_path(folder)), shard(valid_path(folder))
-    if len(train) < need:
+    if verify:  # a bit that fell over in the meantime would be trained on
+        train.verify()
+        valid.verify()
+    digest = hashlib.sha256(f"{train.data_digest} {valid.data_digest}".encode()).hexdigest()
+    return Prepared(tokenizer, train, valid, digest)
+
+
+def _enough(config: TrainConfig, made: Prepared) -> Prepared:
+    """`made`, if a row can be cut from it; without what is held out, if that is less than a row."""
+    need = config.model.context + 1
+    if len(made.train) < need:
         raise CorpusError(
-            f"The text has {len(train)} tokens to train on, one row needs {need} (model.context + 1).",
+            f"The text has {len(made.train)} tokens to train on, one row needs {need} (model.context + 1).",
             "Give more text in data.text, or make model.context smaller.",
         )
-    digest = hashlib.sha256(f"{train.data_digest} {valid.data_digest}".encode()).hexdigest()
-    return Prepared(tokenizer, train, valid if len(valid) >= need else None, digest)
+    return made if made.valid is not None and len(made.valid) >= need else replace(made, valid=None)
 
 
 def train_path(folder: RunFolder) -> Path:

@@ -6,10 +6,12 @@ Nothing here knows torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tinychat import files
 from tinychat.errors import CorpusError, UsageError
-from trainer import checkpoints
+from tinychat.text.tokenizer import Tokenizer
+from trainer import checkpoints, corpus
 from trainer.checkpoints import Found, Surroundings
 from trainer.config import TrainConfig
 from trainer.config_file import differences, dumps, load
@@ -30,25 +32,40 @@ class Beginning:
     same_limits: bool = True  # the schedule's length is what it was
 
 
+def look_first(config: TrainConfig, path: Path, *, resume: bool, fresh: bool) -> None:
+    """Refuse what cannot work before anything is written, and above all before --fresh removes an older run.
+
+    Raises UsageError when a run is there and neither `resume` nor `fresh` is, or when there is none to resume;
+    CorpusError when a new run's text is not there, FileFormatError for its tokenizer.
+    """
+    folder = RunFolder(path, locked=False)
+    if resume:
+        if not folder.config.exists():
+            raise UsageError(f"There is no run in {path} to go on with.", "Start one: leave --resume out.")
+        return
+    if folder.holds_checkpoint and not fresh:
+        raise UsageError(
+            f"{path} holds a run already.",
+            "Go on with it:  --resume    Start over:  --fresh    Leave it alone:  --out another/folder",
+        )
+    for source in () if config.data.is_toy else config.data.sources:
+        corpus.text_files(source)
+    if config.tokenizer.path is not None:
+        Tokenizer.from_file(Path(config.tokenizer.path))
+
+
 def begin(config: TrainConfig, folder: RunFolder, *, resume: bool, fresh: bool) -> Beginning:
     """Settle what this sitting starts from, and write its config into the folder.
 
-    Raises UsageError when a run is there and neither `resume` nor `fresh` is, when there is none to resume, or when
-    its text, vocabulary or network was another.
+    Raises what look_first() does, and UsageError when the run's text, vocabulary or network was another.
     """
+    look_first(config, folder.path, resume=resume, fresh=fresh)
     if fresh:
         folder.clear()
     told = [] if folder.locked else ["this file system knows no locks: keep other runs out of this folder yourself"]
     if folder.path.is_dir():
         folder.sweep()
         checkpoints.sweep(folder.checkpoints)
-    if not resume and folder.holds_checkpoint:
-        raise UsageError(
-            f"{folder.path} holds a run already.",
-            "Go on with it:  --resume    Start over:  --fresh    Leave it alone:  --out another/folder",
-        )
-    if resume and not folder.config.exists():
-        raise UsageError(f"There is no run in {folder.path} to go on with.", "Start one: leave --resume out.")
     found, broken = checkpoints.newest(folder.checkpoints) if resume else (None, [])
     told += broken
     same_limits = True

@@ -5,6 +5,7 @@ Nothing here writes to a terminal.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from shlex import quote
 
 from rich.text import Text
@@ -25,8 +26,17 @@ HOW = {
 }
 
 
-def summary(view: View, resume_command: str) -> list[Text]:
-    """Lines for after the run, plain enough for a file; `resume_command` goes on with it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commands:
+    """What a person can type next, as this machine knows it."""
+
+    go_on: str
+    program: str = "tinychat"
+    sample: str = "--prompt 'Once upon a time'"  # options of `tinychat sample`
+
+
+def summary(view: View, commands: Commands) -> list[Text]:
+    """Lines for after the run, plain enough for a file."""
     end = view.stopped
     if end is None:
         return []
@@ -43,11 +53,11 @@ def summary(view: View, resume_command: str) -> list[Text]:
     lines += [Text(f"  {one_line(str(path)):<{width}}  {what}") for path, what in files]
     lines += [Text(f"! {one_line(message)}", style="yellow") for message in view.warnings]
     if end.reason.startswith("SIG"):
-        lines.append(_command("Go on", resume_command))
+        lines.append(_command("Go on", commands.go_on))
     if plays is not None:
         name = quote(one_line(str(plays)))
-        lines.append(_command("Play", f"tinychat play {name}"))
-        lines.append(_command("Sample", f'tinychat sample -m {name} --prompt "Once upon a time"'))
+        lines.append(_command("Play", f"{commands.program} play {name}"))
+        lines.append(_command("Sample", f"{commands.program} sample -m {name} {commands.sample}"))
     return lines
 
 

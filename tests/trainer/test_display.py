@@ -29,7 +29,7 @@ from trainer.events import Evaluated, Progress, Sampled, Saved, Started, Stopped
 from trainer.frame import View, frame, plain_lines
 from trainer.history import MOST, Curve
 from trainer.plot import plot, round_ticks
-from trainer.summary import summary
+from trainer.summary import Commands, summary
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = " [bold]red[/] \x1b[31m \x9b0m ‮ \U000e0041 \r\x07\n\n日本語 \udcff end"
@@ -208,7 +208,7 @@ def test_the_curve_of_earlier_sittings_comes_back_from_the_log(tmp_path: Path) -
 
 
 def test_plain_lines_come_at_intervals_and_hold_no_control_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    with PlainLines("tinychat train --resume", every=10) as display:
+    with PlainLines(Commands(go_on="tinychat train --resume"), every=10) as display:
         display.waiting("loading torch")
         display.show(Progress(what="encoding text", done=5, total=10, unit="documents"))
         display.show(Progress(what="encoding text", done=6, total=10, unit="documents"))
@@ -252,19 +252,21 @@ def _stopped(reason: str, saved: bool = True) -> Stopped:
 def test_the_summary_of_a_stopped_run_says_how_to_go_on_and_to_play() -> None:
     view = _view()
     view.take(_stopped("SIGINT"))
-    text = "\n".join(line.plain for line in summary(view, "tinychat train --config a.toml --out b --resume"))
+    text = "\n".join(
+        line.plain for line in summary(view, Commands(go_on="tinychat train --config a.toml --out b --resume"))
+    )
     assert "Stopped by Ctrl-C: step 200 of 400, 819k tokens, 1:01. Everything is saved." in text
     assert "held out 1.600 (best 1.550)" in text
     assert "Go on:  tinychat train --config a.toml --out b --resume" in text
     assert "tinychat play 'runs/my run/best.safetensors'" in text
     view.take(_stopped("finished"))
-    assert "Go on" not in "\n".join(line.plain for line in summary(view, "x"))
+    assert "Go on" not in "\n".join(line.plain for line in summary(view, Commands(go_on="x")))
 
 
 def test_a_run_that_never_began_promises_no_files() -> None:
     view = View()
     view.take(_stopped("SIGTERM", saved=False))
-    text = "\n".join(line.plain for line in summary(view, "again"))
+    text = "\n".join(line.plain for line in summary(view, Commands(go_on="again")))
     assert "nothing is trained yet" in text
     assert "play" not in text
     assert "again" in text
@@ -275,7 +277,7 @@ def test_the_dashboard_draws_leaves_the_screen_and_what_matters_stays() -> None:
     console = Console(
         file=stream, force_terminal=True, width=80, height=24, color_system="standard", legacy_windows=False
     )
-    with Dashboard("go on", console=console, ascii_only=True) as display:
+    with Dashboard(Commands(go_on="go on"), console=console, ascii_only=True) as display:
         display.waiting("loading torch")
         display.show(_started())
         for step in range(1, 20):
@@ -293,7 +295,7 @@ def test_the_dashboard_draws_leaves_the_screen_and_what_matters_stays() -> None:
 
 def test_drawing_is_throttled() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
-    with Dashboard("", console=console) as display:
+    with Dashboard(Commands(go_on=""), console=console) as display:
         display.show(_started())
         started, draws = time.monotonic(), 0
         real = display._live.refresh
@@ -317,18 +319,18 @@ class _Dead(io.StringIO):
 def test_a_terminal_that_is_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.display._forget_stdout", lambda: None)
     console = Console(file=_Dead(), force_terminal=True, width=80, height=24)
-    with Dashboard("", console=console) as display:
+    with Dashboard(Commands(go_on=""), console=console) as display:
         display.show(_started())
         display.show(_stopped("SIGHUP"))
     monkeypatch.setattr("sys.stdout", _Dead())
-    with PlainLines("", every=1) as lines:
+    with PlainLines(Commands(go_on=""), every=1) as lines:
         lines.show(_step(1, 2.0))
         lines.show(_step(2, 2.0))
 
 
 def test_lines_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen() -> object:
-        return choose_display(resume_command="", plain=False, ascii_only=False, log_every=1)
+        return choose_display(commands=Commands(go_on=""), plain=False, ascii_only=False, log_every=1)
 
     assert isinstance(chosen(), PlainLines)  # pytest's stdout is no terminal
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -290,7 +290,7 @@ def test_a_broken_gradient_stops_the_run_before_the_update_and_no_checkpoint_is_
         return taken
 
     monkeypatch.setattr(Learner, "gradients", poisoned)
-    with pytest.raises(NumbersError, match=r"Step 8: embedding\.weight") as caught:
+    with pytest.raises(NumbersError, match=r"Step 8: the gradient of embedding\.weight") as caught:
         _run(config, tmp_path)
     assert caught.value.exit_code == 7
     assert "--resume" in caught.value.hint

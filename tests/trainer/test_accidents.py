@@ -1,0 +1,242 @@
+"""What people and disks do to a run folder costs no training: removed files, wrong names, too little room."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinychat import files
+from tinychat.errors import CorpusError, NumbersError, OutOfMemoryError_, StorageError, TinychatError, UsageError
+from trainer import checkpoints, loop
+from trainer.config import TrainConfig
+from trainer.config_file import parse
+from trainer.evaluate import Score
+from trainer.events import Event, Stopped, TrainStep, Warned
+from trainer.learner import Learner
+from trainer.loop import train
+
+BASE = """
+[tokenizer]
+vocab_size = 280
+[data]
+valid_fraction = 0.1
+[model]
+context = 16
+width = 16
+layers = 1
+heads = 2
+[train]
+steps = 6
+tokens_per_step = 96
+threads = 1
+device = "cpu"
+[sample]
+every = 0
+[save]
+every = 2
+"""
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.jsonl"
+    dice = random.Random(5)
+    rows = [" ".join(dice.choices(["fox", "owl", "mill", "red", "ran"], k=dice.randint(4, 20))) for _ in range(60)]
+    path.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    return path
+
+
+def _config(text: Path, *overrides: str) -> TrainConfig:
+    return parse(BASE, name="test", overrides=[f"data.text={text}", *overrides])
+
+
+def _run(config: TrainConfig, out: Path, **keywords: Any) -> list[Event]:
+    return list(train(config, out=out, **keywords))
+
+
+def _warnings(events: list[Event]) -> list[str]:
+    return [event.message for event in events if isinstance(event, Warned)]
+
+
+def _weights(out: Path) -> bytes:
+    return (sorted((out / "checkpoints").iterdir())[-1] / "state.safetensors").read_bytes()
+
+
+def _steps(events: list[Event], last: int) -> Iterator[TrainStep]:
+    return (event for event in events if isinstance(event, TrainStep) and event.step <= last)
+
+
+# --- before anything is written ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("override", ["data.text=typo.txt", "tokenizer.path=typo.json"])
+def test_a_wrong_name_never_costs_the_run_that_fresh_would_replace(override: str, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    _run(_config(text), out)
+    before = _weights(out)
+    with pytest.raises(TinychatError) as caught:
+        _run(_config(text, override), out, fresh=True)
+    assert "typo" in str(caught.value)
+    assert _weights(out) == before
+
+
+def test_the_door_refuses_before_a_folder_is_made(text: Path, tmp_path: Path) -> None:
+    from trainer.door import run_train
+
+    config = tmp_path / "a.toml"
+    config.write_text(BASE)
+    out = tmp_path / "run"
+    with pytest.raises(CorpusError, match=r"typo\.txt"):
+        run_train(config, out=out, overrides=["data.text=typo.txt"])
+    with pytest.raises(UsageError, match="no run"):
+        run_train(config, out=out, resume=True)
+    assert not out.exists()
+
+
+# --- the prepared text -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+def test_damaged_tokens_are_found_and_made_again(damage: str, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    _run(_config(text, "train.steps=3"), out)
+    shard = out / "data" / "train.bin"
+    whole = shard.read_bytes()
+    if damage == "flip":
+        shard.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1, whole[-1]]))
+    else:
+        shard.unlink()
+    events = _run(_config(text), out, resume=True)
+    assert any("train.bin" in message and "made again" in message for message in _warnings(events))
+    assert shard.read_bytes() == whole
+    assert isinstance(events[-1], Stopped)
+    assert events[-1].step == 6
+
+
+def test_a_run_goes_on_when_its_text_is_gone(text: Path, tmp_path: Path) -> None:
+    for name in ("whole", "moved"):
+        _run(_config(text, "train.steps=3"), tmp_path / name)
+    _run(_config(text), tmp_path / "whole", resume=True)
+    gone = _config(text)
+    text.unlink()
+    events = _run(gone, tmp_path / "moved", resume=True)
+    assert any("Going on with the tokens of then" in message for message in _warnings(events))
+    assert _weights(tmp_path / "moved") == _weights(tmp_path / "whole")
+
+
+# --- while it runs -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_removed_under_the_run_is_made_again_and_can_be_resumed(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    events: list[Event] = []
+    for event in train(_config(text), out=out):
+        events.append(event)
+        if isinstance(event, TrainStep) and event.step == 3:
+            shutil.rmtree(out)
+    assert any("was removed while it was in use" in message for message in _warnings(events))
+    longer = _run(_config(text, "train.steps=8"), out, resume=True)
+    assert isinstance(longer[-1], Stopped)
+    assert longer[-1].step == 8
+
+
+def test_half_a_checkpoint_takes_no_room(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: Any, **__: Any) -> None:
+        raise StorageError(f"{path}: the disk is full.")
+
+    monkeypatch.setattr(checkpoints, "write_tensors", full)
+    with pytest.raises(StorageError):
+        _run(_config(text), tmp_path / "run")
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_a_whole_checkpoint_is_not_written_over_when_only_the_playable_file_failed(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    real = files.write_atomic
+
+    def full(path: Path, chunks: Any) -> None:
+        if path.name == "ckpt.safetensors":
+            raise StorageError(f"{path}: the disk is full.")
+        real(path, chunks)
+
+    monkeypatch.setattr(files, "write_atomic", full)
+    saved: list[int] = []
+    write = checkpoints.save
+
+    def noted(*args: Any, **given: Any) -> Path:
+        saved.append(given["progress"].step)
+        return write(*args, **given)
+
+    monkeypatch.setattr(checkpoints, "save", noted)
+    with pytest.raises(StorageError):
+        _run(_config(text), out)
+    assert saved == [2, 4, 6]
+    found, broken = checkpoints.newest(out / "checkpoints")
+    assert found is not None
+    assert (found.progress.step, broken) == (6, [])
+
+
+def test_a_held_out_loss_that_is_no_number_stops_the_run_and_saves_nothing(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Iterator[Event]:
+        yield from ()
+        return Score(float("nan"), 5, 5)  # type: ignore[return-value]  # what a generator hands back
+
+    monkeypatch.setattr(loop, "evaluate", broken)
+    with pytest.raises(NumbersError, match="Step 4: the held-out loss is nan"):
+        _run(_config(text, "eval.every=4", "save.every=4"), tmp_path / "run")
+    assert list((tmp_path / "run").rglob("*.safetensors")) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "hint"),
+    [
+        (["train.tokens_per_step=240", "train.micro_rows=15"], "train.micro_rows=5"),  # 7 does not divide the step
+        (["train.micro_rows=1"], "make model.context or the model smaller"),
+    ],
+)
+def test_the_hint_for_too_little_memory_is_a_config_that_works(
+    overrides: list[str], hint: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(Learner, "gradients", hungry)
+    with pytest.raises(OutOfMemoryError_) as caught:
+        _run(_config(text, *overrides), tmp_path / "run")
+    assert hint in caught.value.hint
+
+
+def test_time_before_the_first_step_is_in_no_forecast(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Learner.fresh
+
+    def slow(*args: Any, **keywords: Any) -> Learner:
+        learner = real(*args, **keywords)
+        restore = learner.restore
+
+        def slowly(*parts: Any) -> None:
+            import time
+
+            time.sleep(1.0)
+            restore(*parts)
+
+        monkeypatch.setattr(learner, "restore", slowly)
+        return learner
+
+    out = tmp_path / "run"
+    _run(_config(text, "train.steps=2"), out)
+    monkeypatch.setattr(Learner, "fresh", slow)
+    events = _run(_config(text, "train.steps=30"), out, resume=True)
+    first = next(_steps(events, 3))
+    assert first.eta_s < 20  # with that second in every step it would be 27 and more
