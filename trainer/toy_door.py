@@ -59,7 +59,7 @@ def print_check(path: Path) -> None:
 
 
 def print_judgement(checkpoint: Path, *, seed: int, count: int) -> None:
-    """Marks for a model: stories it makes up and questions it answers, none of them from its training text."""
+    """Marks for a model: stories it makes up and questions it answers, none of them taken from its training text."""
     from trainer.judge import judge  # here: importing torch takes seconds
 
     for name, verdicts, example in judge(checkpoint, seed=seed, count=count):
