@@ -155,10 +155,11 @@ def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, An
 
 
 def _split_changes(text: str) -> list[str]:
-    """`a=1,order=x,y` at the commas that begin a new name: an order holds commas of its own."""
+    """`a=1,order=x,y` at the commas that begin a new name: an order and the ids of a bias hold commas of their own."""
     parts: list[str] = []
     for part in text.split(","):
-        if "=" in part or not parts:
+        name, equals, _ = part.partition("=")
+        if not parts or (equals and not name.strip().isdecimal()):
             parts.append(part)
         else:
             parts[-1] += "," + part
@@ -174,4 +175,6 @@ def _setting(name: str, value: str) -> Any:
             raise ValueError(f"{name} must be a {'whole ' * (kind is int)}number, got {value!r}") from None
     if name in ("order", "penalty_scope"):
         return value
+    if name == "logit_bias":
+        return pairs("--at", value.split(",") if value else [], float)
     raise ValueError(f"there is no setting {name!r} to change in mid-reply")

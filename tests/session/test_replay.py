@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
+from tinychat.options import schedule
 from tinychat.session.replay import command
 from tinychat.session.session import Session
 from tinychat.text.tokenizer import Tokenizer
@@ -73,3 +75,16 @@ def test_a_moved_order_can_be_read_back(tokenizer: Tokenizer, make_step: Make, o
     session.chosen(make_step(271, len(session.tree)), session.params)
     words = options(command(session))
     assert words[words.index("--at") + 1] == f"1:order={order}"
+
+
+def test_what_changed_in_mid_reply_is_read_back_by_sample(tokenizer: Tokenizer, make_step: Make) -> None:
+    session = Session(tokenizer, params=SamplingParams(logit_bias={9: 1.0}))
+    session.complete("the cat")
+    after = SamplingParams(logit_bias={3: -math.inf, 4: 0.1}, seed=8, order="top_k,temperature,logit_bias", top_k=7)
+    for index, params in enumerate((session.params, after, SamplingParams())):
+        session.chosen(make_step(270 + index, len(session.tree)), params)
+    words = options(command(session))
+    given = [words[i + 1] for i, word in enumerate(words) if word == "--at"]
+    read = schedule(given, session.params)
+    assert session.params.with_(**read[1]) == after
+    assert after.with_(**read[2]) == SamplingParams()

@@ -193,3 +193,13 @@ async def test_the_wheel_moves_the_selection(moon: Any) -> None:
         app.view.move(99)
         await pilot.pause()
         assert app.heard == [("selected", 1), ("selected", 0), ("selected", 11)]
+
+
+def test_the_likeliest_stay_in_sight_when_an_unlikely_token_was_drawn(moon: Any) -> None:
+    view = view_of(moon)
+    step = replace(moon.step, token=11)
+    view.show(moon.odds, step=step, label=moon.label, selected=11)
+    assert [row[1:5].strip("> ") for row in screen(view, 60, 7)[1:]] == ["1", "2", "3", "4", "5", "12"]
+    view.show(moon.odds, step=step, label=moon.label, selected=9)
+    view.show(replace(moon.odds, position=14), step=None, label=moon.label, selected=0)
+    assert "bright" in screen(view, 60, 7)[1]

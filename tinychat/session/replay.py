@@ -40,7 +40,7 @@ def settings_flags(params: SamplingParams) -> list[str]:
     if params.penalty_scope != "all":
         words += ["--penalty-scope", params.penalty_scope]
     for token, bias in params.bias:
-        words += ["--logit-bias", f"{token}={bias:g}"]
+        words += ["--logit-bias", f"{token}={bias!r}"]
     if params.order != "default":
         words += ["--order", _order(params)]
     return words
@@ -56,6 +56,8 @@ def changed_settings(before: SamplingParams, after: SamplingParams) -> list[str]
         words.append(f"penalty_scope={after.penalty_scope}")
     if before.seed != after.seed:
         words.append(f"seed={after.seed}")
+    if before.bias != after.bias:
+        words.append("logit_bias=" + ",".join(f"{token}={bias!r}" for token, bias in after.bias))
     if before.order != after.order:
         words.append(f"order={_order(after)}")
     return words

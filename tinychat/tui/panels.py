@@ -15,10 +15,8 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.geometry import Size
-from textual.layout import Layout
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widget import Widget
 
 from tinychat.engine.trace import Step
 from tinychat.engine.wire import Frame
@@ -39,6 +37,7 @@ from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.entropy import EntropyView
 from tinychat.tui.widgets.knobs import KnobsView
 from tinychat.tui.widgets.lines import Lines, Paragraph, joined
+from tinychat.tui.widgets.panel import Body, Panel
 from tinychat.tui.widgets.pipeline import PipelineView
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
@@ -53,25 +52,6 @@ PLACEHOLDERS = {
     "chat": "Type a message and press Enter: the model answers. Esc, then arrow keys walk over the tokens; "
     "F1 lists all keys.",
 }
-
-
-class Panel(Container):
-    """A border with a number and a title around one view."""
-
-    def __init__(self, view: Widget, *, id: str) -> None:
-        super().__init__(view, id=id, classes="panel")
-
-
-class Body(Widget):
-    """Everything, where a PlayLayout puts it: `styles.layout` takes only Textual's own by name."""
-
-    def __init__(self, play_layout: PlayLayout) -> None:
-        super().__init__(id="body")
-        self._play_layout = play_layout
-
-    @property
-    def layout(self) -> Layout:
-        return self._play_layout
 
 
 class PanelScreen(Screen[None]):

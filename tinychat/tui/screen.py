@@ -24,6 +24,7 @@ from tinychat.tui.keys import ACTION_BY_NAME, ACTIONS, PICKED_KNOBS
 from tinychat.tui.layouts import TABS
 from tinychat.tui.palette import MODES, spelled
 from tinychat.tui.player import Player
+from tinychat.tui.status import moves
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 
 LEAVE_S = 3.0  # a second Ctrl+C within this time leaves
@@ -33,14 +34,19 @@ class PlayScreen(ActionScreen):
     """EDIT and INSPECT, and what every key does in them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(a.keys, a.name, a.title, id=f"play.{a.name}", tooltip=a.tip, show=False) for a in ACTIONS),
+        # priority: done before the next key is looked at, which may be text for the box that this one opened; keys
+        # come in bunches over a slow line
         *(
-            Binding(k.key, f"pick('{k.name}')", f"Pick {k.label}", id=f"play.pick_{k.name}",
+            Binding(a.keys, a.name, a.title, id=f"play.{a.name}", tooltip=a.tip, show=False, priority=not a.always)
+            for a in ACTIONS
+        ),
+        *(
+            Binding(k.key, f"pick('{k.name}')", f"Pick {k.label}", id=f"play.pick_{k.name}", priority=True,
                     tooltip=k.help, show=False)
             for k in PICKED_KNOBS
         ),
         *(
-            Binding(str(n), f"digit({n})", f"Take candidate {n}", id=f"play.take_{n}", show=False,
+            Binding(str(n), f"digit({n})", f"Take candidate {n}", id=f"play.take_{n}", priority=True, show=False,
                     tooltip="Take it at once; after a knob's letter: begin a value.")
             for n in range(1, 10)
         ),
@@ -70,7 +76,8 @@ class PlayScreen(ActionScreen):
         """Single letters act only in INSPECT."""
         known = ACTION_BY_NAME.get(action)
         if known is not None or action in ("pick", "digit"):
-            return not (self.editing or self.command_box.display) or (known is not None and known.always)
+            typing = self.focused in (self.prompt_box, self.command_box)  # `editing` learns of it a moment later
+            return not typing or (known is not None and known.always)
         return True
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -255,7 +262,10 @@ class PlayScreen(ActionScreen):
             if wish.seed_asked:
                 player.session.fixed_seed = True
             self.picked = wish.picked or self.picked
+            change = moves(player.session.params, wish.params)
             self.set_params(wish.params)
+            if not self.notice[0]:
+                self.notice = (f"{change}, from the next token on" if change else "that is set already", "strong")
             self.knobs_changed()
         elif isinstance(wish, commands.MaxTokens):
             player.session.max_tokens = wish.count

@@ -279,6 +279,19 @@ async def test_the_pace_can_be_changed_while_it_runs(start) -> None:
         assert play.decoder.sent[-1] == SetRate(None)
 
 
+async def test_keys_that_come_in_one_bunch_reach_the_box_that_the_first_one_opened(start) -> None:
+    async with start(prompt="", editing=False) as play:
+        for key in ("colon", "t", "space", "2", "enter"):
+            play.app.post_message(events.Key(key, {"colon": ":", "space": " ", "enter": "\r"}.get(key, key)))
+        await play.settle()
+        assert play.player.session.params.temperature == 2
+        assert "T 2.00, from the next token on" in play.text()
+        for character in "imom":
+            play.app.post_message(events.Key(character, character))
+        await play.settle()
+        assert play.screen.prompt_box.text == "mom"
+
+
 async def test_the_order_goes_round(start) -> None:
     async with start(editing=False) as play:
         for name in ("hf", "llama.cpp", "vllm", "default"):

@@ -61,6 +61,8 @@ class CandidatesView(LineView, can_focus=True):
 
     def show(self, odds: Odds | None, *, step: Step | None, label: Callable[[int], str], selected: int = 0) -> None:
         """Show these odds, and the draw if there was one."""
+        if odds is None or self._odds is None or odds.position != self._odds.position:
+            self._first = 0  # of another token the likeliest are seen first
         self._odds, self._step, self._label = odds, step, label
         self.set_reactive(CandidatesView.selected, self.validate_selected(selected))
         self.redraw()
@@ -123,8 +125,10 @@ class CandidatesView(LineView, can_focus=True):
 
     def _visible(self, count: int, room: int) -> list[int]:
         """The candidates shown: a window with the selected one in it, and the chosen one pinned to its edge."""
+        chosen, scrolled = self._chosen_index(), self._first > 0
+        if chosen is not None and chosen >= room >= 3 and chosen == self.selected and not scrolled:
+            return [*range(room - 1), chosen]  # the likeliest stay in sight until somebody moves away
         shown = self._window(count, room)
-        chosen = self._chosen_index()
         if chosen is None or chosen in shown or room < 3:
             return list(shown)
         shown = self._window(count, room - 1)
