@@ -60,6 +60,9 @@ def run_play(
         from tinychat.tui.driver import ByteBudget, remote_rate
         from tinychat.tui.palette import detect
         from tinychat.tui.playapp import Opening, PlayApp
+        from tinychat.tui.terminal_input import make_steady
+
+        make_steady()
 
         def tokenizer() -> Tokenizer:
             return tokenizer_of(info)
@@ -81,7 +84,7 @@ def run_play(
         app.run(mouse=not no_mouse)
     if app.fault is not None:
         raise app.fault
-    return app.return_code or 0
+    return 1 if app.return_code is None else app.return_code  # none: it ended by a failure of its own
 
 
 def command_name(path: Path) -> str:

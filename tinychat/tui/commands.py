@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass
 
 from tinychat.engine.params import KNOBS, ORDERS, PRESETS, SEED_LIMIT, Knob, SamplingParams
@@ -56,7 +57,7 @@ WORDS = {
 _ACTIONS = {"new": "new", "chat": "mode", "quit": "leave", "q": "leave", "help": "help", "save": "save"}
 
 
-def parse(line: str, params: SamplingParams) -> Wish:
+def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
     """What the line asks for; ValueError says what is wrong with it."""
     word, _, rest = line.strip().lstrip(":").strip().partition(" ")
     rest = rest.strip()
@@ -78,8 +79,8 @@ def parse(line: str, params: SamplingParams) -> Wish:
         return MaxTokens(count)
     if name == "rate":
         rate = _number(rest, "rate", whole=False)
-        if rate < 0:
-            raise ValueError(f"rate must be at least 0, got {rest}")
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"rate must be a number of at least 0, got {rest}")
         return Rate(rate or None)
     if name == "preset":
         return Settings(preset(rest, params))
@@ -88,7 +89,7 @@ def parse(line: str, params: SamplingParams) -> Wish:
     if name == "scope":
         return Settings(params.with_(penalty_scope=rest))
     if name == "bias":
-        return Settings(params.with_(logit_bias=_bias(rest, params)))
+        return Settings(params.with_(logit_bias=_bias(rest, params, vocab_size)))
     if name == "system":
         return System(rest)
     if name in _ACTIONS:
@@ -123,10 +124,13 @@ def _number(text: str, label: str, *, whole: bool) -> float:
         raise ValueError(f"{label} needs {kind}, got {text!r}") from None
 
 
-def _bias(text: str, params: SamplingParams) -> dict[int, float]:
+def _bias(text: str, params: SamplingParams, vocab_size: int) -> dict[int, float]:
     if not text:
         return {}
     token, equals, value = text.partition("=")
     if not equals:
         raise ValueError("bias needs ID=X, for example:  bias 17=-inf")
-    return dict(params.bias) | {int(_number(token, "bias id", whole=True)): _number(value, "bias", whole=False)}
+    number = int(_number(token, "bias id", whole=True))
+    if not 0 <= number < vocab_size:
+        raise ValueError(f"bias needs a token id from 0 to {vocab_size - 1}, got {token}")
+    return dict(params.bias) | {number: _number(value, "bias", whole=False)}

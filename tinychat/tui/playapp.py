@@ -125,7 +125,7 @@ class PlayApp(App[int]):
             tokenizer, params=opening.params, model=opening.command_name, chat=opening.chat,
             max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
         )  # fmt: skip
-        player = Player(session, self.decoder, rate=opening.rate)
+        player = Player(session, self.decoder, context=opening.context, rate=opening.rate)
         ends = {tokenizer.end_of_text, tokenizer.specials.get("<|end|>", tokenizer.end_of_text)}
         player.open(opening.path, device=opening.device, end_ids=tuple(sorted(ends)))
         screen = self.screen_stack[0]

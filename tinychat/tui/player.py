@@ -30,9 +30,10 @@ class Decoder(Protocol):
 class Player:
     """A session being played by a decoder."""
 
-    def __init__(self, session: Session, decoder: Decoder, *, rate: float | None = 30.0) -> None:
+    def __init__(self, session: Session, decoder: Decoder, *, context: int, rate: float | None = 30.0) -> None:
         self.session = session
         self.decoder = decoder
+        self.context = context  # tokens the model can hold
         self.rate = rate  # tokens a second; None for as fast as it goes
         self.state = "loading"
         self.stop: str | None = None  # why it stands still
@@ -53,6 +54,11 @@ class Player:
         return self._wants_tokens and self.state != "failed"
 
     _wants_tokens = False
+
+    @property
+    def overflows(self) -> bool:
+        """Whether the path is longer than what the model can hold: then it is not sent, and nothing can be drawn."""
+        return len(self.session.tree) > self.context
 
     # to the engine
 
@@ -81,10 +87,15 @@ class Player:
             self._pending.clear()
         if not context.ids:
             return  # nothing to stand on: there are no odds before the first token
+        if self.overflows:
+            self.stop, self._context_seq = "overflow", self._send(Pause())
+            return
         self._context_seq = self._send(SetContext(tuple(context.ids), context.prompt_len))
 
     def run(self) -> None:
         """Draw until an end, or max_tokens more."""
+        if self.overflows:
+            return
         self.stop = None
         self._wants_tokens = True
         self._send(Run(self.session.max_tokens, self.rate))
@@ -93,6 +104,8 @@ class Player:
         self._send(Pause())
 
     def step(self, count: int = 1) -> None:
+        if self.overflows:
+            return
         self.stop = None
         self._wants_tokens = True
         self._send(StepOnce(count))
@@ -116,6 +129,8 @@ class Player:
             self.sync()
         elif self.running:
             self.pause()
+        if self.overflows:
+            return False
         self._send(Force(token))
         return True
 
@@ -148,7 +163,7 @@ class Player:
             added += self.session.chosen(step, self._drawn_with)
         if frame.seq >= self._last_seq and frame.state in ("ready", "paused", "failed"):
             self._wants_tokens = False
-        self.stop = frame.stop
+        self.stop = "overflow" if self.overflows else frame.stop
         self.odds = frame.odds if frame.length == len(self.session.tree) else None
         return added
 

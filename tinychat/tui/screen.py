@@ -254,7 +254,7 @@ class PlayScreen(ActionScreen):
         if player is None:
             return
         try:
-            wish = commands.parse(line, player.session.params)
+            wish = commands.parse(line, player.session.params, vocab_size=player.session.tokenizer.vocab_size)
         except ValueError as error:
             self.say(str(error), "warn")
             return

@@ -23,6 +23,7 @@ Group = tuple[Piece, ...]
 STOPS = {
     "end": "the model ended its text",
     "context": "the context is full",
+    "overflow": "longer than the model's context: shorten it, or ^n starts anew",
     "limit": "max tokens drawn; Space goes on",
     "no_legal_token": "the settings leave no token",
 }
@@ -98,6 +99,8 @@ def state_words(player: Player | None) -> Piece:
         return ("LOADING, then runs" if player.running else "LOADING", "dart")
     if player.running:
         return ("RUNNING", "chosen")
+    if player.stop == "overflow":
+        return ("TOO LONG", "warn")
     if player.stop == "end":
         return ("ENDED", "strong")
     return ("PAUSED" if player.session.reply_length else "READY", "strong")

@@ -22,7 +22,7 @@ MOVES = st.lists(
 def test_the_engine_and_the_tree_end_on_the_same_path(tokenizer, scripted, moves) -> None:
     session = Session(tokenizer, params=SamplingParams(seed=3))
     decoder = scripted(tokenizer)
-    player = Player(session, decoder)
+    player = Player(session, decoder, context=10**6)
     player.open("x", device="cpu", end_ids=(0,))
     session.complete("the cat")
     player.sync()

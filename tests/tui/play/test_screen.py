@@ -279,19 +279,6 @@ async def test_the_pace_can_be_changed_while_it_runs(start) -> None:
         assert play.decoder.sent[-1] == SetRate(None)
 
 
-async def test_keys_that_come_in_one_bunch_reach_the_box_that_the_first_one_opened(start) -> None:
-    async with start(prompt="", editing=False) as play:
-        for key in ("colon", "t", "space", "2", "enter"):
-            play.app.post_message(events.Key(key, {"colon": ":", "space": " ", "enter": "\r"}.get(key, key)))
-        await play.settle()
-        assert play.player.session.params.temperature == 2
-        assert "T 2.00, from the next token on" in play.text()
-        for character in "imom":
-            play.app.post_message(events.Key(character, character))
-        await play.settle()
-        assert play.screen.prompt_box.text == "mom"
-
-
 async def test_the_order_goes_round(start) -> None:
     async with start(editing=False) as play:
         for name in ("hf", "llama.cpp", "vllm", "default"):
@@ -327,71 +314,6 @@ async def test_the_colour_mode_and_the_marks_change(start) -> None:
         assert "c probability" in play.text()
         await play.press("n")
         assert "+ marks" in play.text()
-
-
-async def test_an_engine_that_failed_is_told_and_the_screen_stays(start) -> None:
-    async with start() as play:
-        play.decoder.state = "failed"
-        play.decoder.frame(error=("The engine died.", "Open it again."))
-        await play.settle()
-        assert "The engine died." in play.text()
-        await play.press("i", "x")
-        assert "x" in play.screen.prompt_box.text
-
-
-@pytest.mark.parametrize(("keys", "kept"), [(["space"], True), (["full_stop"], True), (["i", "enter"], False)])
-async def test_a_dead_engine_is_started_again_and_goes_on(start, tokenizer, scripted, keys, kept) -> None:
-    born = []
-
-    def restart():
-        born.append(scripted(tokenizer))
-        return born[-1]
-
-    async with start(restart=restart) as play:
-        await play.run_some(5)
-        await play.press("space")
-        path = play.player.session.tree.path
-        text = list(path.ids) if kept else list(path.ids[: play.player.session.reply_start])  # Enter begins anew
-        play.decoder.alive, play.decoder.state = False, "failed"
-        play.decoder.frame(error=("The engine died.", ""))
-        await play.settle()
-        assert "Space starts the engine again" in play.text()
-        await play.press(*keys)
-        (decoder,) = born
-        decoder.draw(1)
-        await play.settle()
-        assert play.decoder.closed
-        assert "FAILED" not in play.text()
-        assert list(play.player.session.tree.path.ids) == decoder.ids
-        assert decoder.ids[:-1] == text
-        assert decoder.params == play.player.session.params
-
-
-async def test_a_model_that_could_not_be_opened_is_opened_again_by_the_same_engine(start) -> None:
-    async with start() as play:
-        play.decoder.state = "failed"
-        play.decoder.frame(error=("No such file.", ""))
-        await play.settle()
-        await play.press("enter")
-        await play.draw(3)
-        assert play.player.session.reply_length == 3
-
-
-HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202eevil [bold]x[/bold] \x9b2J \u200b"
-
-
-async def test_hostile_text_reaches_no_cell_raw(start, tokenizer) -> None:
-    answers = tokenizer.encode(HOSTILE)
-    async with start(prompt=HOSTILE, answers=answers, size=(200, 60)) as play:
-        await play.press("enter")
-        await play.draw(len(answers))
-        await play.press("space", "left", "left")
-        text = play.text()
-        assert "[bold]x[/bold]" in text
-        stream = play.screen.stream
-        shown = text + "".join(stream.token(i).text for i in range(stream.count))
-        # the prompt box is Textual's own: it draws no control characters either
-        assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u200b"} & set(shown)
 
 
 async def test_half_a_character_waits_for_the_rest(start, tokenizer) -> None:

@@ -1,0 +1,41 @@
+"""Bytes from a terminal, hostile or in pieces: a paste stays a paste, and no byte ends the program."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from textual import events
+
+from tinychat.tui.terminal_input import END, ESCAPE_SIGN, START, PasteFilter, SteadyParser
+
+pieces = st.lists(st.sampled_from(["a", "\x1b", "[", "2", "0", "1", "~", "\r", START, END, "\x1b[A", "é"]), max_size=20)
+
+
+@given(pieces, st.lists(st.integers(1, 9), min_size=1, max_size=30))
+def test_the_pieces_in_which_text_comes_make_no_difference(parts: list[str], sizes: list[int]) -> None:
+    text = "".join(parts) + START + END  # so that nothing is held back at the end
+    whole = PasteFilter().feed(text)
+    cut, out, at = PasteFilter(), "", 0
+    while at < len(text):
+        size = sizes[at % len(sizes)]
+        out += cut.feed(text[at : at + size])
+        at += size
+    assert out == whole
+    for paste in whole.split(START)[1:]:
+        assert "\x1b" not in paste.partition(END)[0]
+    assert whole.replace(ESCAPE_SIGN, "\x1b") == text  # and nothing else is changed
+
+
+def test_a_lone_escape_key_is_not_held_back() -> None:
+    assert PasteFilter().feed("\x1b") == "\x1b"
+
+
+def test_a_paste_with_escape_sequences_is_one_paste() -> None:
+    text = "red \x1b[31m\rnext \x1b]0;title\x07 \x1b[200~ end"
+    parser = SteadyParser()
+    found = [event for piece in (START, text[:6], text[6:], END, "x") for event in parser.feed(piece)]
+    kinds = [type(event) for event in found]
+    assert kinds == [events.Paste, events.Key]
+    (paste, _) = found
+    assert isinstance(paste, events.Paste)
+    assert paste.text == text.replace("\x1b", ESCAPE_SIGN)

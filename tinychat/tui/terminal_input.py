@@ -1,0 +1,68 @@
+"""What the terminal sends, made steady before Textual reads it. The one place that touches Textual's own parts.
+
+Textual 8.2 ends the program at a byte that is no UTF-8 (a Latin-1 terminal, Alt as an eighth bit), and takes a paste
+with an escape sequence in it for single keys: then letters act, and a line end submits.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+from functools import partial
+
+from textual._xterm_parser import XTermParser
+from textual.drivers import linux_driver
+from textual.message import Message
+
+START, END = "\x1b[200~", "\x1b[201~"  # bracketed paste
+ESCAPE_SIGN = "\u241b"
+
+
+class PasteFilter:
+    """Makes every escape character inside a paste visible, whatever the pieces in which the paste comes."""
+
+    def __init__(self) -> None:
+        self._inside = False
+        self._tail = ""  # outside: what went out last, where the start mark may have begun
+        self._held = ""  # inside: what may be the beginning of the end mark
+
+    def feed(self, data: str) -> str:
+        """What to hand on now; "" while all of it waits for more."""
+        out = ""
+        while data:
+            if not self._inside:
+                at = (self._tail + data).find(START)
+                if at < 0:
+                    self._tail = (self._tail + data)[1 - len(START) :]
+                    return out + data
+                cut = at + len(START) - len(self._tail)
+                out, data = out + data[:cut], data[cut:]
+                self._inside, self._tail = True, ""
+                continue
+            data, self._held = self._held + data, ""
+            text, mark, data = data.partition(END)
+            if not mark:
+                cut = next((n for n in range(len(END) - 1, 0, -1) if text.endswith(END[:n])), 0)
+                text, self._held = text[: len(text) - cut], text[len(text) - cut :]
+            self._inside = not mark
+            out += text.replace("\x1b", ESCAPE_SIGN) + mark
+        return out
+
+
+class SteadyParser(XTermParser):
+    """Textual's parser behind a PasteFilter."""
+
+    def __init__(self, debug: bool = False) -> None:
+        super().__init__(debug)
+        self._filter = PasteFilter()
+
+    def feed(self, data: str) -> Iterable[Message]:
+        # an empty string ends the parser, so it passes only when it was given
+        kept = self._filter.feed(data)
+        return super().feed(kept) if kept or not data else ()
+
+
+def make_steady() -> None:
+    """From now on Textual's driver reads in this way."""
+    decoder = partial(codecs.getincrementaldecoder("utf-8"), errors="replace")
+    vars(linux_driver).update(XTermParser=SteadyParser, getincrementaldecoder=lambda name: decoder)
