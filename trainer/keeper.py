@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tinychat import files
-from tinychat.errors import NumbersError, StorageError
+from tinychat.errors import FileFormatError, NumbersError, StorageError
+from tinychat.model.checkpoint import inspect
 from trainer import checkpoints
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
@@ -41,7 +43,7 @@ class Keeper:
     ) -> None:
         self.config, self.folder, self.learner, self.name = config, folder, learner, name
         self.playable, self.surroundings, self.saved_at = playable, surroundings, saved_at
-        self._latest_at = saved_at if folder.latest.exists() else -1
+        self._latest_at = _step_of(folder.latest)  # a kill can come between the two files of a save
         self._failures = 0
 
     def is_saved(self, now: Progressed) -> bool:
@@ -118,6 +120,13 @@ class Keeper:
             "best_loss": now.best_loss,
             "config": dumps(self.config),
         }
+
+
+def _step_of(path: Path) -> int:
+    try:
+        return inspect(path).step
+    except FileFormatError:
+        return -1
 
 
 def _failed(error: StorageError, now: Progressed) -> Warned:

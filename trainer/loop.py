@@ -87,6 +87,8 @@ def _events(config: TrainConfig, folder: RunFolder, beginning: Beginning, stop: 
     run = _Run(config, folder, prepared, now, stop, name)
     yield from run.start(beginning)
     if beginning.found and run.end:
+        if not run.keeper.is_saved(run.now):
+            yield from run.keeper.save(run.now, last=True)
         yield _stopped(run.now, folder, f"already {run.end}", saved=True)
         return
     yield run.started()

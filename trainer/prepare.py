@@ -115,6 +115,11 @@ def _encode(
             for path in (train_path(folder), valid_path(folder))
         )
         for number, document in enumerate(_documents(config, stop)):
+            if document.messages is not None and not tokenizer.has_chat:
+                raise CorpusError(
+                    f"{document.origin}: a chat, for which {config.tokenizer.path} has no role tokens.",
+                    "Leave tokenizer.path out to train a vocabulary, or train on text alone (data.chat_share = 0).",
+                )
             ids = corpus.encode_document(document, tokenizer)
             held_out = int(len(ids) * share)
             if len(ids) >= LONG and held_out:

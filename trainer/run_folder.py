@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from tinychat import files
-from tinychat.errors import RunBusyError, StorageError
+from tinychat.errors import RunBusyError, StorageError, UsageError
 from trainer.events import Event, Progress, as_record
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -64,19 +64,23 @@ class RunFolder:
 def claim(path: Path) -> Iterator[RunFolder]:
     """The folder, made if missing, for this process alone until the block ends, however it ends.
 
-    Raises RunBusyError naming who holds it, or StorageError.
+    Raises RunBusyError naming who holds it, UsageError where no folder can be, or StorageError.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115  # closed below, with its lock
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{path}: there is a file of that name.", "Name another folder with --out.") from None
     except OSError as error:
         raise files.storage_error(path / ".lock", error) from error
     with lock:
         locked = _lock(lock, path)
-        lock.truncate(0)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
-        lock.write(json.dumps(holder) + "\n")
-        lock.flush()
+        try:
+            os.ftruncate(lock.fileno(), 0)
+            os.write(lock.fileno(), (json.dumps(holder) + "\n").encode())  # unbuffered: closing has nothing to write
+        except OSError as error:
+            raise files.storage_error(path / ".lock", error) from error
         yield RunFolder(path, locked=locked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shutil
@@ -13,11 +14,13 @@ import pytest
 
 from tinychat import files
 from tinychat.errors import CorpusError, NumbersError, OutOfMemoryError_, StorageError, TinychatError, UsageError
+from tinychat.model.checkpoint import inspect
+from tinychat.text.tokenizer import SPECIALS, Tokenizer
 from trainer import checkpoints, loop
 from trainer.config import TrainConfig
 from trainer.config_file import parse
 from trainer.evaluate import Score
-from trainer.events import Event, Stopped, TrainStep, Warned
+from trainer.events import Event, Saved, Stopped, TrainStep, Warned
 from trainer.learner import Learner
 from trainer.loop import train
 
@@ -119,6 +122,25 @@ def test_damaged_tokens_are_found_and_made_again(damage: str, text: Path, tmp_pa
     assert events[-1].step == 6
 
 
+def test_chats_need_a_vocabulary_with_roles(tmp_path: Path) -> None:
+    model = Tokenizer.train(["the fox ran " * 20], vocab_size=270).to_json()
+    plain = json.loads(model)
+    plain["added_tokens"] = plain["added_tokens"][:1]
+    plain["model"]["vocab"] = {
+        name: number for name, number in plain["model"]["vocab"].items() if name[:2] != "<|" or name == SPECIALS[0]
+    }
+    numbers = {name: new for new, name in enumerate(plain["model"]["vocab"])}
+    plain["model"]["vocab"] = numbers
+    plain["added_tokens"][0]["id"] = numbers[SPECIALS[0]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(plain))
+    chats = tmp_path / "chats.jsonl"
+    row = {"messages": [{"role": "user", "content": "the fox"}, {"role": "assistant", "content": "ran"}]}
+    chats.write_text(json.dumps(row) + "\n")
+    config = _config(chats, f"tokenizer.path={tmp_path / 'tokenizer.json'}")
+    with pytest.raises(CorpusError, match=r"chats\.jsonl:1: a chat, for which .*tokenizer\.json has no role tokens"):
+        _run(config, tmp_path / "run")
+
+
 def test_a_run_goes_on_when_its_text_is_gone(text: Path, tmp_path: Path) -> None:
     for name in ("whole", "moved"):
         _run(_config(text, "train.steps=3"), tmp_path / name)
@@ -144,6 +166,25 @@ def test_a_folder_removed_under_the_run_is_made_again_and_can_be_resumed(text: P
     longer = _run(_config(text, "train.steps=8"), out, resume=True)
     assert isinstance(longer[-1], Stopped)
     assert longer[-1].step == 8
+
+
+@pytest.mark.parametrize("stale", [True, False])
+def test_a_kill_between_the_two_files_of_the_last_save_is_made_good(stale: bool, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    latest = out / "ckpt.safetensors"
+    older = b""
+    for event in train(_config(text), out=out):
+        if isinstance(event, Saved) and event.step == 4 and not event.best:
+            older = latest.read_bytes()
+    whole = inspect(latest)
+    if stale:
+        latest.write_bytes(older)
+    else:
+        latest.unlink()
+    events = _run(_config(text), out, resume=True)
+    assert isinstance(events[-1], Stopped)
+    assert events[-1].reason == "already finished"
+    assert (inspect(latest).step, inspect(latest).digest) == (6, whole.digest)
 
 
 def test_half_a_checkpoint_takes_no_room(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,3 +281,23 @@ def test_time_before_the_first_step_is_in_no_forecast(
     events = _run(_config(text, "train.steps=30"), out, resume=True)
     first = next(_steps(events, 3))
     assert first.eta_s < 20  # with that second in every step it would be 27 and more
+
+
+# --- the folder itself -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_where_the_folder_should_be_is_named(name: str, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="there is a file of that name"):
+        _run(_config(text), tmp_path / name)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_without_room_for_the_lock_is_named(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("trainer.run_folder.os.write", full)
+    with pytest.raises(StorageError, match=r"\.lock: the disk is full"):
+        _run(_config(text), tmp_path / "run")

@@ -271,12 +271,6 @@ def test_a_file_system_without_locks_is_noticed(tmp_path: Path, monkeypatch: pyt
         assert not folder.locked
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError), claim(tmp_path / "file" / "run"):
-        pass
-
-
 def test_fresh_removes_the_run_and_nothing_else(tmp_path: Path, playable: Playable) -> None:
     with claim(tmp_path) as folder:
         _save(folder.checkpoints, playable, 10)
