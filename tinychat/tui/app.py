@@ -61,6 +61,7 @@ def run_play(
         from tinychat.tui.palette import detect
         from tinychat.tui.playapp import Opening, PlayApp
         from tinychat.tui.terminal_input import make_steady
+        from tinychat.tui.theme import has_light_ground, theme_for
 
         make_steady()
 
@@ -79,7 +80,7 @@ def run_play(
             look=look,
             budget=ByteBudget(bandwidth * 1000 if bandwidth is not None else remote_rate(os.environ)),
             restart=start,
-            theme=theme,
+            theme=theme or theme_for(look, light=has_light_ground(os.environ)),
         )  # fmt: skip
         app.run(mouse=not no_mouse)
     if app.fault is not None:

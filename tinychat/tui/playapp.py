@@ -23,7 +23,7 @@ from tinychat.tui.driver import ByteBudget, counting
 from tinychat.tui.palette import Look
 from tinychat.tui.player import Decoder, Player
 from tinychat.tui.screen import PlayScreen
-from tinychat.tui.theme import THEMES, theme_for
+from tinychat.tui.theme import OTHER_GROUND, THEMES, theme_for
 
 FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
@@ -134,7 +134,12 @@ class PlayApp(App[int]):
         gc.collect()
         gc.freeze()  # no pause of the collector walks the widgets again
 
+    def action_other_ground(self) -> None:
+        self.theme = OTHER_GROUND[self.theme]
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         if isinstance(screen, PlayScreen):
             yield from screen.system_commands()
+        if self.theme in OTHER_GROUND:
+            yield SystemCommand("Light or dark", "The other background.", self.action_other_ground)
         yield SystemCommand("Screenshot", "Save a picture of the screen as SVG.", self.action_screenshot)

@@ -1,9 +1,11 @@
-"""Our own themes: one for dark and one for light true colour, one in the terminal's own sixteen, and one with none.
+"""Our own themes: for dark and light ground in true colour and in the terminal's own sixteen, and one with no colour.
 
-The last two use only the terminal's default colours, so that nothing can come out black on black.
+The last three use only the terminal's default colours, so that nothing can come out black on black.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from textual.theme import Theme
 
@@ -27,9 +29,9 @@ _DEFAULTS = {
 }
 
 
-def _ansi(name: str, *, accent: str, border: str) -> Theme:
+def _ansi(name: str, *, accent: str, border: str, dark: bool = True) -> Theme:
     return Theme(
-        name=name, ansi=True, dark=True, primary=accent, secondary=accent, warning=accent, error=accent,
+        name=name, ansi=True, dark=dark, primary=accent, secondary=accent, warning=accent, error=accent,
         success=accent, accent=accent, foreground="ansi_default", background="ansi_default", surface="ansi_default",
         panel="ansi_default", boost="ansi_default",
         variables=_DEFAULTS | {"panel-border": border, "panel-focus": accent, "muted": "ansi_default"},
@@ -50,8 +52,19 @@ THEMES = (
         variables={"panel-border": "#c4ccd4", "panel-focus": "#00706a", "muted": "#59636e"},
     ),
     _ansi("tinychat-16", accent="ansi_cyan", border="ansi_default"),
+    _ansi("tinychat-16-light", accent="ansi_blue", border="ansi_default", dark=False),
     _ansi("tinychat-plain", accent="ansi_default", border="ansi_default"),
 )  # fmt: skip
+
+
+OTHER_GROUND = {"tinychat": "tinychat-light", "tinychat-16": "tinychat-16-light"}
+OTHER_GROUND |= {light: dark for dark, light in OTHER_GROUND.items()}
+
+
+def has_light_ground(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal says that its background is light, as in COLORFGBG="0;default;15"; most say nothing."""
+    ground = environ.get("COLORFGBG", "").rpartition(";")[2]
+    return ground in ("7", "15")
 
 
 def theme_for(look: Look, *, light: bool = False) -> str:
@@ -59,5 +72,5 @@ def theme_for(look: Look, *, light: bool = False) -> str:
     if look.colors == "none":
         return "tinychat-plain"
     if look.colors == "16":
-        return "tinychat-16"
+        return "tinychat-16-light" if light else "tinychat-16"
     return "tinychat-light" if light else "tinychat"

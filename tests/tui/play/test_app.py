@@ -16,10 +16,10 @@ from tinychat.tui.driver import ByteBudget, remote_rate
 from tinychat.tui.keys import ACTIONS
 from tinychat.tui.layouts import TABS, Wish, arrange, shape_of
 from tinychat.tui.lineview import row_text
-from tinychat.tui.palette import Look
+from tinychat.tui.palette import Look, styles
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.status import command_row
-from tinychat.tui.theme import THEMES
+from tinychat.tui.theme import THEMES, has_light_ground, theme_for
 
 NO_COLOR = Look("ascii", "none")
 
@@ -262,3 +262,21 @@ def test_a_command_names_the_model_as_shortly_as_it_can(tmp_path: Path, monkeypa
 def test_a_long_command_says_how_to_get_all_of_it() -> None:
     assert row_text(command_row("x" * 200, 80), 80).endswith("xx ... y copies all of it")
     assert row_text(command_row("x", 80), 80).rstrip() == " $ x"
+
+
+async def test_the_ground_can_be_light_in_every_depth_of_colour(start) -> None:
+    assert has_light_ground({"COLORFGBG": "0;default;15"})
+    assert not has_light_ground({"COLORFGBG": "15;0"})
+    assert not has_light_ground({})
+    for colors, dark, light in (
+        ("truecolor", "tinychat", "tinychat-light"), ("16", "tinychat-16", "tinychat-16-light"),
+    ):  # fmt: skip
+        look = Look("unicode", colors)
+        assert (theme_for(look), theme_for(look, light=True)) == (dark, light)
+        async with start(look=look) as play:
+            play.app.action_other_ground()
+            await play.run_some()
+            assert play.app.theme == light
+            assert play.screen.stream.style_of("heat3").color == styles(colors, dark=False)["heat3"].color
+            play.app.action_other_ground()
+            assert play.app.theme == dark

@@ -173,13 +173,14 @@ class _Table:
         cut = candidate.final <= 0
         role = "chosen" if chosen else "quiet" if cut else "text"
         over = "+selected" if selected else ""
+        quiet = "text" if selected else "quiet"  # dim letters on a reversed ground are hard to read
         label = fit(safe(view._label(candidate.token)), self.label_width, more=glyphs.more)
         pieces: list[Piece] = [
             (glyphs.pointer if selected else " ", "strong" + over),
-            (f"{candidate.rank:>3}", "quiet" + over),
+            (f"{candidate.rank:>3}", quiet + over),
             (">" if chosen else " ", ("chosen" if chosen else "text") + over),
             (label, role + over),
-            (f"{percent(candidate.raw):>6}", "quiet" + over),
+            (f"{percent(candidate.raw):>6}", quiet + over),
             (f"{glyphs.lack * 2 if cut else percent(candidate.final):>7}", role + over),
             (" ", "text" + over),
         ]
