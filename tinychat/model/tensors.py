@@ -14,10 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from tinychat import files
 from tinychat.errors import FileFormatError, NumbersError, OutOfMemoryError_, StorageError
@@ -25,7 +22,12 @@ from tinychat.model import header as safetensors
 from tinychat.model.header import Header, HeaderError, TensorInfo
 from tinychat.text.terminal import one_line
 
-Array = npt.NDArray[np.generic]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+# numpy is imported where arrays are: `inspect` reads a header while a person waits for the first frame
+Array: TypeAlias = "npt.NDArray[np.generic]"
 
 FORMAT = 1
 FORMAT_KEY = "tinychat"
@@ -33,22 +35,22 @@ DIGEST_KEY = "digest"
 TENSOR_DIGEST = "sha256:"  # and the tensor's name
 CHUNK = 2**20  # bytes hashed, checked and copied at a time
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": np.dtype("<u2"),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "U8": np.dtype("u1"),
+DTYPES: dict[str, str] = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "U8": "|u1",
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 # a number is NaN or Inf exactly when all of these bits are set
-_EXPONENTS: dict[str, tuple[np.dtype[Any], int]] = {
-    "F64": (np.dtype("<u8"), 0x7FF0_0000_0000_0000),
-    "F32": (np.dtype("<u4"), 0x7F80_0000),
-    "F16": (np.dtype("<u2"), 0x7C00),
-    "BF16": (np.dtype("<u2"), 0x7F80),
+_EXPONENTS: dict[str, tuple[str, int]] = {
+    "F64": ("<u8", 0x7FF0_0000_0000_0000),
+    "F32": ("<u4", 0x7F80_0000),
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
 }
 _KINDS = (
     (b"PK\x03\x04", "a zip archive, as torch.save writes it"),
@@ -147,6 +149,8 @@ class TensorFile:
         return header, 8 + length
 
     def _read_tensor(self, tensor: TensorInfo) -> Array:
+        import numpy as np
+
         try:
             array: Array = np.empty(tensor.shape, DTYPES[tensor.dtype])
         except (MemoryError, ValueError):
@@ -217,14 +221,16 @@ def seal(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> Sealed:
     """Lay arrays and texts out as a file, with digests; nothing is written. Errors as in `write_tensors`."""
     if any(key in (FORMAT_KEY, DIGEST_KEY) or key.startswith(TENSOR_DIGEST) for key in metadata):
         raise ValueError(f"metadata keys {FORMAT_KEY}, {DIGEST_KEY} and {TENSOR_DIGEST}… are reserved")
+    import numpy as np
+
     plain: dict[str, Array] = {}
     sealed = {FORMAT_KEY: str(FORMAT), **metadata}
     tensors, start = [], 0
     # wide items first: every tensor then starts at a multiple of its item size
     for name, array in sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize):
-        dtype = _NAMES.get(array.dtype)
+        dtype = _NAMES.get(array.dtype.str)
         if dtype is None:
-            raise ValueError(f"tensor {name!a} has dtype {array.dtype}; known are {', '.join(map(str, _NAMES))}")
+            raise ValueError(f"tensor {name!a} has dtype {array.dtype}; known are {', '.join(_NAMES.values())}")
         plain[name] = np.require(array, requirements="C")
         if not is_finite(plain[name], dtype):
             raise NumbersError(
@@ -273,8 +279,8 @@ def is_finite(array: Array, dtype: str) -> bool:
     bits_dtype, exponent = _EXPONENTS[dtype]
     bits = array.reshape(-1).view(bits_dtype)
     step = CHUNK // bits.itemsize
-    mask = bits_dtype.type(exponent)
-    return not any(bool(np.any((bits[at : at + step] & mask) == mask)) for at in range(0, len(bits), step))
+    mask = bits.dtype.type(exponent)
+    return not any(bool(((bits[at : at + step] & mask) == mask).any()) for at in range(0, len(bits), step))
 
 
 def _open_regular(path: Path) -> int:
@@ -315,7 +321,7 @@ def _kind(start: bytes) -> str:
 
 
 def _bytes_of(array: Array) -> memoryview:
-    return array.reshape(-1).view(np.uint8).data
+    return array.reshape(-1).view("|u1").data
 
 
 def _chunks(sealed: Sealed) -> Iterator[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -280,3 +282,9 @@ async def test_the_ground_can_be_light_in_every_depth_of_colour(start) -> None:
             assert play.screen.stream.style_of("heat3").color == styles(colors, dark=False)["heat3"].color
             play.app.action_other_ground()
             assert play.app.theme == dark
+
+
+def test_neither_torch_nor_numpy_stand_between_a_person_and_the_first_frame() -> None:
+    modules = "tinychat.cli, tinychat.model.checkpoint, tinychat.engine.worker, tinychat.tui.app, tinychat.tui.playapp"
+    code = f"import sys, {modules}\nprint({{'torch', 'numpy'}} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
