@@ -99,9 +99,11 @@ def _train_picture() -> str:
         for name in ("out", "path"):
             if name in record:
                 record[name] = Path(record[name])
-        if kind is events.Started and record["step"]:
-            continue  # a later sitting: the curve is already here
-        view.take(kind(**record))
+        event = kind(**record)
+        if isinstance(event, events.Started) and event.step:
+            view.started = event  # a later sitting: the curve is already here
+        else:
+            view.take(event)
     console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for line in frame(view, 120, 32):
         console.print(line, soft_wrap=True)
