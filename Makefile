@@ -16,7 +16,7 @@ run: setup  ## train assets/small.toml (about three minutes), then open the play
 	@if [ -t 0 ] && [ -t 1 ]; then \
 		$(BIN)/tinychat play $(RUN); \
 	else \
-		$(BIN)/tinychat sample --model $(RUN) --prompt "Once upon a time" --preset story --echo < /dev/null && echo; \
+		$(BIN)/tinychat sample --model $(RUN) --prompt "Once upon a time" --preset story --echo -q < /dev/null && echo; \
 	fi
 
 setup: .venv/.done  ## make .venv with everything in it
