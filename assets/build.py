@@ -68,7 +68,7 @@ async def _play_picture() -> str:
             await _settled(pilot, 3.0)
             await pilot.press("T", *["minus"] * 4, "space")
             await _settled(pilot, 1.0)
-            for _ in range(60):
+            for _ in range(136):  # back to a word with many rivals
                 await pilot.press("left")
             await _settled(pilot, 1.0)
             return app.export_screenshot(title="tinychat play")
