@@ -90,9 +90,12 @@ def run(request: Request) -> int:
     with notices.waiting("loading the model"):
         from tinychat.engine.engine import Engine
 
-        ends = end_ids(tokenizer)
         engine = Engine.open(
-            request.model, device=request.device, threads=request.threads, end_ids=ends, record=request.record
+            request.model,
+            device=request.device,
+            threads=request.threads,
+            end_ids=tokenizer.end_ids,
+            record=request.record,
         )
     loaded = time.perf_counter()
     for note in [*prompt_notes(request), *request.params.notes()]:
@@ -188,7 +191,7 @@ def prompt_ids(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> 
         turns = [Message("system", request.system)] if request.system else []
         ids = render([*turns, Message("user", request.prompt)], tokenizer, reply=True).ids
     else:
-        ids = [tokenizer.end_of_text, *tokenizer.encode(request.prompt)]
+        ids = tokenizer.encode_document(request.prompt)
     for index, token in request.forced.items():
         if not 0 <= token < count:
             raise UsageError(f"--force {index}={token}: the vocabulary has {count} tokens.", "Use an id from 0.")
@@ -209,12 +212,6 @@ def prompt_notes(request: Request) -> list[str]:
         # tokens carry their leading space, so after a trailing one the likely next tokens do not fit any more
         return ["the prompt ends with a space: tokens begin with their own space, so the text usually gets worse"]
     return []
-
-
-def end_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The ids that end a reply: the document's end and the turn's end."""
-    turn_end = tokenizer.specials.get("<|end|>")
-    return (tokenizer.end_of_text,) if turn_end is None else (tokenizer.end_of_text, turn_end)
 
 
 def draw_seed() -> int:

@@ -26,5 +26,5 @@ def encode_document(document: Document, tokenizer: Tokenizer) -> list[int]:
     """The tokens of one document: <|endoftext|> first, unless it continues the one before."""
     if document.messages is not None:
         return render(document.messages, tokenizer, reply=False).ids
-    ids = tokenizer.encode(document.text or "")
-    return ids if document.continues else [tokenizer.end_of_text, *ids]
+    text = document.text or ""
+    return tokenizer.encode(text) if document.continues else tokenizer.encode_document(text)

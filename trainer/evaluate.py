@@ -94,7 +94,7 @@ class Prompt:
 
 def prompts(config: Sample, tokenizer: Tokenizer, context: int) -> tuple[list[Prompt], list[str]]:
     """Completions, then chats; and why some of them cannot be used, for a person."""
-    made = [Prompt([tokenizer.end_of_text, *tokenizer.encode(text)], text) for text in config.prompts]
+    made = [Prompt(tokenizer.encode_document(text), text) for text in config.prompts]
     told = []
     if tokenizer.has_chat:
         for text in config.chats:
@@ -112,10 +112,9 @@ def sample(
 ) -> Generator[Progress, None, str | None]:
     """What the model says after the prompt; None when somebody wants to stop."""
     params = SamplingParams(temperature=config.temperature, top_p=config.top_p, seed=seed)
-    ends = [tokenizer.end_of_text, *[tokenizer.specials[name] for name in ("<|end|>",) if name in tokenizer.specials]]
     said: list[int] = []
     with looking(model):
-        engine = Engine(model, end_ids=ends, record=1)
+        engine = Engine(model, end_ids=tokenizer.end_ids, record=1)
         engine.set_context(prompt.ids)
         while len(said) < config.max_tokens and engine.stop_reason() is None:
             if stop.reason is not None:
@@ -123,4 +122,4 @@ def sample(
             said.append(engine.step(params).token)
             if len(said) % 16 == 0:
                 yield Progress(what="sampling", done=len(said), total=config.max_tokens, unit="tokens")
-    return tokenizer.decode(token for token in said if token not in ends)
+    return tokenizer.decode(said)  # special tokens add no text

@@ -27,8 +27,7 @@ def judge(checkpoint: Path, *, seed: int, count: int) -> Iterator[Result]:
     tokenizer = tokenizer_of(info)
     if not tokenizer.has_chat:
         raise UsageError(f"{checkpoint}: its tokenizer has no chat roles.", "Judge a model of the toy language.")
-    ends = (tokenizer.end_of_text, tokenizer.specials["<|end|>"])
-    engine = Engine.open(checkpoint, end_ids=ends, record=1)
+    engine = Engine.open(checkpoint, end_ids=tokenizer.end_ids, record=1)
     for name in ("neutral", "story", "greedy"):
         # greedy says the same every time, so once is enough
         stories = [

@@ -204,7 +204,7 @@ class Engine:
             raise ContextFull(what, "Go back some tokens, or shorten the prompt.")
         self._fill(lane)
         started = time.perf_counter() - here.forward_s
-        observation = self._observe(params, lane, token)
+        observation = self._observe(params, lane, None)  # decide adds the chosen token's rows
         if token is None and observation.odds.kept == 0:
             what = f"The settings cut every token at position {observation.odds.position}."
             raise NoLegalToken(what, "Loosen the logit bias or the cuts.")

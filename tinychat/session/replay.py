@@ -75,6 +75,6 @@ def _prompt(session: Session) -> list[str]:
         if not given or given == render([*turns, Message("user", session.prompt)], session.tokenizer, reply=True).ids:
             system = ["--system", session.system] if session.system else []
             return ["--chat", *system, "-p", session.prompt]
-    elif not given or given == [session.tokenizer.end_of_text, *session.tokenizer.encode(session.prompt)]:
+    elif not given or given == session.tokenizer.encode_document(session.prompt):
         return ["-p", session.prompt]
     return ["--prompt-ids", ",".join(str(token) for token in given)]

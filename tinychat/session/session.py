@@ -140,8 +140,9 @@ class Session:
     def complete(self, text: str) -> None:
         """The path becomes this prompt, with no reply yet."""
         self.prompt = text
-        self._reseed(same=self._has_prompt([self.tokenizer.end_of_text, *self.tokenizer.encode(text)]))
-        self.tree.give([self.tokenizer.end_of_text, *self.tokenizer.encode(text)])
+        ids = self.tokenizer.encode_document(text)
+        self._reseed(same=self._has_prompt(ids))
+        self.tree.give(ids)
 
     def say(self, text: str) -> None:
         """Add a message of the person, and open the reply to it. The ids of earlier turns stay as they were drawn."""

@@ -178,10 +178,6 @@ class Tree:
         self._stand_on(self._redo.pop())
         return True
 
-    def differs_at(self) -> int:
-        """Where the current branch left its parent."""
-        return self.branch.fork
-
     def ids_of(self, number: int) -> list[int]:
         """All token ids from the first to the last of a branch."""
         return list(self._column(number).ids)

@@ -110,6 +110,16 @@ class Tokenizer:
         """Ids of the text. Names of special tokens in it are plain characters; a lone surrogate counts as U+FFFD."""
         return self.encode_batch([text])[0]
 
+    def encode_document(self, text: str) -> list[int]:
+        """Ids of a document, and of a prompt to go on from: the document start, then the text."""
+        return [self.end_of_text, *self.encode(text)]
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a reply: the document's end, and the turn's end where there are chat roles."""
+        turn_end = self.specials.get("<|end|>")
+        return (self.end_of_text,) if turn_end is None else (self.end_of_text, turn_end)
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text, on all cores where TOKENIZERS_PARALLELISM allows."""
         whole = [text if text.isascii() else _SURROGATE.sub("\ufffd", text) for text in texts]

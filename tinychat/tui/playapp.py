@@ -126,8 +126,7 @@ class PlayApp(App[int]):
             max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
         )  # fmt: skip
         player = Player(session, self.decoder, context=opening.context, rate=opening.rate)
-        ends = {tokenizer.end_of_text, tokenizer.specials.get("<|end|>", tokenizer.end_of_text)}
-        player.open(opening.path, device=opening.device, end_ids=tuple(sorted(ends)))
+        player.open(opening.path, device=opening.device, end_ids=tokenizer.end_ids)
         screen = self.screen_stack[0]
         assert isinstance(screen, PlayScreen), "the bottom screen is ours"
         screen.begin(player)

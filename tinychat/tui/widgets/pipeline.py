@@ -17,7 +17,6 @@ _SHORT = {"logit_bias": "logit bias", "repetition": "rep penalty"}
 # when there is no room for all that is off, these stay longest: they are what a person looks for first
 _KEEP_OFF = ("top_p", "top_k", "temperature", "min_p", "repetition", "typical", "top_n_sigma", "frequency", "presence",
              "logit_bias")  # fmt: skip
-MOST_LABEL = 14
 
 
 class PipelineView(LineView, can_focus=False):
