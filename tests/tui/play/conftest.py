@@ -55,7 +55,7 @@ class FakeDecoder:
             self.frame(facts={"device": "cpu", "dtype": "float32", "parameters": 1})
         elif isinstance(command, SetContext):
             self.ids, self.state, self.stop = list(command.ids), "paused", None
-            # like the service: settings nobody has seen yet hold from the new path's end, not from a place in the old one
+            # like the service: settings not yet seen hold from the new path's end, not from a place in the old one
             self._params_at = [(len(self.ids), self.params)] if self._params_at else []
             self.frame()
         elif isinstance(command, SetParams):
