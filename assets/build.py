@@ -42,7 +42,7 @@ def pictures() -> None:
 async def _play_picture() -> str:
     """The play screen at 120x40, a story running and a token of it selected."""
     os.environ["TEXTUAL_FPS"] = "240"
-    from tinychat.engine.params import PRESETS
+    from tinychat.engine.presets import PRESETS
     from tinychat.engine.worker import start_thread
     from tinychat.model.checkpoint import inspect, tokenizer_of
     from tinychat.tui.driver import ByteBudget

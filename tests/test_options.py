@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from tinychat import options
-from tinychat.engine.params import KNOBS, PRESETS, SamplingParams
+from tinychat.engine.knobs import KNOBS
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 
 

@@ -11,7 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tinychat.engine.params import KNOB_BY_NAME, ORDERS, PRESETS, SamplingParams
+from tinychat.engine.knobs import KNOB_BY_NAME
+from tinychat.engine.orders import ORDERS
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 
 # readable=False: whether a file can be read is said by its reader, which has the exit code for it

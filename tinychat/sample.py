@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from tinychat.engine.notes import params_notes
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
 from tinychat.errors import EXIT_HANGUP, EXIT_INTERRUPTED, EXIT_TERMINATED, UsageError
@@ -98,7 +99,7 @@ def run(request: Request) -> int:
             record=request.record,
         )
     loaded = time.perf_counter()
-    for note in [*prompt_notes(request), *request.params.notes()]:
+    for note in [*prompt_notes(request), *params_notes(request.params)]:
         notices.say(note)
 
     outcome = Outcome()

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinychat.engine.engine import Engine
-from tinychat.engine.params import PRESETS, SamplingParams
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 from tinychat.model.checkpoint import CheckpointInfo, inspect, tokenizer_of
 from tinychat.text.chat import Message, render

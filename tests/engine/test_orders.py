@@ -22,7 +22,8 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
-from tinychat.engine.params import ORDERS, STAGE_NAMES, SamplingParams
+from tinychat.engine.orders import ORDERS, STAGE_NAMES
+from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import shape
 
 INF = math.inf

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinychat.engine import packing
+from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.packing import NAMES, pack_odds, pack_step, unpack_odds, unpack_step
-from tinychat.engine.params import STAGE_NAMES
 from tinychat.engine.trace import Candidate, Odds, StageView, Step
 
 

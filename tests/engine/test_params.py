@@ -11,16 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinychat.engine.params import (
-    GREEDY_BELOW,
-    KNOB_BY_NAME,
-    KNOBS,
-    ORDERS,
-    PRESETS,
-    STAGE_NAMES,
-    Knob,
-    SamplingParams,
-)
+from tinychat.engine.knobs import GREEDY_BELOW, KNOB_BY_NAME, KNOBS, Knob
+from tinychat.engine.orders import ORDERS, STAGE_NAMES
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
 
 
 def test_neutral_settings_switch_no_stage_on() -> None:

@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tinychat.engine.params import ORDERS, STAGE_NAMES, SamplingParams
+from tinychat.engine.orders import ORDERS, STAGE_NAMES
+from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import STAGES, Context, shape, walk
 
 INF = math.inf

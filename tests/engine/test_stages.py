@@ -20,7 +20,9 @@ from transformers import (
 )
 
 from tinychat.engine import stages
-from tinychat.engine.params import GREEDY_BELOW, ORDERS, SamplingParams
+from tinychat.engine.knobs import GREEDY_BELOW
+from tinychat.engine.orders import ORDERS
+from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import shape
 
 INF = math.inf

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tinychat.engine.params import ORDERS, SamplingParams
+from tinychat.engine.orders import ORDERS
+from tinychat.engine.params import SamplingParams
 from tinychat.tui.lineview import row_text
 from tinychat.tui.palette import Look
 from tinychat.tui.widgets.pipeline import PipelineView, stage_title

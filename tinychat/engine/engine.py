@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from tinychat.engine.context import Context
 from tinychat.engine.observe import Observation, decide, observe
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.runner import Runner, choose_device, choose_dtype, default_threads, is_out_of_memory
@@ -218,8 +219,8 @@ class Engine:
         self._fill(lane)
         here = self._lanes[lane]
         assert here.logits is not None  # _fill without an interrupt paid for it
-        position = len(here.tokens)
-        return observe(here.logits, params, here.tokens, here.prompt_len, position=position, n=self.record, token=token)
+        context = Context(here.tokens, here.prompt_len)
+        return observe(here.logits, params, context, n=self.record, token=token)
 
     def _fill(self, lane: int, interrupt: Callable[[], bool] | None = None) -> None:
         """Pay the passes that this lane owes: chunks up to the last token, then that one by itself."""

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine import draw
+from tinychat.engine.context import NOTHING_SEEN, Context
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.stages import CUT, History, checked, walk
+from tinychat.engine.stages import CUT, checked, walk
 from tinychat.engine.trace import Candidate, Odds, StageView, Step
 
 RAW = "raw"  # the name of the first row, and what cut a token that the model itself gave -inf
@@ -103,28 +104,26 @@ class Observation:
 def observe(
     raw_logits: Tensor,
     params: SamplingParams,
-    history: History = (),
-    prompt_len: int = 0,
+    context: Context = NOTHING_SEEN,
     *,
-    position: int,
     n: int = 64,
     token: int | None = None,
 ) -> Observation:
-    """The odds at `position` under the settings, from the model's own logits (V,), which stay as they are.
+    """The odds of the context's place under the settings, from the model's own logits (V,), which stay as they are.
 
     `n` is how many of the likeliest raw tokens are listed; `token` is one in question. When the settings leave
     nothing, odds.kept is 0. Raises ValueError for NaN and +inf, and for a token outside the vocabulary.
     """
     raw = checked(raw_logits).cpu()
     values = raw.numpy()
-    rows = list(_rows(values, raw, params, history, prompt_len))
+    rows = list(_rows(values, raw, params, context))
     last = rows[-1]
     final = last.probs if last.ids is None else np.zeros(values.size)
     if last.ids is not None:
         final[last.ids] = last.probs
     listed = draw.likeliest(values, n)
     odds = Odds(
-        position=position,
+        position=context.place,
         vocab_size=values.size,
         candidates=_candidates(listed, values, rows, final),
         stages=tuple(StageView(name=row.name, kept=row.probs.size, mass=row.mass, entropy=row.entropy) for row in rows),
@@ -168,13 +167,11 @@ def decide(
     )
 
 
-def _rows(
-    values: NDArray[np.float32], raw: Tensor, params: SamplingParams, history: History, prompt_len: int
-) -> Iterator[Row]:
+def _rows(values: NDArray[np.float32], raw: Tensor, params: SamplingParams, context: Context) -> Iterator[Row]:
     """The raw row, then one for every switched-on stage."""
     row = _row(RAW, None, values, None)
     yield row
-    for name, after in walk(raw, params, history, prompt_len):
+    for name, after in walk(raw, params, context):
         row = _row(name, row.ids, after.numpy(), row)
         yield row
 

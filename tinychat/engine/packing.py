@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
-from tinychat.engine.params import STAGE_NAMES
+from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.trace import Candidate, Odds, StageView, Step
 
 # Names travel as their index here. A change of this list (a new stage) is a new VERSION.

@@ -11,56 +11,21 @@ B any leading axes, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinychat.engine.context import NOTHING_SEEN, Context
 from tinychat.engine.params import SamplingParams
 
 CUT = -math.inf
 _LOWEST = torch.finfo(torch.float32).min
 _HIGHEST = torch.finfo(torch.float32).max
 _EPSILON = torch.finfo(torch.float32).eps
-_PENALTIES = ("repetition", "frequency", "presence")
-
-History = Sequence[int] | NDArray[np.integer[Any]] | Tensor
-
-
-@dataclass(frozen=True)
-class Context:
-    """What the penalties look at: prompt + output ids, of which the first `prompt_len` are the prompt."""
-
-    history: History = ()
-    prompt_len: int = 0
-
-    def counts(self, params: SamplingParams, vocab_size: int) -> Tensor:
-        """How often each token occurs in the penalties' reach, float32 (V,).
-
-        The scope comes first ("all" is prompt + output, "output" what follows the prompt), then the window: the last
-        `penalty_window` tokens of that scope, 0 for all of them. Ids outside the vocabulary are ignored.
-        """
-        ids = _ids(self.history)
-        if params.penalty_scope == "output":
-            ids = ids[self.prompt_len :]
-        if params.penalty_window:
-            ids = ids[-params.penalty_window :]
-        ids = ids[(ids >= 0) & (ids < vocab_size)]
-        return torch.from_numpy(np.bincount(ids, minlength=vocab_size).astype(np.float32))
-
-
-NOTHING_SEEN = Context()
-
-
-def _ids(history: History) -> NDArray[np.int64]:
-    ids = np.asarray(history)
-    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise ValueError(f"history must be a list of token ids, got {ids.ndim} axes of {ids.dtype}")
-    return ids.astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +36,28 @@ class Stage:
     apply: Callable[[Tensor, SamplingParams, Context], Tensor]
 
 
-def shape(logits: Tensor | NDArray[Any], params: SamplingParams, history: History = (), prompt_len: int = 0) -> Tensor:
+def shape(logits: Tensor | NDArray[Any], params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
     """The logits (V,) after every switched-on stage, in order: float32, -inf where cut, temperature applied.
 
-    `history` is prompt + output ids, of which the first `prompt_len` are the prompt. The input is never changed.
-    A temperature of 1e-5 or less leaves exactly the arg-max (lowest id on a tie). Where everything is cut, all is
-    -inf. NaN, +inf, another number of axes or a logit bias outside the vocabulary raise ValueError.
+    The input is never changed. A temperature of 1e-5 or less leaves exactly the arg-max (lowest id on a tie). Where
+    everything is cut, all is -inf. NaN, +inf, another number of axes or a logit bias outside the vocabulary raise
+    ValueError.
     """
     shaped = torch.as_tensor(logits).detach().to(torch.float32)
-    for _, after in walk(shaped, params, history, prompt_len):
+    for _, after in walk(shaped, params, context):
         shaped = after
     return shaped.clone()  # with every stage off this is the caller's own memory
 
 
-def walk(
-    logits: Tensor, params: SamplingParams, history: History = (), prompt_len: int = 0
-) -> Iterator[tuple[str, Tensor]]:
+def walk(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Iterator[tuple[str, Tensor]]:
     """(stage name, logits (V,) after it) for every switched-on stage, in the order of the settings."""
     current = checked(logits)
-    if not 0 <= prompt_len <= len(history):
-        raise ValueError(f"prompt_len must be from 0 to the {len(history)} ids of the history, got {prompt_len}")
+    length = len(context.history)
+    if not 0 <= context.prompt_len <= length:
+        raise ValueError(f"prompt_len must be from 0 to the {length} ids of the history, got {context.prompt_len}")
     names = [name for name in params.stages if params.is_on(name)]
-    if any(name in _PENALTIES for name in names):
-        history = _ids(history)  # once, not once per penalty
-    context = Context(history, prompt_len)
+    if names:
+        context = replace(context, history=context.ids())  # an array once, not once per penalty
     for name in names:
         current = STAGES[name].apply(current, params, context)
         yield name, current

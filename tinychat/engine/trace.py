@@ -7,6 +7,18 @@ before any setting; *final* is the one the token was drawn from. Ranks count fro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerState:
+    """What stateful stages carry from token to token of a reply; None before its first."""
+
+    mirostat: float | None = None  # mu, bits
+    adaptive: tuple[float, float] | None = None  # weighted sum of the chosen probabilities, and of the weights
+
+
+FRESH = SamplerState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +56,8 @@ class Odds:
     varentropy: float  # raw, in bits squared
     final_entropy: float
     kept: int  # tokens that could be drawn
-    temperature: float
+    temperature: float  # the one used
+    region: str | None = None  # of the entropy policy, where it chose the temperature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +77,8 @@ class Step:
     low: float  # the token owned [low, high) of the unit interval
     high: float
     time_s: float  # from the previous token's odds to these
+    drafted: Literal["accepted", "rejected"] | None = None  # what became of a draft for this position; None without one
+    state: SamplerState = FRESH  # after this token
 
     @property
     def position(self) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shlex
 
-from tinychat.engine.params import KNOBS, SamplingParams
+from tinychat.engine.knobs import KNOBS
+from tinychat.engine.params import SamplingParams
 from tinychat.session.session import Session
 from tinychat.text.chat import Message, render
 

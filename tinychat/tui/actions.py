@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 from textual import on
 
-from tinychat.engine.params import KNOB_BY_NAME, ORDERS, SamplingParams
+from tinychat.engine.knobs import KNOB_BY_NAME
+from tinychat.engine.notes import params_notes
+from tinychat.engine.orders import ORDERS
+from tinychat.engine.params import SamplingParams
 from tinychat.session.tree import PROMPT
 from tinychat.tui import copying
 from tinychat.tui.palette import spelled
@@ -328,7 +331,7 @@ class ActionScreen(PanelScreen):
         """From the next token on."""
         if self.player is not None and params != self.player.session.params:
             self.player.set_params(params)
-            notes = params.notes()
+            notes = params_notes(params)
             self.notice = (notes[0] if notes else "", "dart")
             self.knobs_changed()
 

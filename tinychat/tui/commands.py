@@ -6,7 +6,10 @@ import difflib
 import math
 from dataclasses import dataclass
 
-from tinychat.engine.params import KNOBS, ORDERS, PRESETS, SEED_LIMIT, Knob, SamplingParams
+from tinychat.engine.knobs import KNOBS, Knob
+from tinychat.engine.orders import ORDERS
+from tinychat.engine.params import SEED_LIMIT, SamplingParams
+from tinychat.engine.presets import PRESETS
 from tinychat.tui.keys import ACTION_BY_NAME
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinychat.engine.params import KNOBS
+from tinychat.engine.knobs import KNOBS
 
 
 @dataclass(frozen=True, slots=True)

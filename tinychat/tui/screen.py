@@ -14,7 +14,8 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tinychat.engine.params import KNOB_BY_NAME, PRESETS
+from tinychat.engine.knobs import KNOB_BY_NAME
+from tinychat.engine.presets import PRESETS
 from tinychat.session.replay import command, settings_flags
 from tinychat.session.transcript import reply_text
 from tinychat.tui import commands, copying

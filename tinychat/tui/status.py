@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from rich.cells import cell_len
 
-from tinychat.engine.params import KNOBS, SamplingParams
+from tinychat.engine.knobs import KNOBS
+from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
 from tinychat.session.session import Session
 from tinychat.text.terminal import clean

@@ -11,7 +11,10 @@ from itertools import groupby
 from textual import events
 from textual.message import Message
 
-from tinychat.engine.params import KNOBS, PRESETS, Knob, SamplingParams
+from tinychat.engine.knobs import KNOBS, Knob
+from tinychat.engine.notes import params_notes
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
 from tinychat.tui.lineview import LineView, Piece, Row
 from tinychat.tui.palette import spelled
 
@@ -114,7 +117,7 @@ class KnobsView(LineView):
     def _foot(self) -> Row:
         params = self._params
         order = params.order if isinstance(params.order, str) else " > ".join(params.stages)
-        notes = params.notes()
+        notes = params_notes(params)
         last: Piece = (f"  {notes[0]}", "warn") if notes else (f"  penalties see: {params.penalty_scope}", "quiet")
         return ((f" order {order}", "quiet"), (f"  preset {preset_name(params)}", "quiet"), last)
 

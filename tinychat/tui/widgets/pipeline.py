@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinychat.engine.params import KNOBS, SamplingParams
+from tinychat.engine.knobs import KNOBS
+from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, StageView, Step
 from tinychat.tui.bars import bar, percent
 from tinychat.tui.lineview import LineView, Row, bare, fit, safe
