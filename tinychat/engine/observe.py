@@ -19,8 +19,9 @@ from torch import Tensor
 
 from tinychat.engine import draw
 from tinychat.engine.context import NOTHING_SEEN, Context
+from tinychat.engine.cuts import CUT
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.stages import CUT, checked, walk
+from tinychat.engine.stages import checked, walk
 from tinychat.engine.trace import Candidate, Odds, StageView, Step
 
 RAW = "raw"  # the name of the first row, and what cut a token that the model itself gave -inf
