@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tinychat.engine.context import Context
 from tinychat.engine.draw import owned, pick, uniform
 from tinychat.engine.observe import Observation, decide, observe
 from tinychat.engine.params import SamplingParams
@@ -29,7 +30,7 @@ CHAINS: dict[str, SamplingParams] = {
     "banned": SamplingParams(logit_bias={3: -INF, 5: 2.0}, frequency_penalty=0.4, presence_penalty=0.2),
     "nothing left": SamplingParams(logit_bias=dict.fromkeys(range(60), -INF), top_p=0.5),
 }
-HISTORY = (1, 2, 3, 3)
+CONTEXT = Context((1, 2, 3, 3), 2, 9)
 
 
 def a_vector(seed: int, size: int = 60) -> Tensor:
@@ -47,7 +48,7 @@ def bits(p: np.ndarray[Any, np.dtype[np.float64]]) -> float:
 
 
 def see(name: str, seed: int = 0, **values: Any) -> Observation:
-    return observe(a_vector(seed), CHAINS[name], HISTORY, 2, position=9, **values)
+    return observe(a_vector(seed), CHAINS[name], CONTEXT, **values)
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -61,7 +62,7 @@ def test_the_record_agrees_with_the_walk(name: str, seed: int) -> None:
     assert odds.stages[0].mass == 1.0
     assert odds.stages[0].entropy == pytest.approx(bits(before), abs=1e-9)
     assert odds.stages[0].chosen == pytest.approx(before[11])
-    walked = list(walk(logits, CHAINS[name], HISTORY, 2))
+    walked = list(walk(logits, CHAINS[name], CONTEXT))
     assert [view.name for view in odds.stages[1:]] == [stage for stage, _ in walked]
     for view, (_, after) in zip(odds.stages[1:], walked, strict=True):
         alive = after.numpy() > -INF
@@ -81,7 +82,7 @@ def test_final_is_the_softmax_of_shape(name: str) -> None:
     final = see(name).final
     assert final.dtype == np.float64
     assert final.shape == (60,)
-    np.testing.assert_allclose(final, softmax(shape(a_vector(0), CHAINS[name], HISTORY, 2)), atol=1e-15)
+    np.testing.assert_allclose(final, softmax(shape(a_vector(0), CHAINS[name], CONTEXT)), atol=1e-15)
     assert abs(final.sum() - (0.0 if name == "nothing left" else 1.0)) < 1e-12
 
 
@@ -96,7 +97,7 @@ def test_candidates_are_the_likeliest_raw_with_the_stage_that_cut_them(name: str
     assert [candidate.rank for candidate in candidates] == list(range(1, 26))
     alive = dict.fromkeys(range(60))
     cut_by: dict[int, str | None] = dict.fromkeys(range(60))
-    for stage, after in walk(logits, CHAINS[name], HISTORY, 2):
+    for stage, after in walk(logits, CHAINS[name], CONTEXT):
         for token in [token for token in alive if not after[token] > -INF]:
             cut_by[token] = stage
             del alive[token]
@@ -137,18 +138,18 @@ def test_varentropy_is_the_variance_of_surprisal() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1024])
 def test_a_uniform_distribution_has_log_n_bits_and_no_varentropy(size: int) -> None:
-    odds = observe(torch.full((size,), -3.0), SamplingParams(), position=0).odds
+    odds = observe(torch.full((size,), -3.0), SamplingParams()).odds
     assert odds.entropy == pytest.approx(math.log2(size), abs=1e-12)
     assert odds.varentropy == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_sure_token_has_no_entropy() -> None:
-    odds = observe(torch.tensor([5000.0, 0.0, -INF]), SamplingParams(), position=0).odds
+    odds = observe(torch.tensor([5000.0, 0.0, -INF]), SamplingParams()).odds
     assert (odds.entropy, odds.varentropy, odds.kept) == (0.0, 0.0, 2)
 
 
 def test_a_token_the_model_itself_forbids_is_cut_by_raw() -> None:
-    seen = observe(torch.tensor([1.0, -INF, 0.0]), SamplingParams(top_k=1), position=0)
+    seen = observe(torch.tensor([1.0, -INF, 0.0]), SamplingParams(top_k=1))
     assert [candidate.cut_by for candidate in seen.odds.candidates] == [None, "top_k", "raw"]
     assert seen.odds.stages[0].kept == 2
     assert seen.odds.stages[0].mass == 1.0
@@ -170,7 +171,7 @@ def test_nothing_left_is_a_record_not_a_nan() -> None:
 @pytest.mark.parametrize("values", [[1.0, math.nan], [INF, 1.0], []])
 def test_broken_logits_are_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="logits must"):
-        observe(torch.tensor(values), SamplingParams(), position=0)
+        observe(torch.tensor(values), SamplingParams())
 
 
 @pytest.mark.parametrize("token", [-1, 60])
@@ -184,7 +185,7 @@ def test_a_token_outside_the_vocabulary_is_refused(token: int) -> None:
 def test_observing_leaves_the_logits_as_they_are() -> None:
     logits = a_vector(0)
     before = logits.clone()
-    decide(observe(logits, CHAIN, HISTORY, 2, position=3), CHAIN, time_s=0.0)
+    decide(observe(logits, CHAIN, CONTEXT), CHAIN, time_s=0.0)
     assert torch.equal(logits, before)
 
 
@@ -242,11 +243,11 @@ def test_greedy_owns_the_whole_interval_whatever_the_seed() -> None:
 
 
 def test_a_hopeless_token_has_a_finite_surprisal() -> None:
-    seen = observe(torch.tensor([0.0, -2000.0]), SamplingParams(), position=0)
+    seen = observe(torch.tensor([0.0, -2000.0]), SamplingParams())
     step = decide(seen, SamplingParams(), token=1, time_s=0.0)
     assert step.raw == 0.0
     assert step.surprisal == pytest.approx(2000 / math.log(2))
-    forbidden = observe(torch.tensor([0.0, -INF]), SamplingParams(), position=0)
+    forbidden = observe(torch.tensor([0.0, -INF]), SamplingParams())
     assert decide(forbidden, SamplingParams(), token=1, time_s=0.0).surprisal == INF
 
 
@@ -277,7 +278,7 @@ def test_a_question_about_one_token_does_not_stick_to_the_next() -> None:
 )
 def test_every_record_is_sound(values: list[float], options: dict[str, Any], position: int) -> None:
     params = SamplingParams(**options)
-    seen = observe(torch.tensor(values), params, (0, 1, 1), 1, position=position)
+    seen = observe(torch.tensor(values), params, Context((0, 1, 1), 1, position))
     odds = seen.odds
     assert odds.position == position
     assert (odds.kept == 0) == all(value == -INF for value in values)

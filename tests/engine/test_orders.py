@@ -21,21 +21,14 @@ from transformers import (
     TopPLogitsWarper,
     TypicalLogitsWarper,
 )
+from vectors import INF, a_vector, seeds, survivors
 
+from tinychat.engine.context import Context
 from tinychat.engine.orders import ORDERS, STAGE_NAMES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import shape
 
-INF = math.inf
 Vector = NDArray[np.float64]
-
-
-def a_vector(seed: int, size: int = 60) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=size) * 2).float()
-
-
-def survivors(logits: Tensor) -> list[int]:
-    return torch.nonzero(logits > -INF).flatten().tolist()
 
 
 class TooClose(Exception):
@@ -166,7 +159,6 @@ def chains(draw: st.DrawFn) -> dict[str, Any]:
 
 
 histories = st.lists(st.integers(0, 59), max_size=30)
-seeds = st.integers(0, 2**31)
 
 
 def _agree(logits: Tensor, params: SamplingParams, history: list[int], prompt_len: int) -> None:
@@ -174,7 +166,7 @@ def _agree(logits: Tensor, params: SamplingParams, history: list[int], prompt_le
         want = slow_walk(logits, params, history, prompt_len)
     except TooClose:
         assume(False)
-    left = shape(logits, params, history, prompt_len)
+    left = shape(logits, params, Context(history, prompt_len))
     assert survivors(left) == sorted(want)
     ours = left.double().softmax(-1)
     for token, prob in _softmax(want).items():
@@ -190,7 +182,7 @@ def test_a_named_order_equals_the_slow_walk(
     order: str, seed: int, values: dict[str, Any], history: list[int], scope: Any, window: int
 ) -> None:
     params = SamplingParams(**values, order=order, penalty_scope=scope, penalty_window=window)
-    _agree(a_vector(seed), params, history, len(history) // 2)
+    _agree(a_vector(seed, 60, 2.0), params, history, len(history) // 2)
 
 
 @settings(max_examples=120, deadline=None)
@@ -198,7 +190,7 @@ def test_a_named_order_equals_the_slow_walk(
 def test_an_order_of_one_s_own_equals_the_slow_walk(
     seed: int, values: dict[str, Any], history: list[int], order: list[str]
 ) -> None:
-    _agree(a_vector(seed), SamplingParams(**values, order=order), history, 0)
+    _agree(a_vector(seed, 60, 2.0), SamplingParams(**values, order=order), history, 0)
 
 
 @settings(max_examples=80, deadline=None)
@@ -218,7 +210,7 @@ def test_the_hf_order_equals_transformers_own_chain(
     params = SamplingParams(
         repetition_penalty=theta, temperature=temperature, top_k=k, top_p=p, min_p=m, typical_p=typical, order="hf"
     )
-    logits = a_vector(seed)
+    logits = a_vector(seed, 60, 2.0)
     try:
         slow_walk(logits, params, history, 0)
     except TooClose:
@@ -234,7 +226,7 @@ def test_the_hf_order_equals_transformers_own_chain(
         ]
     )
     theirs = chain(torch.tensor([history]), logits.double()[None])[0]
-    ours = shape(logits, params, history, 0)
+    ours = shape(logits, params, Context(history))
     assert survivors(ours) == survivors(theirs)
     np.testing.assert_allclose(ours.double().softmax(-1), theirs.softmax(-1), rtol=1e-4, atol=1e-12)
 
@@ -253,7 +245,11 @@ def test_temperature_last_changes_no_survivor() -> None:
     for seed in range(20):
         kept = {
             tuple(
-                survivors(shape(a_vector(seed), SamplingParams(top_k=20, top_p=0.8, temperature=t, order="llama.cpp")))
+                survivors(
+                    shape(
+                        a_vector(seed, 60, 2.0), SamplingParams(top_k=20, top_p=0.8, temperature=t, order="llama.cpp")
+                    )
+                )
             )
             for t in (0.3, 1.0, 5.0)
         }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tinychat.engine import packing
 from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.packing import NAMES, pack_odds, pack_step, unpack_odds, unpack_step
-from tinychat.engine.trace import Candidate, Odds, StageView, Step
+from tinychat.engine.trace import Candidate, Odds, SamplerState, StageView, Step
 
 
 def _f32(value: float) -> float:
@@ -33,11 +33,13 @@ views = st.builds(StageView, name=names, kept=u32, mass=share, entropy=f32, chos
 odds_records = st.builds(
     Odds, position=u32, vocab_size=u32, candidates=st.lists(candidates, max_size=70).map(tuple),
     stages=st.lists(views, max_size=12).map(tuple), entropy=f32, varentropy=f32, final_entropy=f32, kept=u32,
-    temperature=f64,
+    temperature=f64, region=st.one_of(st.none(), st.text(min_size=1, max_size=12)),
 )  # fmt: skip
+states = st.builds(SamplerState, mirostat=st.one_of(st.none(), f64), adaptive=st.one_of(st.none(), st.tuples(f64, f64)))
 steps = st.builds(
     Step, odds=odds_records, token=u32, lane=st.integers(0, 65535), forced=st.booleans(), raw=share, final=share,
     raw_rank=u32, final_rank=u32, surprisal=f32, u=f64, low=f64, high=f64, time_s=f64,
+    drafted=st.sampled_from([None, "accepted", "rejected"]), state=states,
 )  # fmt: skip
 
 
@@ -87,7 +89,7 @@ def test_records_read_back_are_as_frozen_and_comparable_as_any() -> None:
 
 
 def test_a_usual_step_is_small() -> None:
-    assert len(pack_step(a_step(n=64, stages=5))) < 1300
+    assert len(pack_step(a_step(n=64, stages=5))) < 1350
 
 
 @given(data=st.binary(max_size=400))
@@ -110,13 +112,26 @@ def test_an_overlong_record_is_refused() -> None:
 
 def test_another_version_is_refused_by_name() -> None:
     data = pack_step(a_step())
-    with pytest.raises(ValueError, match="version 2"):
-        unpack_step(b"\2" + data[1:])
+    with pytest.raises(ValueError, match="version 1"):
+        unpack_step(b"\1" + data[1:])
 
 
 def test_an_unknown_stage_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown stage"):
         unpack_odds(pack_odds(a_step().odds)[:-1] + b"\x63")
+
+
+def test_an_unknown_fate_and_a_region_that_is_no_text_are_refused() -> None:
+    step = a_step()
+    data = bytearray(pack_step(step))
+    data[2] = 3
+    with pytest.raises(ValueError, match="unknown fate"):
+        unpack_step(bytes(data))
+    odds = dataclasses.replace(step.odds, region="sure")
+    with pytest.raises(ValueError, match="no text"):
+        unpack_odds(pack_odds(odds)[:-1] + b"\xff")
+    with pytest.raises(ValueError, match="cannot be packed"):
+        pack_odds(dataclasses.replace(odds, region="x" * 300))
 
 
 def test_what_does_not_fit_is_refused_when_it_is_packed() -> None:
@@ -125,16 +140,17 @@ def test_what_does_not_fit_is_refused_when_it_is_packed() -> None:
         pack_step(dataclasses.replace(step, surprisal=1e300))
     with pytest.raises(ValueError, match="cannot be packed"):
         pack_step(dataclasses.replace(step, token=-1))
-    odds = dataclasses.replace(step.odds, stages=(StageView(name="mirostat", kept=1, mass=1.0, entropy=0.0),))
+    odds = dataclasses.replace(step.odds, stages=(StageView(name="softmax", kept=1, mass=1.0, entropy=0.0),))
     with pytest.raises(ValueError, match="cannot be packed"):
         pack_odds(odds)
 
 
 def test_the_names_of_this_version_have_not_moved() -> None:
     """Old records name stages by number: when this fails, raise packing.VERSION and keep reading the old one."""
-    assert packing.VERSION == 1
-    assert (
-        ",".join(NAMES)
-        == "raw,logit_bias,repetition,frequency,presence,top_n_sigma,temperature,top_k,typical,top_p,min_p"
+    assert packing.VERSION == 2
+    assert ",".join(NAMES) == (
+        "raw,guidance,contrastive,dola,grammar,allowed,bad_words,min_tokens,no_repeat_ngram,encoder_no_repeat_ngram,"
+        "logit_bias,sequence_bias,repetition,encoder_repetition,frequency,presence,dry,end_decay,top_n_sigma,"
+        "temperature,quadratic,top_k,typical,top_p,min_p,epsilon,eta,tfs,top_a,top_h,xtc,mirostat,adaptive_p"
     )
     assert set(NAMES) == {"raw", *STAGE_NAMES}

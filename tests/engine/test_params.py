@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinychat.engine.knobs import GREEDY_BELOW, KNOB_BY_NAME, KNOBS, Knob
+from tinychat.engine.lists import LISTS, ListSetting
+from tinychat.engine.notes import params_notes
 from tinychat.engine.orders import ORDERS, STAGE_NAMES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
@@ -20,14 +22,17 @@ from tinychat.engine.presets import PRESETS
 def test_neutral_settings_switch_no_stage_on() -> None:
     assert not any(SamplingParams().is_on(stage) for stage in STAGE_NAMES)
     assert not SamplingParams().is_greedy
-    assert SamplingParams().notes() == []
+    assert params_notes(SamplingParams()) == []
 
 
 def test_every_knob_is_a_field_with_its_neutral_value() -> None:
     neutral = SamplingParams()
     for knob in KNOBS:
         assert getattr(neutral, knob.name) == knob.neutral
-        assert knob.low <= knob.shown[0] <= knob.neutral <= knob.shown[1] <= knob.high, knob.name
+        if knob.choices:
+            assert knob.neutral in knob.choices
+        else:
+            assert knob.low <= knob.shown[0] <= float(knob.neutral) <= knob.shown[1] <= knob.high, knob.name
         assert knob.stage in STAGE_NAMES
         assert knob.flag == "--" + knob.name.replace("_", "-")
 
@@ -42,18 +47,108 @@ def test_every_order_holds_every_stage_once() -> None:
         assert sorted(stages) == sorted(STAGE_NAMES), name
 
 
-@pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)
+NUMBERS = [knob for knob in KNOBS if not knob.choices]
+CHOICES = [knob for knob in KNOBS if knob.choices]
+
+
+@pytest.mark.parametrize("knob", NUMBERS, ids=lambda knob: knob.name)
 def test_limits_are_legal_and_one_step_beyond_is_refused_by_name(knob: Knob) -> None:
     for value in (knob.low, knob.high, knob.neutral):
-        assert getattr(SamplingParams(**{knob.name: value}), knob.name) == value
+        if knob.name not in ("entropy_low", "entropy_high"):  # these two limit each other
+            assert getattr(SamplingParams(**{knob.name: value}), knob.name) == value
+        assert knob.check(value) == value
     for value in (knob.low - 1, knob.high + 1, math.nan, math.inf, -math.inf, 10**400, "1", None, True):
         with pytest.raises(ValueError, match=knob.name):
             SamplingParams(**{knob.name: value})
 
 
+@pytest.mark.parametrize("knob", CHOICES, ids=lambda knob: knob.name)
+def test_a_choice_is_one_of_its_words(knob: Knob) -> None:
+    for place, word in enumerate(knob.choices):
+        params = SamplingParams(**{knob.name: word})
+        assert getattr(params, knob.name) == word
+        assert knob.at(knob.place(word)) == word == knob.parse(knob.text(word))
+        assert getattr(params.nudge(knob.name, 1), knob.name) == knob.choices[min(place + 1, len(knob.choices) - 1)]
+        assert getattr(params.nudge(knob.name, -1), knob.name) == knob.choices[max(place - 1, 0)]
+        if not knob.aux:
+            assert params.is_on(knob.stage) == (word != knob.neutral)
+    for value in ("no such word", "", None, 0, True, [knob.neutral]):
+        with pytest.raises(ValueError, match=knob.name):
+            SamplingParams(**{knob.name: value})
+
+
+def test_the_entropy_limits_must_not_cross() -> None:
+    with pytest.raises(ValueError, match="entropy_low"):
+        SamplingParams(entropy_low=4.0)
+
+
+def test_two_grammars_are_refused() -> None:
+    with pytest.raises(ValueError, match="two grammars"):
+        SamplingParams(regex="a", json_schema="{}")
+
+
+@pytest.mark.parametrize("each", LISTS, ids=lambda each: each.name)
+def test_every_list_is_a_neutral_field_of_a_stage(each: ListSetting) -> None:
+    assert getattr(SamplingParams(), each.name) == each.neutral
+    assert each.stage in STAGE_NAMES
+    assert each.words(each.neutral) == []
+    assert each.read([]) == each.neutral
+    assert each.flag == "--" + each.name.replace("_", "-")
+
+
+LISTED: dict[str, list[Any]] = {
+    "logit_bias": [{7: 2.0, 1: -math.inf}, {3: 0.1}],
+    "sequence_bias": [{(1, 2): 2.5, (4,): -math.inf}, {(9, 9, 9): -1.0}],
+    "allowed_ids": [(5, 3, 5), (0,)],
+    "banned_ids": [(5, 3, 5), (0,)],
+    "bad_words": [((1, 2), (3,)), ((2**40,),)],
+    "dry_breakers": [("\n", "end"), ("=",)],
+    "regex": ["a+", "[0-9]=x"],
+    "json_schema": ["{}", '{"type": "object"}'],
+    "negative_ids": [(3, 1, 3), (0,)],
+}
+
+
+@pytest.mark.parametrize("each", LISTS, ids=lambda each: each.name)
+def test_a_list_is_the_same_after_a_trip_through_the_command_line_and_through_a_file(each: ListSetting) -> None:
+    for value in LISTED[each.name]:
+        params = SamplingParams(**{each.name: value})
+        held = getattr(params, each.name)
+        assert held != each.neutral
+        assert each.read(each.words(held)) == held
+        assert params.is_on(each.stage) == (not each.aux)
+        assert SamplingParams.from_dict(json.loads(json.dumps(params.to_dict()))) == params
+
+
+def test_lists_are_held_in_one_form_whatever_they_came_as() -> None:
+    assert SamplingParams(allowed_ids=[5, 3, 5]).allowed_ids == (3, 5)  # a set, sorted
+    assert SamplingParams(negative_ids=iter([5, 3, 5])).negative_ids == (5, 3, 5)  # a text
+    assert SamplingParams(bad_words=[[3], [1, 2], (3,)]).bad_words == ((1, 2), (3,))
+    assert SamplingParams(sequence_bias=[([1, 2], 3)]).sequence_bias == (((1, 2), 3.0),)
+    assert SamplingParams(dry_breakers=["b", "a", "b"]).dry_breakers == ("b", "a")
+    assert SamplingParams(dry_breakers=()).dry_breakers == ()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("sequence_bias", {(): 1.0}),
+        ("sequence_bias", {(1,): math.inf}),
+        ("sequence_bias", [[1, 2]]),
+        ("sequence_bias", {(-1,): 1.0}),
+        ("allowed_ids", [-1]),
+        ("allowed_ids", "5"),
+        ("allowed_ids", 5),
+        ("allowed_ids", [1.5]),
+        ("banned_ids", [True]),
+        ("bad_words", [[]]),
+        ("bad_words", [5]),
+        ("dry_breakers", [""]),
+        ("dry_breakers", "ab"),
+        ("dry_breakers", [5]),
+        ("regex", None),
+        ("json_schema", {}),
+        ("negative_ids", [[1]]),
         ("top_k", 1.5),
         ("penalty_window", 0.5),
         ("seed", -1),
@@ -64,7 +159,7 @@ def test_limits_are_legal_and_one_step_beyond_is_refused_by_name(knob: Knob) -> 
         ("penalty_scope", []),
         ("order", "fastest"),
         ("order", "top_k,top_k"),
-        ("order", ["top_k", "mirostat"]),
+        ("order", ["top_k", "softmax"]),
         ("order", 5),
         ("order", None),
         ("order", [["top_k"]]),
@@ -125,8 +220,8 @@ def test_greedy_calls_no_cut_idle_that_can_change_the_token() -> None:
     """Typical sampling may drop the likeliest token, so before the temperature it has a say."""
     after = SamplingParams(temperature=0, typical_p=0.5)
     before = SamplingParams(temperature=0, typical_p=0.5, order="llama.cpp")
-    assert any("typical_p" in note for note in after.notes())
-    assert not any("typical_p" in note for note in before.notes())
+    assert any("typical_p" in note for note in params_notes(after))
+    assert not any("typical_p" in note for note in params_notes(before))
 
 
 def test_greedy_starts_at_the_threshold() -> None:
@@ -153,7 +248,7 @@ def test_an_order_that_leaves_out_a_switched_on_stage_is_refused() -> None:
 def test_a_window_alone_switches_nothing_on() -> None:
     params = SamplingParams(penalty_window=5, penalty_scope="output")
     assert not params.is_on("repetition")
-    assert any("window" in note for note in params.notes())
+    assert any("window" in note for note in params_notes(params))
 
 
 def test_logit_bias_is_kept_sorted_whatever_it_came_as() -> None:
@@ -164,8 +259,8 @@ def test_logit_bias_is_kept_sorted_whatever_it_came_as() -> None:
 
 
 def test_settings_that_cannot_act_are_told() -> None:
-    assert SamplingParams(temperature=0).notes() == ["temperature 0 is greedy: the seed is unused"]
-    notes = SamplingParams(temperature=0, top_p=0.5, min_p=0.1).notes()
+    assert params_notes(SamplingParams(temperature=0)) == ["temperature 0 is greedy: the seed is unused"]
+    notes = params_notes(SamplingParams(temperature=0, top_p=0.5, min_p=0.1))
     assert any("top_p" in note and "min_p" in note for note in notes)
 
 
@@ -185,23 +280,37 @@ def test_unknown_names_are_refused() -> None:
         SamplingParams.from_dict({"tempreature": 1.0})
 
 
-def _values(knob: Knob) -> st.SearchStrategy[float]:
+def _values(knob: Knob) -> st.SearchStrategy[Any]:
+    if knob.choices:
+        return st.sampled_from(knob.choices)
     if knob.whole:
         return st.integers(int(knob.low), int(knob.high))
     return st.floats(knob.low, knob.high)
 
 
+def _uncrossed(values: dict[str, Any]) -> dict[str, Any]:
+    values["entropy_low"], values["entropy_high"] = sorted((values["entropy_low"], values["entropy_high"]))
+    return values
+
+
+ids = st.integers(0, 2**40)
 legal = st.fixed_dictionaries(
     {
         **{knob.name: _values(knob) for knob in KNOBS},
         "seed": st.integers(0, 2**64 - 1),
-        "penalty_scope": st.sampled_from(["all", "output"]),
         "order": st.one_of(st.sampled_from(sorted(ORDERS)), st.permutations(STAGE_NAMES)),
         "logit_bias": st.dictionaries(
             st.integers(0, 2**40), st.floats(allow_nan=False, allow_infinity=False) | st.just(-math.inf), max_size=4
         ),
+        "sequence_bias": st.dictionaries(
+            st.lists(ids, min_size=1, max_size=3).map(tuple), st.floats(-9, 9), max_size=3
+        ),
+        "bad_words": st.lists(st.lists(ids, min_size=1, max_size=3), max_size=3),
+        "dry_breakers": st.lists(st.text(min_size=1, max_size=4), max_size=3),
+        "regex": st.text(max_size=5),
+        **{name: st.lists(ids, max_size=5) for name in ("allowed_ids", "banned_ids", "negative_ids")},
     }
-)
+).map(_uncrossed)
 
 
 @settings(max_examples=100, deadline=None)
@@ -215,7 +324,7 @@ def test_legal_settings_survive_a_file(values: dict[str, Any]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from(KNOBS).flatmap(lambda knob: st.tuples(st.just(knob), _values(knob))),
+    st.sampled_from(NUMBERS).flatmap(lambda knob: st.tuples(st.just(knob), _values(knob))),
     st.integers(-3, 3),
     st.booleans(),
 )
@@ -223,7 +332,7 @@ def test_a_nudge_is_always_legal_and_never_goes_the_other_way(
     start: tuple[Knob, float], steps: int, coarse: bool
 ) -> None:
     knob, value = start
-    params = SamplingParams(**{knob.name: value})
+    params = SamplingParams(**_uncrossed({"entropy_low": 0.0, "entropy_high": 64.0, knob.name: value}))
     before, after = getattr(params, knob.name), getattr(params.nudge(knob.name, steps, coarse=coarse), knob.name)
     if steps > 0:
         assert after >= before - knob.step / 2  # a value between two steps lands on the grid
@@ -231,13 +340,15 @@ def test_a_nudge_is_always_legal_and_never_goes_the_other_way(
         assert after <= before + knob.step / 2
 
 
-def test_twenty_nudges_there_and_back_are_no_change() -> None:
-    for knob in KNOBS:
+def test_four_nudges_there_and_back_are_no_change() -> None:
+    for knob in NUMBERS:
+        if knob.name in ("entropy_low", "entropy_high"):
+            continue  # their middle may cross the other
         middle = round((knob.shown[0] + knob.shown[1]) / 2 / knob.step) * knob.step
         params = SamplingParams(**{knob.name: int(middle) if knob.whole else round(middle, 6)})
         moved = params
         for direction in (1, -1):
-            for _ in range(5):
+            for _ in range(4):
                 moved = moved.nudge(knob.name, direction)
         assert moved == params, knob.name
 
@@ -253,5 +364,5 @@ def test_values_are_shown_as_they_are_typed() -> None:
     assert KNOB_BY_NAME["temperature"].text(0.8) == "0.8"
     assert KNOB_BY_NAME["temperature"].text(1.0) == "1"
     assert KNOB_BY_NAME["top_k"].text(40) == "40"
-    for knob in KNOBS:
+    for knob in NUMBERS:
         assert knob.check(float(knob.text(knob.shown[1]))) == knob.shown[1]

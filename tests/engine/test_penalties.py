@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,31 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 from transformers import RepetitionPenaltyLogitsProcessor
+from vectors import INF, a_vector, probs, seeds
 
+from tinychat.engine.context import Context
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import shape
 
-INF = math.inf
-
-
-def a_vector(seed: int, size: int = 200, spread: float = 3.0) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=size) * spread).float()
-
-
-def survivors(logits: Tensor) -> list[int]:
-    return torch.nonzero(logits > -INF).flatten().tolist()
-
-
-def probs(logits: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = logits.double().numpy()
-    weights = np.exp(values - values.max())
-    found: np.ndarray[Any, np.dtype[np.float64]] = weights / weights.sum()
-    return found
-
-
-seeds = st.integers(0, 2**31)
 histories = st.lists(st.integers(0, 49), max_size=40)
 
 
@@ -42,7 +23,7 @@ histories = st.lists(st.integers(0, 49), max_size=40)
 @given(seeds, st.floats(0.1, 5.0), histories)
 def test_repetition_equals_the_peer(seed: int, theta: float, history: list[int]) -> None:
     logits = a_vector(seed, size=50)
-    ours = shape(logits, SamplingParams(repetition_penalty=theta), history, 0)
+    ours = shape(logits, SamplingParams(repetition_penalty=theta), Context(history, 0))
     if not history:
         assert torch.equal(ours, logits)
         return
@@ -52,14 +33,14 @@ def test_repetition_equals_the_peer(seed: int, theta: float, history: list[int])
 
 def test_repetition_lowers_a_seen_token_whatever_its_sign_and_only_once() -> None:
     logits = torch.tensor([2.0, -2.0, 0.0, 1.0])
-    left = shape(logits, SamplingParams(repetition_penalty=2.0), [0, 0, 1, 2, 0], 0)
+    left = shape(logits, SamplingParams(repetition_penalty=2.0), Context([0, 0, 1, 2, 0], 0))
     assert left.tolist() == [1.0, -4.0, 0.0, 1.0]
 
 
 def test_repetition_undone_by_its_inverse() -> None:
     logits = a_vector(3, size=20)
-    once = shape(logits, SamplingParams(repetition_penalty=1.25), range(10), 0)
-    back = shape(once, SamplingParams(repetition_penalty=0.8), range(10), 0)
+    once = shape(logits, SamplingParams(repetition_penalty=1.25), Context(range(10), 0))
+    back = shape(once, SamplingParams(repetition_penalty=0.8), Context(range(10), 0))
     np.testing.assert_allclose(back, logits, rtol=1e-6)
 
 
@@ -76,13 +57,13 @@ def test_frequency_and_presence_are_the_formula(
         float(value) - alpha * reach.count(token) - beta * (token in reach)
         for token, value in enumerate(logits.tolist())
     ]
-    np.testing.assert_allclose(shape(logits, params, history, prompt_len), want, atol=1e-4, rtol=1e-5)
+    np.testing.assert_allclose(shape(logits, params, Context(history, prompt_len)), want, atol=1e-4, rtol=1e-5)
 
 
 def test_doubling_a_penalty_doubles_its_shift() -> None:
     logits = torch.zeros(4)
     for name in ("frequency_penalty", "presence_penalty"):
-        one, two = (shape(logits, SamplingParams(**{name: value}), [1, 1, 2], 0) for value in (0.5, 1.0))
+        one, two = (shape(logits, SamplingParams(**{name: value}), Context([1, 1, 2], 0)) for value in (0.5, 1.0))
         assert torch.equal(2 * one, two)
 
 
@@ -101,26 +82,28 @@ def test_the_window_is_the_last_tokens_of_the_scope(scope: Any, window: int, see
     for name, value in (("presence_penalty", 1.0), ("frequency_penalty", 1.0), ("repetition_penalty", 2.0)):
         params = SamplingParams(**{name: value}, penalty_scope=scope, penalty_window=window)
         logits = torch.full((6,), 2.0)
-        left = shape(logits, params, [0, 1, 2, 3, 4], 3)
+        left = shape(logits, params, Context([0, 1, 2, 3, 4], 3))
         assert set(torch.nonzero(left != logits).flatten().tolist()) == seen
 
 
 def test_ids_outside_the_vocabulary_are_ignored_in_the_history() -> None:
     logits = torch.tensor([1.0, 2.0, 3.0])
     params = SamplingParams(repetition_penalty=2.0, frequency_penalty=0.5, presence_penalty=0.5)
-    assert torch.equal(shape(logits, params, [1, 3, 99, -1, -3, 2**40], 0), shape(logits, params, [1], 0))
+    assert torch.equal(
+        shape(logits, params, Context([1, 3, 99, -1, -3, 2**40], 0)), shape(logits, params, Context([1], 0))
+    )
 
 
 @pytest.mark.parametrize("history", [[0, 2], (0, 2), np.array([0, 2]), torch.tensor([0, 2]), range(0, 3, 2)])
 def test_a_history_may_be_any_sequence_of_ids(history: Any) -> None:
-    left = shape(torch.ones(3), SamplingParams(presence_penalty=1.0), history, 1)
+    left = shape(torch.ones(3), SamplingParams(presence_penalty=1.0), Context(history, 1))
     assert left.tolist() == [0.0, 1.0, 0.0]
 
 
 def test_a_prompt_longer_than_the_history_is_refused() -> None:
     for prompt_len in (-1, 3):
         with pytest.raises(ValueError, match="prompt_len"):
-            shape(torch.ones(3), SamplingParams(), [0, 1], prompt_len)
+            shape(torch.ones(3), SamplingParams(), Context([0, 1], prompt_len))
 
 
 def test_logit_bias_adds_and_bans() -> None:
@@ -144,10 +127,10 @@ def test_a_huge_bias_stays_a_number() -> None:
 def test_a_history_may_be_any_row_of_whole_numbers(kind: Any) -> None:
     params = SamplingParams(frequency_penalty=1.0, repetition_penalty=2.0, penalty_scope="output")
     logits = torch.tensor([4.0, 4.0, 4.0])
-    assert shape(logits, params, kind([0, 1, 1]), 1).tolist() == [4.0, 0.0, 4.0]
+    assert shape(logits, params, Context(kind([0, 1, 1]), 1)).tolist() == [4.0, 0.0, 4.0]
 
 
 @pytest.mark.parametrize("history", [[[0, 1]], [0.5, 1.0], ["0"], [2**70], [True]])
 def test_what_is_no_row_of_ids_is_refused(history: Any) -> None:
     with pytest.raises(ValueError, match="history must be"):
-        shape(torch.zeros(3), SamplingParams(repetition_penalty=2.0), history)
+        shape(torch.zeros(3), SamplingParams(repetition_penalty=2.0), Context(history))

@@ -12,30 +12,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from vectors import INF, a_vector, probs, seeds, survivors
 
+from tinychat.engine.context import Context
 from tinychat.engine.orders import ORDERS, STAGE_NAMES
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.stages import STAGES, Context, shape, walk
-
-INF = math.inf
-
-
-def a_vector(seed: int, size: int = 200, spread: float = 3.0) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=size) * spread).float()
-
-
-def survivors(logits: Tensor) -> list[int]:
-    return torch.nonzero(logits > -INF).flatten().tolist()
-
-
-def probs(logits: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = logits.double().numpy()
-    weights = np.exp(values - values.max())
-    found: np.ndarray[Any, np.dtype[np.float64]] = weights / weights.sum()
-    return found
-
-
-seeds = st.integers(0, 2**31)
+from tinychat.engine.stages import STAGES, shape, walk
 
 EXTREMES: dict[str, list[dict[str, Any]]] = {
     "logit_bias": [{"logit_bias": {0: 5.0}}, {"logit_bias": {0: -1e30}}],
@@ -49,7 +31,7 @@ EXTREMES: dict[str, list[dict[str, Any]]] = {
     "top_p": [{"top_p": 0.0}, {"top_p": 0.5}, {"top_p": 0.9999999}],
     "min_p": [{"min_p": 1e-300}, {"min_p": 0.1}, {"min_p": 1.0}],
 }
-ALL_STAGES = [(name, settings_) for name in STAGE_NAMES for settings_ in EXTREMES[name]]
+ALL_STAGES = [(name, settings_) for name in EXTREMES for settings_ in EXTREMES[name]]
 
 VECTORS: dict[str, Callable[[], Tensor]] = {
     "length 1": lambda: torch.tensor([0.3]),
@@ -70,7 +52,7 @@ VECTORS: dict[str, Callable[[], Tensor]] = {
 @pytest.mark.parametrize(("name", "values"), ALL_STAGES, ids=str)
 def test_every_stage_keeps_a_token_and_makes_no_nan(name: str, values: dict[str, Any], vector: str) -> None:
     logits = VECTORS[vector]()
-    left = shape(logits, SamplingParams(**values), [0, 0, 1], 1)
+    left = shape(logits, SamplingParams(**values), Context([0, 0, 1], 1))
     _sound(logits, left)
     if name in ("logit_bias", "repetition", "frequency", "presence"):
         assert survivors(left) == survivors(logits.float())  # these change, they do not cut
@@ -112,7 +94,7 @@ def any_settings(draw: st.DrawFn) -> SamplingParams:
 def test_any_chain_in_any_order_is_sound(values: list[float], params: SamplingParams, history: list[int]) -> None:
     logits = torch.tensor(values)
     before = logits.clone()
-    left = shape(logits, params, history, len(history) // 2)
+    left = shape(logits, params, Context(history, len(history) // 2))
     assert torch.equal(logits, before), "the input was changed"
     if survivors(logits):
         _sound(logits, left)
@@ -125,10 +107,10 @@ def test_any_chain_in_any_order_is_sound(values: list[float], params: SamplingPa
 @given(seeds, any_settings())
 def test_the_walk_ends_where_shape_ends(seed: int, params: SamplingParams) -> None:
     logits = a_vector(seed, size=30)
-    walked = list(walk(logits, params, [1, 2, 3], 1))
+    walked = list(walk(logits, params, Context([1, 2, 3], 1)))
     assert [name for name, _ in walked] == [name for name in params.stages if params.is_on(name)]
     last = walked[-1][1] if walked else logits
-    assert torch.equal(last, shape(logits, params, [1, 2, 3], 1))
+    assert torch.equal(last, shape(logits, params, Context([1, 2, 3], 1)))
 
 
 @pytest.mark.parametrize(("name", "values"), ALL_STAGES, ids=str)
@@ -143,7 +125,7 @@ def test_stages_work_on_the_last_axis(name: str, values: dict[str, Any]) -> None
     assert torch.equal(apply(rows.view(2, 3, 40), params, context), each.view(2, 3, 40))
 
 
-@pytest.mark.parametrize("name", STAGE_NAMES)
+@pytest.mark.parametrize("name", EXTREMES)
 def test_a_neutral_stage_changes_nothing(name: str) -> None:
     logits = a_vector(4)
     assert torch.equal(STAGES[name].apply(logits, SamplingParams(), Context((1, 2), 1)), logits)

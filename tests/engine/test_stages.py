@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 from transformers import (
     MinPLogitsWarper,
     TemperatureLogitsWarper,
@@ -18,39 +16,14 @@ from transformers import (
     TopPLogitsWarper,
     TypicalLogitsWarper,
 )
+from vectors import INF, NEAR, a_vector, by_peer, probs, seeds, survivors
 
-from tinychat.engine import stages
+from tinychat.engine import truncations
+from tinychat.engine.context import Context
 from tinychat.engine.knobs import GREEDY_BELOW
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import shape
-
-INF = math.inf
-NEAR = 1e-6  # tests keep this far from a threshold: there, the last bit of a sum decides
-
-seeds = st.integers(0, 2**31)
-
-
-def a_vector(seed: int, size: int = 200, spread: float = 3.0) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=size) * spread).float()
-
-
-def survivors(logits: Tensor) -> list[int]:
-    return torch.nonzero(logits > -INF).flatten().tolist()
-
-
-def by_peer(processor: Any, logits: Tensor, ids: list[int] | None = None) -> Tensor:
-    """What a class of transformers makes of the vector, in float64, so that both sides round alike."""
-    result: Tensor = processor(torch.tensor([ids or [0]]), logits.double()[None])[0]
-    return result
-
-
-def probs(logits: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = logits.double().numpy()
-    weights = np.exp(values - values.max())
-    found: np.ndarray[Any, np.dtype[np.float64]] = weights / weights.sum()
-    return found
-
 
 # ---- temperature ----------------------------------------------------------------------------------------------------
 
@@ -59,7 +32,7 @@ def probs(logits: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
 @given(seeds, st.floats(0.05, 50))
 def test_temperature_gives_the_peer_s_distribution(seed: int, temperature: float) -> None:
     logits = a_vector(seed)
-    ours = stages.temperature(logits, SamplingParams(temperature=temperature))
+    ours = shape(logits, SamplingParams(temperature=temperature))
     theirs = by_peer(TemperatureLogitsWarper(temperature), logits)
     np.testing.assert_allclose(probs(ours), probs(theirs), rtol=3e-5, atol=1e-12)
 
@@ -93,7 +66,7 @@ def test_greedy_leaves_exactly_the_first_of_the_largest(temperature: float, orde
 def test_greedy_obeys_penalties_and_bans() -> None:
     logits = torch.tensor([1.0, 3.0, 2.0])
     assert survivors(shape(logits, SamplingParams(temperature=0, logit_bias={1: -INF}))) == [2]
-    assert survivors(shape(logits, SamplingParams(temperature=0, presence_penalty=5.0), [1], 0)) == [2]
+    assert survivors(shape(logits, SamplingParams(temperature=0, presence_penalty=5.0), Context([1]))) == [2]
 
 
 @pytest.mark.parametrize("temperature", [1.1e-5, 1e-4, 1e-3, 0.01])
@@ -115,7 +88,7 @@ def test_a_tiny_temperature_keeps_the_digits_of_near_ties() -> None:
 
 def test_a_repetition_penalty_after_the_temperature_still_sees_signs() -> None:
     params = SamplingParams(temperature=0.5, repetition_penalty=2.0, order=["temperature", "repetition"])
-    left = shape(torch.tensor([4.0, 3.0, -1.0]), params, [0, 2], 0)
+    left = shape(torch.tensor([4.0, 3.0, -1.0]), params, Context([0, 2]))
     np.testing.assert_allclose(left, [4 / 0.5 / 2, 3 / 0.5, -1 / 0.5 * 2], rtol=1e-6)
 
 
@@ -126,7 +99,7 @@ def test_a_repetition_penalty_after_the_temperature_still_sees_signs() -> None:
 @given(seeds, st.integers(1, 300))
 def test_top_k_equals_the_peer(seed: int, k: int) -> None:
     logits = a_vector(seed)
-    ours = stages.top_k(logits, SamplingParams(top_k=k))
+    ours = truncations.top_k(logits, SamplingParams(top_k=k))
     assert torch.equal(ours.double(), by_peer(TopKLogitsWarper(k), logits))
 
 
@@ -158,7 +131,7 @@ def test_top_p_equals_the_peer_and_the_smallest_prefix(seed: int, p: float, spre
     sums = np.cumsum(probs(logits)[falling])
     assume(np.abs(sums - p).min() > NEAR)
     assume(np.unique(logits.numpy()).size == logits.numel())
-    ours = stages.top_p(logits, SamplingParams(top_p=p))
+    ours = truncations.top_p(logits, SamplingParams(top_p=p))
     assert torch.equal(ours.double(), by_peer(TopPLogitsWarper(p), logits))
     smallest = 1 + int(np.flatnonzero(sums >= p)[0])
     assert survivors(ours) == sorted(falling[:smallest].tolist())
@@ -169,13 +142,13 @@ def test_top_p_equals_the_peer_and_the_smallest_prefix(seed: int, p: float, spre
 def test_a_greater_top_p_keeps_no_less(seed: int, one: float, other: float) -> None:
     logits = a_vector(seed)
     small, great = (
-        set(survivors(stages.top_p(logits, SamplingParams(top_p=p)))) for p in (min(one, other), max(one, other))
+        set(survivors(truncations.top_p(logits, SamplingParams(top_p=p)))) for p in (min(one, other), max(one, other))
     )
     assert small <= great
 
 
 def test_top_p_zero_still_keeps_the_likeliest() -> None:
-    kept = stages.top_p(torch.tensor([2.0, 1.0, 0.0]), SamplingParams(top_p=0.0))
+    kept = truncations.top_p(torch.tensor([2.0, 1.0, 0.0]), SamplingParams(top_p=0.0))
     assert kept.isfinite().tolist() == [True, False, False]
 
 
@@ -213,7 +186,7 @@ def test_min_p_equals_the_peer(seed: int, m: float, spread: float) -> None:
     logits = a_vector(seed, spread=spread)
     p = probs(logits)
     assume(np.abs(np.log(p[p < p.max()] / p.max()) - math.log(m)).min() > 1e-5)
-    ours = stages.min_p(logits, SamplingParams(min_p=m))
+    ours = truncations.min_p(logits, SamplingParams(min_p=m))
     assert torch.equal(ours.double(), by_peer(MinPLogitsWarper(m), logits))
 
 
@@ -234,8 +207,8 @@ def test_min_p_one_keeps_exactly_the_tied_largest() -> None:
 @given(seeds, st.integers(-64, 64), st.floats(0.01, 1.0))
 def test_min_p_ignores_a_constant(seed: int, constant: int, m: float) -> None:
     logits = a_vector(seed).mul(1024).round().div(1024)  # on a coarse grid the sum is exact
-    one = stages.min_p(logits, SamplingParams(min_p=m))
-    other = stages.min_p(logits + constant, SamplingParams(min_p=m))
+    one = truncations.min_p(logits, SamplingParams(min_p=m))
+    other = truncations.min_p(logits + constant, SamplingParams(min_p=m))
     near = (logits.double() - logits.max() - math.log(m)).abs().min()
     assume(near > 1e-4)
     assert survivors(one) == survivors(other)
@@ -252,7 +225,7 @@ def test_top_n_sigma_is_the_formula_over_unmasked_entries(seed: int, n: float, m
     values = logits.double().numpy()
     floor = values.max() - n * np.std(values[np.isfinite(values)])
     assume(np.abs(values - floor).min() > NEAR)
-    ours = stages.top_n_sigma(logits, SamplingParams(top_n_sigma=n))
+    ours = truncations.top_n_sigma(logits, SamplingParams(top_n_sigma=n))
     assert survivors(ours) == np.flatnonzero(values >= floor).tolist()
 
 
@@ -290,7 +263,7 @@ def test_typical_equals_the_peer(seed: int, mass: float, spread: float) -> None:
     order = np.argsort(distance, kind="stable")
     assume(np.abs(np.cumsum(p[order]) - mass).min() > NEAR)
     assume(np.diff(distance[order]).min() > 1e-12)
-    ours = stages.typical(logits, SamplingParams(typical_p=mass))
+    ours = truncations.typical(logits, SamplingParams(typical_p=mass))
     assert torch.equal(ours.double(), by_peer(TypicalLogitsWarper(mass), logits))
     smallest = 1 + int(np.flatnonzero(np.cumsum(p[order]) >= mass)[0])
     assert survivors(ours) == sorted(order[:smallest].tolist())

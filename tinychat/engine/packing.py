@@ -1,7 +1,7 @@
 """Step and Odds as bytes: what crosses the pipe from the engine to the screen, and what can be kept by the thousand.
 
 Little-endian, versioned, columns instead of rows. Numbers that are only shown are float32; the draw (u, low, high),
-the temperature and the time stay float64, so that a replay can compare them exactly. About 1.2 kB a step of 64
+the temperature and the time stay float64, so that a replay can compare them exactly. About 1.3 kB a step of 64
 candidates, against some 12 kB as Python objects. Nothing here knows tensors, threads or text.
 """
 
@@ -12,22 +12,24 @@ import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 from tinychat.engine.orders import STAGE_NAMES
-from tinychat.engine.trace import Candidate, Odds, StageView, Step
+from tinychat.engine.trace import Candidate, Odds, SamplerState, StageView, Step
 
 # Names travel as their index here. A change of this list (a new stage) is a new VERSION.
-VERSION = 1
+VERSION = 2
 NAMES: tuple[str, ...] = ("raw", *STAGE_NAMES)
 _INDEX = {name: index for index, name in enumerate(NAMES)}
 _NOBODY = 255  # cut by nobody
+_FATES: tuple[Literal["accepted", "rejected"] | None, ...] = (None, "accepted", "rejected")  # of a draft
 
-# version, stages, candidates, leading candidates whose rank is their place, position, vocabulary, kept,
-# entropy, varentropy, final entropy, temperature
-_ODDS = struct.Struct("<BBHHIIIfffd")
-# version, forced, lane, token, raw rank, final rank, raw, final, surprisal, u, low, high, time
-_STEP = struct.Struct("<BBHIIIfffdddd")
+# version, stages, bytes of the region's name, candidates, leading candidates whose rank is their place, position,
+# vocabulary, kept, entropy, varentropy, final entropy, temperature
+_ODDS = struct.Struct("<BBBHHIIIfffd")
+# version, forced, fate of a draft, lane, token, raw rank, final rank, raw, final, surprisal, u, low, high, time,
+# and the sampler's state: mu, the two sums of adaptive-p, NaN for None
+_STEP = struct.Struct("<BBBHIIIfffddddddd")
 
 
 def pack_odds(odds: Odds) -> bytes:
@@ -39,11 +41,12 @@ def pack_odds(odds: Odds) -> bytes:
         ranked = place
     candidates, stages = odds.candidates, odds.stages
     n, s = len(candidates), len(stages)
+    region = b"" if odds.region is None else odds.region.encode()
     try:
         return b"".join(
             (
                 _ODDS.pack(
-                    VERSION, s, n, ranked, odds.position, odds.vocab_size, odds.kept,
+                    VERSION, s, len(region), n, ranked, odds.position, odds.vocab_size, odds.kept,
                     odds.entropy, odds.varentropy, odds.final_entropy, odds.temperature,
                 ),
                 struct.pack(
@@ -63,6 +66,7 @@ def pack_odds(odds: Odds) -> bytes:
                     *[math.nan if stage.chosen is None else stage.chosen for stage in stages],
                     *[_INDEX[stage.name] for stage in stages],
                 ),
+                region,
             )
         )  # fmt: skip
     except (struct.error, OverflowError, KeyError) as error:
@@ -76,10 +80,12 @@ def unpack_odds(data: bytes) -> Odds:
 
 def pack_step(step: Step) -> bytes:
     """The bytes of one step: its own fields, then its odds."""
+    mu, sums = step.state.mirostat, step.state.adaptive
     try:
         head = _STEP.pack(
-            VERSION, step.forced, step.lane, step.token, step.raw_rank, step.final_rank,
+            VERSION, step.forced, _FATES.index(step.drafted), step.lane, step.token, step.raw_rank, step.final_rank,
             step.raw, step.final, step.surprisal, step.u, step.low, step.high, step.time_s,
+            math.nan if mu is None else mu, *(sums or (math.nan, math.nan)),
         )  # fmt: skip
     except (struct.error, OverflowError) as error:
         raise ValueError(f"this step cannot be packed: {error}") from error
@@ -89,33 +95,46 @@ def pack_step(step: Step) -> bytes:
 def unpack_step(data: bytes) -> Step:
     """The inverse of pack_step; ValueError for another version, cut or overlong bytes."""
     _check_version(data, _STEP.size)
-    _, forced, lane, token, raw_rank, final_rank, raw, final, surprisal, u, low, high, time_s = _STEP.unpack_from(data)
+    head = _STEP.unpack_from(data)
+    _, forced, fate, lane, token, raw_rank, final_rank, raw, final, surprisal, u, low, high, time_s, mu, *sums = head
+    if fate >= len(_FATES):
+        raise ValueError(f"packed record names an unknown fate {fate}")
+    state = SamplerState(
+        mirostat=None if math.isnan(mu) else mu, adaptive=None if math.isnan(sums[0]) else (sums[0], sums[1])
+    )
     return Step(
         odds=_read_odds(data, _STEP.size), token=token, lane=lane, forced=bool(forced), raw=raw, final=final,
         raw_rank=raw_rank, final_rank=final_rank, surprisal=surprisal, u=u, low=low, high=high, time_s=time_s,
+        drafted=_FATES[fate], state=state,
     )  # fmt: skip
 
 
 def _read_odds(data: bytes, start: int) -> Odds:
     _check_version(data, start + _ODDS.size, at=start)
     head = _ODDS.unpack_from(data, start)
-    _, s, n, ranked, position, vocab_size, kept, entropy, varentropy, final_entropy, temperature = head
+    _, s, r, n, ranked, position, vocab_size, kept, entropy, varentropy, final_entropy, temperature = head
     columns, rows = struct.Struct(_candidate_format(n, min(ranked, n))), struct.Struct(_stage_format(s))
     start += _ODDS.size
-    if ranked > n or len(data) != start + columns.size + rows.size:
+    if ranked > n or len(data) != start + columns.size + rows.size + r:
         raise ValueError(f"packed odds of {len(data)} bytes are cut or overlong")
     values: Sequence[Any] = columns.unpack_from(data, start)
     ranks = (*range(1, ranked + 1), *values[4 * n : 5 * n - ranked])
     by: Iterable[str | None] = map(_name_or_none, values[5 * n - ranked :])
     candidates = _candidates(n, values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], ranks, by)
-    values = rows.unpack_from(data, start + columns.size)
+    start += columns.size
+    values = rows.unpack_from(data, start)
     stages = tuple(
         StageView(name=_name(index), kept=k, mass=mass, entropy=bits, chosen=None if math.isnan(chosen) else chosen)
         for k, mass, bits, chosen, index in zip(*(values[i * s : (i + 1) * s] for i in range(5)), strict=True)
     )
+    try:
+        region = data[start + rows.size :].decode() or None
+    except UnicodeDecodeError:
+        raise ValueError("packed odds name a region that is no text") from None
     return Odds(
         position=position, vocab_size=vocab_size, candidates=candidates, stages=stages, entropy=entropy,
         varentropy=varentropy, final_entropy=final_entropy, kept=kept, temperature=temperature,
+        region=region,
     )  # fmt: skip
 
 

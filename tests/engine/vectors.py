@@ -1,0 +1,45 @@
+"""Logits to test with, and what the tests of stages ask about them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+INF = math.inf
+NEAR = 1e-6  # tests keep this far from a threshold: there, the last bit of a sum decides
+
+seeds = st.integers(0, 2**31)
+
+
+def a_vector(seed: int, size: int = 200, spread: float = 3.0, *, cut: float = 0.0) -> Tensor:
+    """Normal logits (size,), of which about the share `cut` is -inf, never all of them."""
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=size) * spread).float()
+    if cut:
+        gone = rng.random(size) < cut
+        gone[rng.integers(size)] = False
+        logits[torch.from_numpy(gone)] = -INF
+    return logits
+
+
+def survivors(logits: Tensor) -> list[int]:
+    return torch.nonzero(logits > -INF).flatten().tolist()
+
+
+def probs(logits: Tensor) -> NDArray[np.float64]:
+    values = logits.double().numpy()
+    weights = np.exp(values - values.max())
+    found: NDArray[np.float64] = weights / weights.sum()
+    return found
+
+
+def by_peer(processor: Any, logits: Tensor, ids: list[int] | None = None) -> Tensor:
+    """What a class of transformers makes of the vector, in float64, so that both sides round alike."""
+    result: Tensor = processor(torch.tensor([ids or [0]]), logits.double()[None])[0]
+    return result
