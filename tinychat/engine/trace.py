@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+# where the entropy policy (temperature.py) finds a position: low, middle and high entropy, each first even, then uneven
+REGIONS: tuple[str, ...] = ("sure", "nearly", "forked", "leaning", "open", "lost")
+
+
 @dataclass(frozen=True, slots=True)
 class SamplerState:
     """What stateful stages carry from token to token of a reply; None before its first."""
@@ -57,7 +61,7 @@ class Odds:
     final_entropy: float
     kept: int  # tokens that could be drawn
     temperature: float  # the one used
-    region: str | None = None  # of the entropy policy, where it chose the temperature
+    region: str | None = None  # one of REGIONS, where the entropy policy chose the temperature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
