@@ -191,6 +191,21 @@ class Engine:
             raise ValueError(f"token must be between 0 and {self.config.vocab_size - 1}, got {token}")
         return self._take(params, lane, lane if draw_lane is None else draw_lane, token)
 
+    def look(self, params: SamplingParams, *, lane: int = 0) -> Observation:
+        """What `peek` says, with all that it takes to record any choice of the next token."""
+        return self._observe(params, lane, None)
+
+    def append(self, token: int, *, lane: int = 0) -> None:
+        """Append a token that was chosen and recorded elsewhere. Its pass is shared with other lanes that owe one.
+
+        ValueError for an id out of the vocabulary, ContextFull when there is no room.
+        """
+        here = self._lanes[lane]
+        self._check([*here.tokens, token], None)
+        here.tokens.append(token)
+        here.logits = None
+        here.ended = token in self.end_ids
+
     def stop_reason(self, lane: int = 0) -> Literal["end", "context"] | None:
         """Why a reply is over: its last token is an end id, or there is no room; None while it can go on."""
         here = self._lanes[lane]
