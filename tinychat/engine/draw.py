@@ -48,6 +48,26 @@ def uniform(seed: int, position: int, lane: int = 0, stream: int = 0) -> float:
     return float((first << 32 | second) >> 11) * 2.0**-53
 
 
+def uniforms(seed: int, start: int, count: int, lane: int = 0, stream: int = 0) -> NDArray[np.float64]:
+    """`uniform` of `count` positions from `start` on, (count,), in one go: the same bits."""
+    seed = _whole("seed", seed, 64)
+    _whole("position", start + count, 32)
+    c0 = np.arange(start, start + count, dtype=np.uint64)
+    c1, c2, c3 = (np.full(count, value, dtype=np.uint64) for value in (_whole("lane", lane, 32), stream, 0))
+    k0, k1 = seed & _WORD, seed >> 32
+    word, half = np.uint64(_WORD), np.uint64(32)
+    for _ in range(_ROUNDS):
+        left, right = c0 * np.uint64(_MULTIPLIERS[0]), c2 * np.uint64(_MULTIPLIERS[1])
+        c0, c1, c2, c3 = (
+            (right >> half) ^ c1 ^ np.uint64(k0),
+            right & word,
+            (left >> half) ^ c3 ^ np.uint64(k1),
+            left & word,
+        )
+        k0, k1 = (k0 + _KEY_STEPS[0]) & _WORD, (k1 + _KEY_STEPS[1]) & _WORD
+    return ((c0 << half | c1) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
 def _whole(name: str, value: Any, bits: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 1 << bits:
         raise ValueError(f"{name} must be a whole number from 0 to 2**{bits} - 1, got {value!r}")

@@ -62,6 +62,11 @@ class KVCache:
         return self._keys.nbytes + self._values.nbytes
 
     @property
+    def memory(self) -> tuple[Tensor, Tensor]:
+        """Keys and values themselves, (layers, lanes, G, length + 1, E) each: what a step of fixed shapes writes."""
+        return self._keys, self._values
+
+    @property
     def dtype(self) -> torch.dtype:
         return self._keys.dtype
 
