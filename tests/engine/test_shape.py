@@ -108,8 +108,8 @@ def test_any_chain_in_any_order_is_sound(values: list[float], params: SamplingPa
 def test_the_walk_ends_where_shape_ends(seed: int, params: SamplingParams) -> None:
     logits = a_vector(seed, size=30)
     walked = list(walk(logits, params, Context([1, 2, 3], 1)))
-    assert [name for name, _ in walked] == [name for name in params.stages if params.is_on(name)]
-    last = walked[-1][1] if walked else logits
+    assert [after.name for after in walked] == [name for name in params.stages if params.is_on(name)]
+    last = walked[-1].logits if walked else logits
     assert torch.equal(last, shape(logits, params, Context([1, 2, 3], 1)))
 
 

@@ -9,8 +9,8 @@ V vocabulary, A tokens not cut, N candidates.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine import draw
+from tinychat.engine.adaptive import STATEFUL, advance
 from tinychat.engine.context import NOTHING_SEEN, Context
 from tinychat.engine.cuts import CUT
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import checked, walk
-from tinychat.engine.trace import Candidate, Odds, StageView, Step
+from tinychat.engine.temperature import Heat
+from tinychat.engine.trace import FRESH, REGIONS, Candidate, Odds, SamplerState, StageView, Step
 
 RAW = "raw"  # the name of the first row, and what cut a token that the model itself gave -inf
 _BITS = math.log2(math.e)  # bits in a nat
@@ -78,6 +80,7 @@ class Observation:
     rows: tuple[Row, ...]  # as odds.stages
     raw_logits: NDArray[np.float32]  # (V,)
     shown: int  # of odds.candidates, those that are there without being asked for
+    state: SamplerState = FRESH  # before this token
 
     def for_token(self, token: int) -> Odds:
         """The odds with this token's probability in every stage, and the token among the candidates."""
@@ -117,7 +120,7 @@ def observe(
     """
     raw = checked(raw_logits).cpu()
     values = raw.numpy()
-    rows = list(_rows(values, raw, params, context))
+    rows, heat = _walked(values, raw, params, context)
     last = rows[-1]
     final = last.probs if last.ids is None else np.zeros(values.size)
     if last.ids is not None:
@@ -132,9 +135,12 @@ def observe(
         varentropy=rows[0].varentropy,
         final_entropy=last.entropy,
         kept=last.probs.size,
-        temperature=params.temperature,
+        temperature=params.temperature if heat is None else heat.temperature.item(),
+        region=None if heat is None or heat.region is None else REGIONS[int(heat.region)],
     )
-    seen = Observation(odds=odds, final=final, rows=tuple(rows), raw_logits=values, shown=listed.size)
+    seen = Observation(
+        odds=odds, final=final, rows=tuple(rows), raw_logits=values, shown=listed.size, state=context.state
+    )
     return seen if token is None else replace(seen, odds=seen.for_token(token))
 
 
@@ -151,6 +157,7 @@ def decide(
         raise ValueError("no token is left to draw: every one is cut")
     place = draw.pick(observation.final, u) if token is None else draw.owned(observation.final, token)
     chosen = place.token
+    entered = {row.name: came.surprisal(chosen) for came, row in pairwise(observation.rows) if row.name in STATEFUL}
     return Step(
         odds=observation.for_token(chosen),
         token=chosen,
@@ -165,16 +172,19 @@ def decide(
         low=place.low,
         high=place.high,
         time_s=time_s,
+        state=advance(observation.state, params, entered),
     )
 
 
-def _rows(values: NDArray[np.float32], raw: Tensor, params: SamplingParams, context: Context) -> Iterator[Row]:
-    """The raw row, then one for every switched-on stage."""
-    row = _row(RAW, None, values, None)
-    yield row
-    for name, after in walk(raw, params, context):
-        row = _row(name, row.ids, after.numpy(), row)
-        yield row
+def _walked(
+    values: NDArray[np.float32], raw: Tensor, params: SamplingParams, context: Context
+) -> tuple[list[Row], Heat | None]:
+    """The raw row, then one for every switched-on stage; and the temperature, where that stage is on."""
+    rows, heat = [_row(RAW, None, values, None)], None
+    for after in walk(raw, params, context):
+        rows.append(_row(after.name, rows[-1].ids, after.logits.numpy(), rows[-1]))
+        heat = after.heat or heat
+    return rows, heat
 
 
 def _row(name: str, ids: NDArray[np.int64] | None, logits: NDArray[np.float32], came_in: Row | None) -> Row:

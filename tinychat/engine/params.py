@@ -121,8 +121,13 @@ class SamplingParams:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether the draw is no draw: one token stays, the likeliest."""
-        return self.temperature_mode == "fixed" and self.temperature <= GREEDY_BELOW
+        """Whether the draw is no draw, at any position: the temperature cannot rise, and one token stays."""
+        highest = self.temperature
+        if self.temperature_mode == "dynamic":
+            highest += self.dynatemp_range
+        elif self.temperature_mode == "adapt":
+            highest = max(highest, self.adapt_temperature)
+        return highest <= GREEDY_BELOW
 
     @property
     def bias(self) -> tuple[tuple[int, float], ...]:

@@ -19,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine import bias, penalties, truncations
+from tinychat.engine import adaptive, bias, penalties, truncations
 from tinychat.engine import temperature as temperatures
 from tinychat.engine.context import NOTHING_SEEN, Context
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.temperature import Heat, divided, heat_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,15 @@ class Stage:
 
     name: str
     apply: Callable[[Tensor, SamplingParams, Context], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What one stage of a walk left."""
+
+    name: str
+    logits: Tensor  # (V,)
+    heat: Heat | None = None  # the temperature it used; None for every other stage
 
 
 # one line a stage; the orders they run in are in orders.py
@@ -47,6 +57,8 @@ STAGES: dict[str, Stage] = {
         Stage("typical", truncations.typical),
         Stage("top_p", truncations.top_p),
         Stage("min_p", truncations.min_p),
+        Stage("mirostat", adaptive.mirostat),
+        Stage("adaptive_p", adaptive.adaptive_p),
     )
 }
 
@@ -59,13 +71,13 @@ def shape(logits: Tensor | NDArray[Any], params: SamplingParams, context: Contex
     ValueError.
     """
     shaped = torch.as_tensor(logits).detach().to(torch.float32)
-    for _, after in walk(shaped, params, context):
-        shaped = after
+    for after in walk(shaped, params, context):
+        shaped = after.logits
     return shaped.clone()  # with every stage off this is the caller's own memory
 
 
-def walk(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Iterator[tuple[str, Tensor]]:
-    """(stage name, logits (V,) after it) for every switched-on stage, in the order of the settings."""
+def walk(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Iterator[After]:
+    """What every switched-on stage left, in the order of the settings."""
     current = checked(logits)
     length = len(context.history)
     if not 0 <= context.prompt_len <= length:
@@ -74,8 +86,9 @@ def walk(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN
     if names:
         context = replace(context, history=context.ids())  # an array once, not once per penalty
     for name in names:
-        current = STAGES[name].apply(current, params, context)
-        yield name, current
+        heat = heat_of(current, params, context) if name == "temperature" else None
+        current = divided(current, params, heat) if heat else STAGES[name].apply(current, params, context)
+        yield After(name, current, heat)
 
 
 def checked(logits: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-
 # where the entropy policy (temperature.py) finds a position: low, middle and high entropy, each first even, then uneven
 REGIONS: tuple[str, ...] = ("sure", "nearly", "forked", "leaning", "open", "lost")
 
