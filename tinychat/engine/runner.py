@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +20,15 @@ from tinychat.model.transformer import Transformer
 
 ONE_THREAD_BELOW = 3_000_000  # parameters: below, the barriers of a team cost more than the sums they share
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass says about one lane; float32 on the CPU. With `every` all tensors have T in front, one per id."""
+
+    logits: Tensor  # (V,) after the last id; (T, V) with `every`
+    exits: Tensor | None = None  # (J, V) after early layers, through the final norm and the head; (T, J, V)
+    hidden: Tensor | None = None  # (T, D) after the last block and the final norm, which the head reads; always all T
 
 
 class Runner:
@@ -43,14 +53,58 @@ class Runner:
 
         Lanes that are not named stay as they are, but take part in the pass as padding.
         """
-        widest = max(len(ids) for ids in rows.values())
-        table = [[*rows.get(lane, ()), *[0] * (widest - len(rows.get(lane, ())))] for lane in range(self.cache.lanes)]
-        counts = [len(rows.get(lane, ())) for lane in range(self.cache.lanes)]
-        ids = torch.tensor(table, device=self.device)  # (B, T)
+        ids, counts = self._table(rows)
         with torch.inference_mode():
             logits = self.model(ids, self.cache, counts=counts, last_only=True)[:, 0].float().cpu()  # (B, V)
         self.forwards += 1
         return {lane: logits[lane] for lane in rows}
+
+    def run(
+        self,
+        rows: Mapping[int, Sequence[int]],
+        *,
+        every: bool = False,
+        exits: Sequence[int] = (),
+        hidden: bool = False,
+        layers: int | None = None,
+    ) -> dict[int, Pass]:
+        """As `feed`, with whatever is asked for: `every` position, `exits` after so many blocks (0 is the embedding),
+        `hidden` states, or the first `layers` blocks alone, which is an early exit: cut the cache before a whole pass.
+
+        The plain path of the model: a step that needs none of this is `feed`'s.
+        """
+        most = self.model.config.layers
+        depth = most if layers is None else layers
+        if not 1 <= depth <= most or not all(0 <= layer < depth for layer in exits):
+            raise ValueError(f"layers must be from 1 to {most} and exits below them, got {layers} and {tuple(exits)}")
+        ids, counts = self._table(rows)
+        taps: dict[int, list[Tensor]] = {layer: [] for layer in exits}
+        model, last_only = self.model, not (every or hidden)
+        with torch.inference_mode():
+            x = model.norm(model.stream(ids, self.cache, counts=counts, last_only=last_only, layers=layers, taps=taps))
+            spans = {lane: slice(0, 1 if last_only else counts[lane]) for lane in rows}
+            wanted = {lane: span if every else slice(span.stop - 1, span.stop) for lane, span in spans.items()}
+            depths = [x, *(model.norm(tap) for layer in exits for tap in taps[layer])]  # 1 + J of (B, T or 1, D)
+            asked = torch.stack([torch.cat([at[lane, wanted[lane]] for lane in rows]) for at in depths], 1)
+            logits = model.logits(asked).float().cpu()  # (all that is asked for, 1 + J, V): the head is read once
+        self.forwards += 1
+        found, start = {}, 0
+        for lane, span in spans.items():
+            lines = logits[start : (start := start + wanted[lane].stop - wanted[lane].start)]
+            lines = lines if every else lines[0]  # (T, 1 + J, V) or (1 + J, V)
+            found[lane] = Pass(
+                lines[..., 0, :],
+                lines[..., 1:, :] if exits else None,
+                x[lane, span].float().cpu() if hidden else None,
+            )
+        return found
+
+    def _table(self, rows: Mapping[int, Sequence[int]]) -> tuple[Tensor, list[int]]:
+        """Ids (B, T) of all lanes, right-padded, and how many of each are real."""
+        widest = max(len(ids) for ids in rows.values())
+        table = [[*rows.get(lane, ()), *[0] * (widest - len(rows.get(lane, ())))] for lane in range(self.cache.lanes)]
+        counts = [len(rows.get(lane, ())) for lane in range(self.cache.lanes)]
+        return torch.tensor(table, device=self.device), counts
 
 
 def choose_device(wanted: str) -> torch.device:

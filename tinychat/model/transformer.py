@@ -203,6 +203,29 @@ class Transformer(nn.Module):
         right-padded (then the logits of padding mean nothing). Without one, `pad` (B) tells how many tokens at the left
         of each row are padding. Raises ValueError when tokens do not fit the context or the cache.
         """
+        x = self.stream(ids, cache, counts=counts, pad=pad, last_only=last_only)
+        return self.logits(self.norm(x))  # norm and head are the dear part in a small model: only of what is asked for
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The head: hidden states after the final norm (..., D) -> (..., V)."""
+        return F.linear(x, self.embedding.weight if self.head is None else self.head.weight)
+
+    def stream(
+        self,
+        ids: Tensor,
+        cache: KVCache | None = None,
+        *,
+        counts: Sequence[int] | Tensor | None = None,
+        pad: Tensor | None = None,
+        last_only: bool = False,
+        layers: int | None = None,
+        taps: Mapping[int, list[Tensor]] | None = None,
+    ) -> Tensor:
+        """The residual stream (B, T or 1, D) before the final norm, after all blocks or the first `layers` of them.
+
+        `taps[n]` is a list that takes the stream after n blocks, 0 being the embedding. Else as `forward`. After a part
+        of the blocks the cache holds what those wrote and nothing for the others: cut it before a whole pass.
+        """
         if ids.ndim != 2 or ids.shape[1] < 1:
             raise ValueError(f"ids must be (B, T) with T >= 1, got shape {tuple(ids.shape)}")
         B, T = ids.shape
@@ -223,14 +246,13 @@ class Transformer(nn.Module):
             table = self.rope[:, reach.positions]  # (2, T, E) or (2, B, T, E)
             cos, sin = table.unsqueeze(-2).unbind()  # the same for all heads
             rope = cos, sin
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.blocks if layers is None else self.blocks[:layers]):
+            if taps is not None and layer in taps:
+                taps[layer].append(_last(x, slots) if last_only else x)
             x = block(x, reach, rope, layer, cache, slots)
         if cache is not None and slots is not None:
             cache.advance(slots)
-        if last_only:
-            x = _last(x, slots)  # (B, 1, D): before norm and head, which are the dear part in a small model
-        x = self.norm(x)
-        return F.linear(x, self.embedding.weight if self.head is None else self.head.weight)
+        return _last(x, slots) if last_only else x  # (B, 1, D) or (B, T, D)
 
     def _reach(self, B: int, T: int, slots: Slots | None, pad: Tensor | None, device: torch.device) -> Reach:
         context = self.config.context
