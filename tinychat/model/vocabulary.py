@@ -6,7 +6,7 @@ here encodes text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tinychat.text.tokenizer import Tokenizer
@@ -14,17 +14,30 @@ from tinychat.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """`token_bytes[id]` is what the token adds to the text; empty for special tokens and ids that say nothing."""
+    """`token_bytes[id]` is what the token adds to the text, maybe half a character.
+
+    Empty for special tokens and ids that say nothing. ValueError for an end id outside the vocabulary.
+    """
 
     token_bytes: tuple[bytes, ...]
     end_ids: tuple[int, ...] = ()
+    _found: dict[str, frozenset[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for end in self.end_ids:
+            if not 0 <= end < self.size:
+                raise ValueError(f"end_ids must be ids of the {self.size} tokens, got {end}")
 
     @staticmethod
     def of(tokenizer: Tokenizer, size: int) -> Vocabulary:
-        """Of a tokenizer, for a model with `size` rows: rows without a token get no bytes."""
+        """Of a tokenizer, for a model with `size` rows.
+
+        Rows without a token get no bytes; tokens without a row, which the model can never give, are left out.
+        """
         known = min(size, tokenizer.vocab_size)
         texts = tuple(tokenizer.token_bytes(token) for token in range(known))
-        return Vocabulary(texts + (b"",) * (size - known), tuple(tokenizer.end_ids))
+        ends = tuple(end for end in tokenizer.end_ids if end < size)
+        return Vocabulary(texts + (b"",) * (size - known), ends)
 
     @property
     def size(self) -> int:
@@ -41,6 +54,12 @@ class Vocabulary:
         return frozenset(token for token, text in enumerate(self.token_bytes) if text and not text.strip(b" \t"))
 
     def containing(self, text: str) -> frozenset[int]:
-        """Tokens in whose bytes the text occurs."""
-        wanted = text.encode()
-        return frozenset(token for token, found in enumerate(self.token_bytes) if wanted in found)
+        """Tokens in whose bytes the text occurs; remembered, for a stage asks again at every token."""
+        found = self._found.get(text)
+        if found is None:
+            if not text:
+                raise ValueError("text must not be empty: every token would contain it")
+            wanted = text.encode(errors="surrogatepass")
+            found = frozenset(token for token, data in enumerate(self.token_bytes) if wanted in data)
+            self._found[text] = found
+        return found
