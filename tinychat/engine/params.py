@@ -110,6 +110,8 @@ class SamplingParams:
             raise ValueError(
                 f"entropy_low must not be above entropy_high, got {self.entropy_low} and {self.entropy_high}"
             )
+        if self.allowed_ids and not self._may_be_drawn():
+            raise ValueError("allowed_ids leaves no token to draw: every one of them is banned")
         missing = [name for name in STAGE_NAMES if self.is_on(name) and name not in self.stages]
         if missing:
             raise ValueError(f"order leaves out {missing[0]}, which is switched on; add it or switch it off")
@@ -134,14 +136,19 @@ class SamplingParams:
         """`logit_bias` as sorted (id, bias) pairs."""
         return tuple(self.logit_bias)  # type: ignore[arg-type]  # __post_init__ made it pairs
 
+    def _may_be_drawn(self) -> set[int]:
+        """The allowed tokens that nothing bans at every position."""
+        banned = {*self.banned_ids, *(token for token, bias in self.bias if bias == -math.inf)}
+        return set(self.allowed_ids) - banned - {next(iter(word)) for word in self.bad_words if len(tuple(word)) == 1}
+
     def is_on(self, stage: str) -> bool:
         """Whether the stage changes anything."""
         return any(getattr(self, name) != neutral for name, neutral in _SWITCHES[stage])
 
     def is_used(self, name: str) -> bool:
         """Whether this knob or list can have an effect as things are: its own stage is on, and its mode chosen."""
-        if name in _MODES:
-            return self.temperature_mode == _MODES[name]
+        if name in MODE_OF:
+            return self.temperature_mode == MODE_OF[name]
         if name in ("penalty_window", "penalty_scope"):
             return any(self.is_on(stage) for stage in ("repetition", "frequency", "presence"))
         if name == "contrastive_alpha":
@@ -190,7 +197,7 @@ class SamplingParams:
 
 _STAGE = {each.name: each.stage for each in _SETTINGS}
 # settings that only one way of moving the temperature reads
-_MODES = {
+MODE_OF = {
     "dynatemp_range": "dynamic", "dynatemp_exponent": "dynamic", "edt_theta": "edt", "adapt_temperature": "adapt",
     "kl_half_life": "kl", "entropy_low": "entropy", "entropy_high": "entropy", "varentropy_split": "entropy",
 }  # fmt: skip
