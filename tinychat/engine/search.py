@@ -1,0 +1,52 @@
+"""The one entry to every way of searching for a reply.
+
+A search is a generator of events (search_tree.py) that starts from what lane 0 of an engine holds and leaves the engine
+as it is. Nothing here knows text, threads or screens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tinychat.engine.beams import beam_search
+from tinychat.engine.best_first import best_first, exhaustive
+from tinychat.engine.engine import Engine
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.paths import Paths
+from tinychat.engine.search_params import SearchParams, check_search, scoring
+from tinychat.engine.search_tree import SearchEvent
+
+Search = Callable[[Paths, SearchParams, Callable[[], bool]], Iterator[SearchEvent]]
+
+METHODS: dict[str, Search] = {
+    "beam": beam_search,
+    "diverse": beam_search,
+    "beam-sampling": beam_search,
+    "best-first": best_first,
+    "a-star": best_first,
+    "exhaustive": exhaustive,
+}
+
+
+def search(
+    engine: Engine,
+    params: SamplingParams,
+    spec: SearchParams,
+    interrupt: Callable[[], bool] = lambda: False,
+) -> Iterator[SearchEvent]:
+    """Search from what lane 0 holds; the last event is Done.
+
+    Scores are log-softmax after guidance, constraints, bias and penalties; methods that sample use the whole chain of
+    settings and the seed. `interrupt` is asked before every pass: when it says True, what is there competes as it is.
+    ValueError where settings and search contradict each other, ContextFull when there is no room for a token.
+    """
+    check_search(params, spec)
+    used = params if spec.samples else scoring(params)
+    paths = Paths(engine, used, lanes=_lanes(spec), max_tokens=spec.max_tokens)
+    yield from METHODS[spec.method](paths, spec, interrupt)
+
+
+def _lanes(spec: SearchParams) -> int:
+    if spec.method in ("best-first", "a-star", "exhaustive"):
+        return spec.memory
+    return spec.paths if spec.method in ("cot", "best-of", "majority") else spec.width
