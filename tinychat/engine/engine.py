@@ -102,6 +102,16 @@ class Engine:
         engine.info = info
         return engine
 
+    def twin(self, *, lanes: int, context: int | None = None) -> Engine:
+        """Another engine on the same model, with lanes and a cache of its own."""
+        return Engine(
+            self.runner.model,
+            end_ids=self.end_ids,
+            lanes=lanes,
+            context=self.context if context is None else context,
+            record=self.record,
+        )
+
     def facts(self) -> dict[str, Any]:
         """What runs here, as plain values for a header line."""
         weight = next(self.runner.model.parameters())
@@ -155,6 +165,10 @@ class Engine:
         """How many ids the lane holds."""
         return len(self._lanes[lane].tokens)
 
+    def prompt_length(self, lane: int = 0) -> int:
+        """How many of the lane's ids are the prompt."""
+        return self._lanes[lane].prompt_len
+
     def is_computed(self, lane: int = 0) -> bool:
         """Whether the odds of the next position cost no pass."""
         return self._lanes[lane].logits is not None
@@ -201,7 +215,9 @@ class Engine:
         ValueError for an id out of the vocabulary, ContextFull when there is no room.
         """
         here = self._lanes[lane]
-        self._check([*here.tokens, token], None)
+        self._check([token], None)
+        if len(here.tokens) >= self.context:
+            raise ContextFull(f"The context is full: {self.context} tokens.", "Go back some tokens.")
         here.tokens.append(token)
         here.logits = None
         here.ended = token in self.end_ids
