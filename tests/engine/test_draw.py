@@ -7,27 +7,12 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from vectors import REJECT, chance
 
 from tinychat.engine.draw import HEAD, Pick, likeliest, owned, philox, pick, rank_of, stack, uniform
-
-REJECT = 1e-6  # a statistical test fails by luck once in a million runs, and the seeds are fixed
-
-
-def chance(counts: NDArray[np.int64], probs: NDArray[np.float64]) -> float:
-    """The chi-square probability of counts at least this far from the law; cells below 10 expected are pooled."""
-    expected = probs * counts.sum()
-    big = expected >= 10
-    seen, wanted = counts[big].astype(float), expected[big]
-    if expected[~big].sum() >= 10:
-        seen, wanted = np.append(seen, counts[~big].sum()), np.append(wanted, expected[~big].sum())
-    assert wanted.size > 1
-    statistic = float(((seen - wanted) ** 2 / wanted).sum())
-    freedom = torch.tensor((wanted.size - 1) / 2, dtype=torch.float64)
-    return float(torch.special.gammaincc(freedom, torch.tensor(statistic / 2, dtype=torch.float64)))
 
 
 def a_law(size: int, seed: int, sharpness: float = 2.0) -> NDArray[np.float64]:
