@@ -155,6 +155,8 @@ class SamplingParams:
             return self.contrastive != "off" or self.dola != "off"
         if name == "contrastive_beta":
             return self.contrastive == "scaled"
+        if name == "amateur_temperature":
+            return self.contrastive == "difference"
         return self.is_on(_STAGE[name])
 
     def with_(self, **changes: Any) -> SamplingParams:

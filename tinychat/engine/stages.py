@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine import adaptive, bias, constrain, penalties, truncations
+from tinychat.engine import adaptive, bias, constrain, guidance, penalties, truncations
 from tinychat.engine import temperature as temperatures
 from tinychat.engine.context import NOTHING_SEEN, Context
 from tinychat.engine.params import SamplingParams
@@ -47,6 +47,9 @@ class After:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
+        Stage("guidance", guidance.guidance),
+        Stage("contrastive", guidance.contrastive),
+        Stage("dola", guidance.dola),
         Stage("grammar", constrain.grammar),
         Stage("logit_bias", bias.logit_bias),
         Stage("repetition", penalties.repetition),
