@@ -9,37 +9,42 @@ import pytest
 
 from tinychat import options
 from tinychat.engine.knobs import KNOBS
+from tinychat.engine.lists import LISTS
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 
 
+def settings(given: dict[str, str | list[str]], preset: str | None = None) -> SamplingParams:
+    return options.settings(preset, given, default="neutral", seed=3)
+
+
 def test_settings_lay_options_over_the_preset() -> None:
-    params = options.settings("story", {"top_p": 0.5, "seed": 3, "top_k": None}, default="neutral")
-    assert params == PRESETS["story"].with_(top_p=0.5, seed=3)
+    assert settings({"top_p": "0.5"}, "story") == PRESETS["story"].with_(top_p=0.5, seed=3)
 
 
 def test_an_unknown_preset_names_those_there_are() -> None:
     with pytest.raises(UsageError, match="no preset 'stroy'") as error:
-        options.settings("stroy", {}, default="neutral")
-    assert "story" in error.value.hint
+        settings({}, "stroy")
+    assert "Did you mean story?" in error.value.hint
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)
-def test_a_value_out_of_range_names_the_knob_and_its_limits(knob) -> None:
-    with pytest.raises(UsageError, match=f"{knob.name} must be between"):
-        options.settings(None, {knob.name: knob.low - 1}, default="neutral")
+def test_a_value_that_is_none_of_the_knobs_names_the_knob_and_its_rule(knob) -> None:
+    rule = "one of" if knob.choices else "between"
+    with pytest.raises(UsageError, match=f"{knob.name} must be {rule}"):
+        settings({knob.name: "sideways" if knob.choices else str(knob.low - 1)})
 
 
-@pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)
-def test_every_knob_is_an_option_of_sample(knob) -> None:
+@pytest.mark.parametrize("command", ["sample", "play"])
+def test_every_knob_and_list_is_an_option(command: str) -> None:
     import typer.main
 
     from tinychat.cli import app
 
     group = typer.main.get_group(app)
-    flags = [flag for option in group.commands["sample"].params for flag in option.opts]
-    assert knob.flag in flags
+    flags = {flag for option in group.commands[command].params for flag in option.opts}
+    assert {each.flag for each in (*KNOBS, *LISTS)} | {"-t", "--order", "--preset", "--seed"} <= flags
 
 
 def test_pairs_need_an_equals_sign_and_numbers() -> None:
@@ -58,11 +63,11 @@ def test_a_schedule_keeps_the_commas_of_an_order() -> None:
 def test_a_schedule_is_checked_against_the_settings_before_it() -> None:
     with pytest.raises(UsageError, match="leaves out top_k"):
         options.schedule(["4:order=top_p"], SamplingParams(top_k=5))
-    with pytest.raises(UsageError, match="--at 4"):
+    with pytest.raises(UsageError, match="--at '4:top_p=7': top_p must be between"):
         options.schedule(["4:top_p=7"], SamplingParams())
 
 
-@pytest.mark.parametrize("bad", ["", "x:top_p=1", "4", "4:top_p", "4:nonsense=1", "-1:top_p=1", "4:top_k=1.5"])
+@pytest.mark.parametrize("bad", ["", "x:top_p=1", "4", "4:top_p", "4:nonsense=1", "-1:top_p=1", "4:{"])
 def test_a_malformed_schedule_says_the_form(bad: str) -> None:
     with pytest.raises(UsageError, match="--at") as error:
         options.schedule([bad], SamplingParams())

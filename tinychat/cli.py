@@ -11,27 +11,9 @@ import typer
 
 from tinychat import __version__, files, options
 from tinychat.errors import TinychatError, UsageError
-from tinychat.options import (
-    Checkpoint,
-    Device,
-    FrequencyPenalty,
-    LogitBias,
-    MaxTokens,
-    MinP,
-    Model,
-    Order,
-    PenaltyScope,
-    PenaltyWindow,
-    PresencePenalty,
-    Preset,
-    RepetitionPenalty,
-    Seed,
-    Temperature,
-    TopK,
-    TopNSigma,
-    TopP,
-    TypicalP,
-)
+from tinychat.options import Checkpoint, Device, MaxTokens, Model, Order, Preset, Seed, SettingsCommand, with_settings
+
+Given = dict[str, str | list[str]]  # setting -> words of the command line
 
 app = typer.Typer(
     add_completion=False,
@@ -59,26 +41,17 @@ def _root(
         print(context.get_help())
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
+@with_settings
 def sample(
     prompt: Annotated[str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="The text to continue.")] = None,
     model: Model = None,
     max_tokens: MaxTokens = 256,
     seed: Seed = None,
     preset: Preset = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    min_p: MinP = None,
-    typical_p: TypicalP = None,
-    top_n_sigma: TopNSigma = None,
-    repetition_penalty: RepetitionPenalty = None,
-    frequency_penalty: FrequencyPenalty = None,
-    presence_penalty: PresencePenalty = None,
-    penalty_scope: PenaltyScope = None,
-    penalty_window: PenaltyWindow = None,
-    logit_bias: LogitBias = None,
     order: Order = None,
+    *,
+    given: Given,
     stop: Annotated[
         list[str] | None, typer.Option("--stop", metavar="TEXT", help="End before this text; may be repeated.")
     ] = None,
@@ -139,15 +112,9 @@ def sample(
             raise UsageError("--prompt-ids stands for the whole prompt.", "Leave --prompt and --chat out.")
         if any(not text for text in stop or []):
             raise UsageError("--stop needs some text.", 'For example:  --stop "\\n\\n"')
-        knobs = {
-            "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "typical_p": typical_p,
-            "top_n_sigma": top_n_sigma, "repetition_penalty": repetition_penalty,
-            "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
-            "penalty_scope": penalty_scope, "penalty_window": penalty_window, "order": order,
-            "logit_bias": options.pairs("--logit-bias", logit_bias or [], float) or None,
-            "seed": door.draw_seed() if seed is None else seed,
-        }  # fmt: skip
-        params = options.settings(preset, knobs, default="neutral")
+        params = options.settings(
+            preset, given, default="neutral", seed=door.draw_seed() if seed is None else seed, order=order
+        )
         schedule = options.schedule(at or [], params)
         path = files.find_checkpoint(model)
         code = door.run(
@@ -182,7 +149,8 @@ def sample(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
+@with_settings
 def play(
     checkpoint: Checkpoint = None,
     prompt: Annotated[
@@ -192,11 +160,9 @@ def play(
     max_tokens: MaxTokens = 256,
     seed: Seed = None,
     preset: Preset = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    min_p: MinP = None,
     order: Order = None,
+    *,
+    given: Given,
     rate: Annotated[
         float, typer.Option("--rate", metavar="N", min=0, help="Tokens a second to show; 0 is as fast as it can.")
     ] = 30.0,
@@ -233,11 +199,7 @@ def play(
         os.environ["NO_COLOR"] = "1"
     from tinychat.sample import draw_seed
 
-    knobs = {
-        "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "order": order,
-        "seed": draw_seed() if seed is None else seed,
-    }  # fmt: skip
-    params = options.settings(preset, knobs, default="story")
+    params = options.settings(preset, given, default="story", seed=draw_seed() if seed is None else seed, order=order)
     path = files.find_checkpoint(checkpoint)
     from tinychat.tui.app import run_play
 
@@ -316,6 +278,78 @@ def info(
         print(json.dumps(describe(facts)))
     else:
         print_table(describe(facts))
+
+
+@app.command(cls=SettingsCommand)
+@with_settings
+def bench(
+    model: Annotated[
+        Path | None, typer.Option("-m", "--model", metavar="PATH", readable=False, help="A checkpoint or a run folder.")
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option("--shape", metavar="NAMES", help="Random weights: 15m, 110m, 1b, 8b, 15m-128k, 110m-128k."),
+    ] = None,
+    lanes: Annotated[str, typer.Option("--lanes", metavar="N,N,...", help="Texts decoded side by side.")] = "1",
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help="float32, bfloat16 or int8.")] = "float32",
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", metavar="N", min=1, max=1024, help="CPU threads; chosen by size if left out."),
+    ] = None,
+    prompt_length: Annotated[int, typer.Option("--prompt-length", metavar="N", min=1, help="Ids to read first.")] = 32,
+    tokens: Annotated[int, typer.Option("--tokens", metavar="N", min=2, help="Tokens to decode after them.")] = 128,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="Generations that count.")] = 7,
+    observe: Annotated[
+        str, typer.Option("--observe", metavar="NAME", help="Candidates recorded a step: off, top20 or full (64).")
+    ] = "full",
+    peer: Annotated[
+        str | None, typer.Option("--peer", metavar="NAME", help="hf: transformers' generate, on the same weights.")
+    ] = None,
+    kl: Annotated[
+        str | None,
+        typer.Option("--kl", metavar="FILE", help="Also the type's perplexity and KL on a text; own: the model writes."),
+    ] = None,
+    preset: Preset = None,
+    order: Order = None,
+    *,
+    given: Given,
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="At most 3 rounds of 32 tokens: a first look.")] = False,
+) -> None:
+    """Measure the decoding speed, and compare it with what the machine allows.
+
+    \b
+    tinychat bench --shape 15m,110m
+    tinychat bench --shape 110m --threads 2 --peer hf
+    tinychat bench -m runs/small --dtype int8 --kl own --json
+
+    Without settings it decodes greedily. The shipped model is measured if neither model nor shape is given.
+    """
+    from tinychat.bench import door as bench_door
+    from tinychat.bench.plan import Request
+    from tinychat.bench.shapes import lane_counts, shape_names
+
+    if model is not None and shape is not None:
+        raise UsageError("--model and --shape are two different subjects.", "Choose one of them.")
+    request = Request(
+        params=options.settings(preset, given, default="greedy", seed=0, order=order),
+        model=files.find_checkpoint(model) if shape is None else None,
+        shapes=() if shape is None else shape_names(shape),
+        lanes=lane_counts(lanes),
+        device=device,
+        dtype=options.one_of("--dtype", dtype, ("float32", "bfloat16", "int8")),
+        threads=threads,
+        prompt=prompt_length,
+        tokens=tokens,
+        rounds=rounds,
+        observe=options.one_of("--observe", observe, ("off", "top20", "full")),
+        peers=() if peer is None else (options.one_of("--peer", peer, ("hf",)),),
+        kl=kl,
+        json=json_output,
+        quick=quick,
+    )
+    raise typer.Exit(bench_door.run(request))
 
 
 @app.command()

@@ -130,9 +130,18 @@ def data_folder() -> Path:
     return _home("XDG_DATA_HOME", ".local/share")
 
 
-def _home(variable: str, fallback: str) -> Path:
+def config_path(name: str) -> Path:
+    """A file of $XDG_CONFIG_HOME/tinychat (what a person sets); nothing is made."""
+    return _place("XDG_CONFIG_HOME", ".config") / name
+
+
+def _place(variable: str, fallback: str) -> Path:
     base = os.environ.get(variable, "")
-    folder = (Path(base) if base.startswith("/") else Path.home() / fallback) / "tinychat"
+    return (Path(base) if base.startswith("/") else Path.home() / fallback) / "tinychat"
+
+
+def _home(variable: str, fallback: str) -> Path:
+    folder = _place(variable, fallback)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,17 +5,25 @@ Nothing here imports torch or textual: it is read for --help.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from tinychat.engine.knobs import KNOB_BY_NAME
+from tinychat.engine.knobs import Knob
+from tinychat.engine.lists import ListSetting
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
+from tinychat.engine.themes import THEME_OF, THEMES
 from tinychat.errors import UsageError
+from tinychat.session.presets import find_preset
+from tinychat.session.spelling import SETTINGS, read_changes, read_flags
 
 # readable=False: whether a file can be read is said by its reader, which has the exit code for it
 _CHECKPOINT: dict[str, Any] = {
@@ -25,7 +33,8 @@ Model = Annotated[Path | None, typer.Option("-m", "--model", **_CHECKPOINT)]
 Checkpoint = Annotated[Path | None, typer.Argument(**_CHECKPOINT)]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", metavar="NAME", help=f"Where the knobs start: {', '.join(PRESETS)}.")
+    str | None,
+    typer.Option("--preset", metavar="NAME", help=f"Where the settings start: {', '.join(PRESETS)}, or one of yours."),
 ]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="0 to 2**64 - 1; drawn and reported if left out.")
@@ -37,39 +46,100 @@ Order = Annotated[
 ]
 
 
-def _knob(name: str, *short: str) -> Any:
-    knob = KNOB_BY_NAME[name]
-    text = f"{knob.help} Neutral: {knob.text(knob.neutral)}."
-    return typer.Option(*short, knob.flag, metavar="N" if knob.whole else "X", help=text)
+SHORT = {"temperature": "-t"}  # the one knob that has a letter
 
 
-Temperature = Annotated[float | None, _knob("temperature", "-t")]
-TopP = Annotated[float | None, _knob("top_p")]
-TopK = Annotated[int | None, _knob("top_k")]
-MinP = Annotated[float | None, _knob("min_p")]
-TypicalP = Annotated[float | None, _knob("typical_p")]
-TopNSigma = Annotated[float | None, _knob("top_n_sigma")]
-RepetitionPenalty = Annotated[float | None, _knob("repetition_penalty")]
-FrequencyPenalty = Annotated[float | None, _knob("frequency_penalty")]
-PresencePenalty = Annotated[float | None, _knob("presence_penalty")]
-PenaltyWindow = Annotated[int | None, _knob("penalty_window")]
-PenaltyScope = Annotated[
-    str | None, typer.Option("--penalty-scope", metavar="NAME", help="What penalties see: all (the default) or output.")
-]
-LogitBias = Annotated[
-    list[str] | None, typer.Option("--logit-bias", metavar="ID=X", help="Add X to a token's logit; -inf bans it.")
-]
+class SettingsCommand(TyperCommand):
+    """A command whose help has a section for each theme of settings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", "Options", *THEMES)}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                setting = SETTINGS.get(param.name or "")
+                own = "Arguments" if param.param_type_name == "argument" else "Options"
+                sections[THEME_OF[setting.stage] if setting is not None else own].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
-def settings(preset: str | None, knobs: dict[str, Any], *, default: str) -> SamplingParams:
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with one option for every knob and list, where it has the parameter `given`: a mapping of words."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for each in signature.parameters.values():
+        if each.name != "given":
+            parameters.append(each)
+            continue
+        for name, setting in SETTINGS.items():
+            many = isinstance(setting, ListSetting) and setting.many
+            parameters.append(
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=None,
+                    annotation=Annotated[list[str] | None if many else str | None, _option(setting)],
+                )
+            )
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        given = {name: words for name in SETTINGS if (words := values.pop(name)) is not None}
+        command(given=given, **values)
+
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
+    return wrapped
+
+
+def _option(setting: Knob | ListSetting) -> Any:
+    flags = [SHORT[setting.name]] if setting.name in SHORT else []
+    if isinstance(setting, ListSetting):
+        return typer.Option(*flags, setting.flag, metavar=setting.metavar, help=setting.help)
+    metavar = "NAME" if setting.choices else "N" if setting.whole else "X"
+    choices = f" One of {', '.join(setting.choices)}." if setting.choices else ""
+    neutral = f" Neutral: {setting.text(setting.neutral)}."
+    return typer.Option(*flags, setting.flag, metavar=metavar, help=setting.help + choices + neutral)
+
+
+def settings(
+    preset: str | None,
+    given: Mapping[str, str | list[str]],
+    *,
+    default: str,
+    seed: int,
+    order: str | None = None,
+) -> SamplingParams:
     """The preset with what was given on the command line laid over it."""
-    name = preset or default
-    if name not in PRESETS:
-        raise UsageError(f"There is no preset {name!r}.", f"Choose one of {', '.join(PRESETS)}.")
+    base = find_preset(preset or default)
     try:
-        return PRESETS[name].with_(**{key: value for key, value in knobs.items() if value is not None})
+        values = read_flags(given)
+        if (schema := values.get("json_schema", "")).startswith("@"):
+            values["json_schema"] = read_text_file("--json-schema", schema[1:])
+        if order is not None:
+            values["order"] = order
+        return base.with_(**values, seed=seed)
     except ValueError as error:
         raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
+
+
+def read_text_file(option: str, path: str) -> str:
+    """The text of a file named after an @."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UsageError(f"{option} @{path}: {reason}.", "Name a file that can be read.") from error
+
+
+def one_of(option: str, given: str, choices: tuple[str, ...]) -> str:
+    """The value of an option that has few; UsageError for any other."""
+    if given not in choices:
+        raise UsageError(f"{option} {given!r} is not known.", f"Choose one of {', '.join(choices)}.")
+    return given
 
 
 def read_prompt(prompt: str | None) -> str:
@@ -130,24 +200,20 @@ def id_list(option: str, given: str) -> tuple[int, ...]:
 
 
 def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, Any]]:
-    """`I:name=x,name=x` options, each checked against the settings before it."""
+    """`I:name=x,name=x` and `I:{"name": x}` options, each checked against the settings before it."""
     found: dict[int, dict[str, Any]] = {}
     for text in given:
         place, colon, changes = text.partition(":")
         try:
             if not colon or not place.strip().isdecimal():
                 raise ValueError
-            changed = found.setdefault(int(place), {})
-            for pair in _split_changes(changes):
-                name, equals, value = pair.partition("=")
-                name = name.strip().replace("-", "_")
-                if not equals:
-                    raise ValueError
-                changed[name] = _setting(name, value.strip())
+            found.setdefault(int(place), {}).update(read_changes(changes))
         except ValueError as error:
+            if "must be" in str(error):
+                raise UsageError(f"--at {text!r}: {error}.", "See:  tinychat sample --help") from None
             raise UsageError(
                 f"--at {text!r} is not of the form I:NAME=X,NAME=X{f' ({error})' if str(error) else ''}.",
-                "For example:  --at 30:temperature=0.7,top_p=0.9",
+                'For example:  --at 30:temperature=0.7,top_p=0.9   or  --at \'30:{"regex": "[a-z ,]+"}\'',
             ) from None
     for index in sorted(found):
         try:
@@ -155,29 +221,3 @@ def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, An
         except (TypeError, ValueError) as error:
             raise UsageError(f"--at {index}: {error}.", "See:  tinychat sample --help") from error
     return found
-
-
-def _split_changes(text: str) -> list[str]:
-    """`a=1,order=x,y` at the commas that begin a new name: an order and the ids of a bias hold commas of their own."""
-    parts: list[str] = []
-    for part in text.split(","):
-        name, equals, _ = part.partition("=")
-        if not parts or (equals and not name.strip().isdecimal()):
-            parts.append(part)
-        else:
-            parts[-1] += "," + part
-    return parts
-
-
-def _setting(name: str, value: str) -> Any:
-    if name == "seed" or name in KNOB_BY_NAME:
-        kind = int if name == "seed" or KNOB_BY_NAME[name].whole else float
-        try:
-            return kind(value)
-        except ValueError:
-            raise ValueError(f"{name} must be a {'whole ' * (kind is int)}number, got {value!r}") from None
-    if name in ("order", "penalty_scope"):
-        return value
-    if name == "logit_bias":
-        return pairs("--at", value.split(",") if value else [], float)
-    raise ValueError(f"there is no setting {name!r} to change in mid-reply")

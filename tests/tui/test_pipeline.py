@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tinychat.engine.orders import ORDERS
+from tinychat.engine.orders import ORDERS, STAGE_NAMES
 from tinychat.engine.params import SamplingParams
 from tinychat.tui.lineview import row_text
 from tinychat.tui.palette import Look
@@ -28,22 +28,21 @@ def view_of(moon: Any, **changes: Any) -> PipelineView:
 
 
 def test_each_stage_tells_what_it_kept_and_what_became_of_the_token(moon: Any) -> None:
-    assert screen(view_of(moon), 54, 10) == [
+    assert screen(view_of(moon), 54, 9) == [
         "stage (default)          keep  mass% H bit     p(pale)",
         "raw logits              50257  100.0  4.85        13.0",
         "rep penalty 1.10        50257  100.0  4.86        13.6",
         "temperature 0.80        50257  100.0  3.66        17.2",
         "top-k off                   -      -     -           -",
-        "typical off                 -      -     -           -",
         "top-p 0.88                  9   88.1  2.64        19.6",
         "min-p off                   -      -     -           -",
-        "4 more off",
+        "27 more off",
         'draw u=0.417 in [0.365,0.561) -> " pale"',
     ]
 
 
 def test_a_high_panel_shows_every_stage_of_the_order(moon: Any) -> None:
-    rows = screen(view_of(moon), 60, 20)
+    rows = screen(view_of(moon), 60, len(STAGE_NAMES) + 3)
     titles = [stage_title(stage, moon.params).replace("σ", "sigma") for stage in moon.params.stages]
     assert [row[:22].strip() for row in rows[2:-1]] == titles
 
@@ -122,5 +121,30 @@ def test_titles_carry_the_values_as_typed() -> None:
     assert stage_title("temperature", params) == "temperature 0.8125"
     assert stage_title("top_k", params) == "top-k 40"
     assert stage_title("top_p", params) == "top-p 0.90"
-    assert stage_title("logit_bias", params) == "logit bias 2 tokens"
+    assert stage_title("logit_bias", params) == "logit bias x2"
     assert stage_title("min_p", params) == "min-p off"
+
+
+@pytest.mark.parametrize("stage", STAGE_NAMES)
+def test_every_stage_has_a_title_on_and_off(stage: str) -> None:
+    assert stage_title(stage, SamplingParams()).endswith(" off") or stage == "temperature"
+
+
+def test_a_title_joins_what_works_in_one_stage() -> None:
+    assert stage_title("temperature", SamplingParams(temperature_mode="edt")) == "temperature 1.00 edt"
+    assert stage_title("mirostat", SamplingParams(mirostat="v2")) == "mirostat v2"
+    assert stage_title("allowed", SamplingParams(allowed_ids=(1, 2, 3), banned_ids=(4,))) == "allowed ids x3 x1"
+    assert stage_title("grammar", SamplingParams(regex="[a-z]+")) == "regex [a-z]+"
+
+
+def test_a_long_list_of_stages_scrolls_to_its_end_and_back(moon: Any) -> None:
+    stages = tuple(replace(moon.odds.stages[1], name=name) for name in ("raw", *STAGE_NAMES[:12]))
+    view = view_of(moon, odds=replace(moon.odds, stages=stages))
+    before = screen(view, 60, 9)
+    view.scroll_rows(100)
+    after = screen(view, 60, 9)
+    assert after[0] == before[0]
+    assert after[-1] == before[-1]
+    assert after[-2].split()[0] == stage_title(STAGE_NAMES[11], moon.params).split()[0]
+    view.scroll_rows(-100)
+    assert screen(view, 60, 9) == before

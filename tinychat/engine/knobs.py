@@ -209,7 +209,7 @@ KNOBS: tuple[Knob, ...] = (
          help="Raises the end's logit by |logit| (x^(tokens past the start) - 1); 1 is off."),
     Knob(name="end_decay_start", stage="end_decay", label="pull from", neutral=0, low=0, high=_BIG, shown=(0, 500),
          step=1, coarse=10, whole=True, aux=True, help="The token of the reply from which the end is pulled."),
-    Knob(name="guidance_scale", stage="guidance", label="guidance", key="G", neutral=1.0, low=-100.0, high=100.0,
+    Knob(name="guidance_scale", stage="guidance", label="guidance", key="C", neutral=1.0, low=-100.0, high=100.0,
          shown=(0.0, 5.0), step=0.1, coarse=0.5,
          help="Classifier-free guidance: above 1 follows the prompt more than without it (two lanes)."),
     Knob(name="contrastive", stage="contrastive", label="contrast", neutral="off",

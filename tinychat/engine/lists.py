@@ -39,10 +39,15 @@ class ListSetting:
         """The value as words of the command line, each to follow the flag."""
         if value == self.neutral:
             return []
+        if not value:
+            return [""]  # emptied, where the neutral value is not empty
         return [self.spell(each) for each in value] if self.many else [self.spell(value)]
 
     def read(self, words: Iterable[str]) -> Any:
-        """The inverse of `words`, checked."""
+        """The inverse of `words`, checked; one empty word is the empty value."""
+        words = list(words)
+        if words == [""]:
+            return self.check(self.name, "" if isinstance(self.neutral, str) else ())
         parsed = [self.parse(self.name, word) for word in words]
         if not parsed:
             return self.neutral

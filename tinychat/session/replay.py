@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import shlex
 
-from tinychat.engine.knobs import KNOBS
-from tinychat.engine.params import SamplingParams
 from tinychat.session.session import Session
+from tinychat.session.spelling import changed_settings, settings_flags
 from tinychat.text.chat import Message, render
 
 
@@ -24,48 +23,11 @@ def command(session: Session) -> str:
     words += settings_flags(base)
     before = base
     for index, params in changes:
-        words += ["--at", f"{index}:{','.join(changed_settings(before, params))}"]
+        words += ["--at", f"{index}:{changed_settings(before, params)}"]
         before = params
     for index, token in session.forced():
         words += ["--force", f"{index}={token}"]
     return shlex.join(words)
-
-
-def settings_flags(params: SamplingParams) -> list[str]:
-    """Every setting that is not neutral, as flags; the seed is not among them."""
-    words = []
-    for knob in KNOBS:
-        value = getattr(params, knob.name)
-        if value != knob.neutral:
-            words += [knob.flag, repr(value)]  # repr: knob.text rounds for the eye
-    if params.penalty_scope != "all":
-        words += ["--penalty-scope", params.penalty_scope]
-    for token, bias in params.bias:
-        words += ["--logit-bias", f"{token}={bias!r}"]
-    if params.order != "default":
-        words += ["--order", _order(params)]
-    return words
-
-
-def changed_settings(before: SamplingParams, after: SamplingParams) -> list[str]:
-    """What `--at` has to say: name=value of all that changed."""
-    words = []
-    for knob in KNOBS:
-        if getattr(before, knob.name) != getattr(after, knob.name):
-            words.append(f"{knob.name}={getattr(after, knob.name)!r}")
-    if before.penalty_scope != after.penalty_scope:
-        words.append(f"penalty_scope={after.penalty_scope}")
-    if before.seed != after.seed:
-        words.append(f"seed={after.seed}")
-    if before.bias != after.bias:
-        words.append("logit_bias=" + ",".join(f"{token}={bias!r}" for token, bias in after.bias))
-    if before.order != after.order:
-        words.append(f"order={_order(after)}")
-    return words
-
-
-def _order(params: SamplingParams) -> str:
-    return params.order if isinstance(params.order, str) else ",".join(params.stages)
 
 
 def _prompt(session: Session) -> list[str]:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from textual import on
 
-from tinychat.engine.knobs import KNOB_BY_NAME
+from tinychat.engine.knobs import KNOB_BY_NAME, Knob
 from tinychat.engine.notes import params_notes
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SamplingParams
+from tinychat.session.spelling import SETTINGS
 from tinychat.session.tree import PROMPT
 from tinychat.tui import copying
 from tinychat.tui.palette import spelled
@@ -22,6 +23,7 @@ from tinychat.tui.player import Player
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.knobs import KnobsView
 from tinychat.tui.widgets.stream import StreamView
+from tinychat.tui.wording import label_of
 
 RATES: tuple[float | None, ...] = (2, 5, 10, 20, 30, 60, 120, 250, None)
 STOPPED = "stopped, the text is kept"
@@ -293,9 +295,10 @@ class ActionScreen(PanelScreen):
     def action_pick(self, name: str) -> None:
         self.armed = True
         self.picked = name
-        knob = KNOB_BY_NAME[name]
-        label = spelled(knob.label, self.look.glyphs)
-        self.notice = (f"{label}: - = nudge, 0 off, or type a value. {knob.help}", "quiet")
+        setting = SETTINGS[name]
+        label = spelled(label_of(setting), self.look.glyphs)
+        how = "- = nudge, 0 off, or type a value" if isinstance(setting, Knob) else "Enter types a value, 0 off"
+        self.notice = (f"{label}: {how}. {setting.help}", "quiet")
         self.knobs_changed()
 
     def action_nudge_down(self) -> None:
@@ -311,13 +314,17 @@ class ActionScreen(PanelScreen):
         self._nudge(1, coarse=True)
 
     def _nudge(self, steps: int, *, coarse: bool = False, name: str = "") -> None:
-        if self.player is not None:
-            self.set_params(self.player.session.params.nudge(name or self.picked, steps, coarse=coarse))
+        if self.player is None:
+            return
+        name = name or self.picked
+        if name in KNOB_BY_NAME:
+            self.set_params(self.player.session.params.nudge(name, steps, coarse=coarse))
+        else:
+            self.type_value("")  # there is nothing to turn
 
     def action_neutral(self) -> None:
         if self.player is not None:
-            knob = KNOB_BY_NAME[self.picked]
-            self.set_params(self.player.session.params.with_(**{knob.name: knob.neutral}))
+            self.set_params(self.player.session.params.with_(**{self.picked: SETTINGS[self.picked].neutral}))
 
     def action_order(self) -> None:
         if self.player is not None:

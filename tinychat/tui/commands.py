@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
+import shlex
 from dataclasses import dataclass
 
-from tinychat.engine.knobs import KNOBS, Knob
+from tinychat.engine.knobs import Knob
+from tinychat.engine.lists import ListSetting
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.presets import PRESETS
+from tinychat.session.spelling import SETTINGS, read_text
 from tinychat.tui.keys import ACTION_BY_NAME
+from tinychat.tui.wording import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,9 @@ WORDS = {
     "rate N": "tokens a second; 0 is as fast as it goes",
     "preset NAME": ", ".join(PRESETS),
     "order NAMES": ", ".join(ORDERS) + ", or stages joined by commas",
-    "scope NAME": "what penalties see: all or output",
     "bias ID=X": "add X to a token's logit, -inf bans it; bias alone clears",
     "system TEXT": "the system message of the next chat",
-    "T 0.9": "any knob by letter or name",
+    "T 0.9": "any knob by letter or name, any other setting by name: regex [a-z ]+; off clears",
 }
 _ACTIONS = {"new": "new", "chat": "mode", "quit": "leave", "q": "leave", "help": "help", "save": "save"}
 
@@ -67,9 +70,10 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
     name = word.lower().replace("-", "_")
     if not name:
         raise ValueError("type a setting and its value, for example:  t 0.9")
-    if (knob := _knob(word)) is not None:
-        value = _number(rest, knob.label, whole=knob.whole) if rest != "off" else knob.neutral
-        return Settings(params.with_(**{knob.name: value}), picked=knob.name)
+    if (setting := _setting(word)) is not None:
+        cleared = rest == "off" or (not rest and isinstance(setting, ListSetting))
+        value = setting.neutral if cleared and not _is_choice(setting, rest) else read_line(setting.name, rest)
+        return Settings(params.with_(**{setting.name: value}), picked=setting.name)
     if name == "seed":
         seed = int(_number(rest, "seed", whole=True))
         if not 0 <= seed < SEED_LIMIT:
@@ -89,8 +93,6 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return Settings(preset(rest, params))
     if name == "order":
         return Settings(params.with_(order=rest or "default"))
-    if name == "scope":
-        return Settings(params.with_(penalty_scope=rest))
     if name == "bias":
         return Settings(params.with_(logit_bias=_bias(rest, params, vocab_size)))
     if name == "system":
@@ -99,7 +101,7 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return Perform(_ACTIONS[name])
     if name in ACTION_BY_NAME:
         return Perform(name)
-    known = [*(w.split()[0] for w in WORDS), *_ACTIONS, *(k.name for k in KNOBS), *ACTION_BY_NAME]
+    known = [*(w.split()[0] for w in WORDS), *_ACTIONS, *SETTINGS, *ACTION_BY_NAME]
     near = difflib.get_close_matches(name, known, n=1)
     raise ValueError(f"there is no {word!r}" + (f"; did you mean {near[0]}?" if near else "; ? lists all"))
 
@@ -111,12 +113,26 @@ def preset(name: str, params: SamplingParams) -> SamplingParams:
     return PRESETS[name].with_(seed=params.seed)
 
 
-def _knob(word: str) -> Knob | None:
-    for knob in KNOBS:
-        names = {knob.name, knob.name.replace("_", "-"), knob.label, knob.key, knob.key.lower()} - {""}
+def _setting(word: str) -> Setting | None:
+    for setting in SETTINGS.values():
+        names = {setting.name, setting.name.replace("_", "-")}
+        if isinstance(setting, Knob):
+            names |= {setting.label, setting.key, setting.key.lower()} - {""}
         if word in names or word.lower() in names:
-            return knob
+            return setting
     return None
+
+
+def _is_choice(setting: Setting, text: str) -> bool:
+    return isinstance(setting, Knob) and text in setting.choices
+
+
+def read_line(name: str, text: str) -> object:
+    """A setting as typed: of a list with several elements words as a shell has them, or JSON."""
+    setting = SETTINGS[name]
+    if not isinstance(setting, ListSetting) or not setting.many or text.startswith(("[", "{")):
+        return read_text(name, text)
+    return setting.read(shlex.split(text))
 
 
 def _number(text: str, label: str, *, whole: bool) -> float:

@@ -14,9 +14,9 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tinychat.engine.knobs import KNOB_BY_NAME
 from tinychat.engine.presets import PRESETS
-from tinychat.session.replay import command, settings_flags
+from tinychat.session.replay import command
+from tinychat.session.spelling import settings_flags
 from tinychat.session.transcript import reply_text
 from tinychat.tui import commands, copying
 from tinychat.tui.actions import ActionScreen
@@ -228,7 +228,7 @@ class PlayScreen(ActionScreen):
         self._open_command("")
 
     def type_value(self, first: str) -> None:
-        self._open_command(f"{KNOB_BY_NAME[self.picked].name} {first}")
+        self._open_command(f"{self.picked} {first}")
 
     def _open_command(self, text: str) -> None:
         self.armed = False

@@ -9,15 +9,16 @@ from collections.abc import Callable
 
 from rich.cells import cell_len
 
-from tinychat.engine.knobs import KNOBS
+from tinychat.engine.knobs import Knob
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
 from tinychat.session.session import Session
+from tinychat.session.spelling import SETTINGS
 from tinychat.text.terminal import clean
 from tinychat.tui.bars import percent
 from tinychat.tui.lineview import Piece, Row, fit
 from tinychat.tui.player import Player
-from tinychat.tui.widgets.knobs import MAIN, value_text
+from tinychat.tui.wording import is_on, label_of, short_text, shown_settings
 
 Group = tuple[Piece, ...]
 
@@ -138,19 +139,23 @@ def token_facts(step: Step, *, short: bool) -> list[Group]:
     return [((rank, "text"),), ((surprise, "text"),)]
 
 
-def knob_words(params: SamplingParams, picked: str) -> Group:
-    """`>T.80 P.88 K-- M-- R1.10`: all knobs in one short run."""
+def knob_words(params: SamplingParams, picked: str, *, cells: int = 60) -> Group:
+    """`>T.80 P.88 K-- M-- R1.10`: the main five, the picked one, and what else is on while there is room."""
     pieces: list[Piece] = []
-    for index, knob in enumerate(KNOBS):
-        value = float(getattr(params, knob.name))
-        is_on = value != knob.neutral
-        if not (index < MAIN or is_on or knob.name == picked):
-            continue
-        text = value_text(knob, value).removeprefix("0") if is_on or knob.name == "temperature" else "--"
-        mark = ">" if knob.name == picked else ""
-        letter = knob.key or knob.label
-        role = "chosen" if mark else "strong" if is_on else "quiet"
-        pieces.append((f"{' ' if pieces else ''}{mark}{letter}{text or '0'}", role))
+    used = left_out = 0
+    for setting in shown_settings(params, picked):
+        on = is_on(setting, params)
+        text = short_text(setting, params) if on or setting.name == "temperature" else "--"
+        mark = ">" if setting.name == picked else ""
+        letter = (setting.key if isinstance(setting, Knob) else "") or label_of(setting) + " "
+        word = f"{' ' if pieces else ''}{mark}{letter}{text.removeprefix('0') or '0'}"
+        used += cell_len(word)
+        if used > cells and not mark:
+            left_out += 1
+        else:
+            pieces.append((word, "chosen" if mark else "strong" if on else "quiet"))
+    if left_out:
+        pieces.append((f" +{left_out}", "quiet"))
     return tuple(pieces)
 
 
@@ -193,18 +198,16 @@ def next_words(odds: Odds | None) -> Piece:
 def moves(before: SamplingParams, after: SamplingParams) -> str:
     """What changed between two tokens: `T 0.80 P 0.90`."""
     words = []
-    for knob in KNOBS:
-        value = float(getattr(after, knob.name))
-        if value != float(getattr(before, knob.name)):
-            words.append(f"{knob.key or knob.label} {value_text(knob, value)}")
+    for name, setting in SETTINGS.items():
+        if getattr(before, name) == getattr(after, name):
+            continue
+        letter = setting.key if isinstance(setting, Knob) else ""
+        text = short_text(setting, after) if isinstance(setting, Knob) or is_on(setting, after) else "off"
+        words.append(f"{letter or label_of(setting)} {text}")
     if before.order != after.order:
         words.append(f"order {after.order if isinstance(after.order, str) else 'own'}")
     if before.seed != after.seed:
         words.append(f"seed {after.seed}")
-    if before.bias != after.bias:
-        words.append("bias")
-    if before.penalty_scope != after.penalty_scope:
-        words.append(f"scope {after.penalty_scope}")
     return " ".join(words)
 
 

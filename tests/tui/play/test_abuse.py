@@ -76,7 +76,7 @@ async def test_hostile_text_reaches_no_cell_raw(start, tokenizer) -> None:
 @pytest.mark.parametrize(
     ("line", "answer"),
     [("rate nan", "at least 0"), ("rate -1", "at least 0"), ("bias 999999=1", "token id from 0 to"),
-     ("max 0", "at least 1"), ("seed -1", "2**64"), ("order x", "order must be"), ("t", "needs a number"),
+     ("max 0", "at least 1"), ("seed -1", "2**64"), ("order x", "order must be"), ("t", "must be a number"),
      ("preset x", "there are")],
 )  # fmt: skip
 async def test_a_value_out_of_range_is_told_and_changes_nothing(start, line, answer) -> None:

@@ -1,7 +1,7 @@
 """The knobs: a row for each setting with letter, value and slider, for keys and mouse.
 
-The rows come from engine.params.KNOBS: the main five always, the others when they are switched on or when there is
-room. It shows settings and says what was wished; it changes nothing itself.
+The rows are wording.shown_settings: the main five always, the others when they are on, picked or in use. It shows
+settings and says what was wished; it changes nothing itself.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from itertools import groupby
 from textual import events
 from textual.message import Message
 
-from tinychat.engine.knobs import KNOBS, Knob
+from tinychat.engine.knobs import Knob, Value
+from tinychat.engine.lists import ListSetting
 from tinychat.engine.notes import params_notes
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
-from tinychat.tui.lineview import LineView, Piece, Row
+from tinychat.tui.lineview import LineView, Piece, Row, fit
 from tinychat.tui.palette import spelled
+from tinychat.tui.wording import Setting, is_on, label_of, short_text, shown_settings, value_text
 
-MAIN = 5  # knobs that always have a row
-_SLIDER_AT = 21  # cells before the slider
+_SLIDER_AT = 21  # cells before the slider of a number
+_CHOICE_AT = 26  # words are longer
 _RANGE = 9  # cells behind it
 
 
@@ -29,7 +31,7 @@ class KnobsView(LineView):
     class Moved(Message):
         """A slider was dragged or clicked to a value."""
 
-        def __init__(self, name: str, value: float) -> None:
+        def __init__(self, name: str, value: Value) -> None:
             self.name, self.value = name, value
             super().__init__()
 
@@ -50,7 +52,7 @@ class KnobsView(LineView):
     _params = SamplingParams()
     _picked = "temperature"
     _top = 0  # first of the shown knobs
-    _dragged: str | None = None
+    _dragged: Knob | None = None
 
     def show(self, params: SamplingParams, *, picked: str) -> None:
         """Draw these settings, with one knob picked."""
@@ -58,50 +60,48 @@ class KnobsView(LineView):
         self.redraw()
 
     def rows(self, width: int, height: int) -> list[Row]:
-        knobs = self._shown(height)
-        rows = [self._row(knob, width) for knob in knobs]
+        rows = [self._row(setting, width) for setting in self._shown(height)]
         if height > len(rows):
             rows += [()] * (height - len(rows) - 1) + [self._foot()]
         return rows
 
-    def _shown(self, height: int) -> list[Knob]:
-        on = [knob for i, knob in enumerate(KNOBS) if i < MAIN or self._is_on(knob) or knob.name == self._picked]
-        knobs = list(KNOBS) if height > len(KNOBS) else on
-        room = max(1, height - 1 if height > MAIN else height)
-        at = next(i for i, knob in enumerate(knobs) if knob.name == self._picked)
-        self._top = max(0, min(max(self._top, at - room + 1), at, max(0, len(knobs) - room)))
-        return knobs[self._top : self._top + room]
+    def _shown(self, height: int) -> list[Setting]:
+        settings = shown_settings(self._params, self._picked)
+        room = max(1, height - 1)
+        at = next(i for i, setting in enumerate(settings) if setting.name == self._picked)
+        self._top = max(0, min(max(self._top, at - room + 1), at, max(0, len(settings) - room)))
+        return settings[self._top : self._top + room]
 
-    def _is_on(self, knob: Knob) -> bool:
-        return float(getattr(self._params, knob.name)) != knob.neutral
-
-    def _row(self, knob: Knob, width: int) -> Row:
-        value = float(getattr(self._params, knob.name))
-        picked, is_on = knob.name == self._picked, self._is_on(knob)
-        number = "off" if not is_on and knob.name != "temperature" else value_text(knob, value)
-        low, high = (knob.text(edge) for edge in knob.shown)
-        cells = self._slider_cells(width)
+    def _row(self, setting: Setting, width: int) -> Row:
+        picked, on = setting.name == self._picked, is_on(setting, self._params)
+        role = "strong" if on else "quiet"
+        key = setting.key if isinstance(setting, Knob) else ""
+        start: Row = (
+            (">" if picked else " ", "chosen"),
+            (f"{key or ' '} ", "chosen" if picked else "strong"),
+            (fit(spelled(label_of(setting), self.look.glyphs), 12), role),
+        )
+        if isinstance(setting, ListSetting):
+            return (*start, (f" {short_text(setting, self._params) if on else 'off'}", role))
+        value: Value = getattr(self._params, setting.name)
+        text = "off" if not on and not setting.aux and setting.name != "temperature" else value_text(setting, value)
+        cells = self._slider_cells(setting, width)
         slider: tuple[Piece, ...] = ()
         if cells:
-            slider = (*self._slider(knob, value, cells, picked), (f" {low}..{high}", "quiet"))
-        role = "strong" if is_on else "quiet"
-        return (
-            (">" if picked else " ", "chosen"),
-            (f"{knob.key or ' '} ", "chosen" if picked else "strong"),
-            (f"{spelled(knob.label, self.look.glyphs):<11} ", role),
-            (f"{number:>5} ", role),
-            *slider,
-        )
+            slider = (*self._slider(setting, value, cells, picked), (f" {_span_text(setting, value)}", "quiet"))
+        at = _slider_at(setting)
+        return (*start, (f"{text:>{at - 16}} ", role), *slider)
 
-    def _slider_cells(self, width: int) -> int:
-        room = width - _SLIDER_AT - _RANGE
+    def _slider_cells(self, knob: Knob, width: int) -> int:
+        room = width - _slider_at(knob) - _RANGE
         return min(room, 40) if room >= 6 else 0
 
-    def _slider(self, knob: Knob, value: float, cells: int, picked: bool) -> tuple[Piece, ...]:
+    def _slider(self, knob: Knob, value: Value, cells: int, picked: bool) -> tuple[Piece, ...]:
         """A line with a grip; what lies between the neutral value and the grip is drawn strongly."""
-        low, high = knob.shown
+        low, high = knob.span
         at, neutral = (
-            round(min(max((each - low) / (high - low), 0.0), 1.0) * (cells - 1)) for each in (value, knob.neutral)
+            round(min(max((knob.place(each) - low) / (high - low), 0.0), 1.0) * (cells - 1))
+            for each in (value, knob.neutral)
         )
         done, grip, rest = ("=", "o", "-") if self.look.glyphs == "ascii" else ("━", "●", "─")
         strong = "bar_chosen" if picked else "bar"
@@ -117,23 +117,27 @@ class KnobsView(LineView):
     def _foot(self) -> Row:
         params = self._params
         order = params.order if isinstance(params.order, str) else " > ".join(params.stages)
+        hidden = len(shown_settings(params, self._picked)) - max(1, self.size.height - 1)
+        more: tuple[Piece, ...] = ((f" {hidden} more: up, down ", "dart"),) if hidden > 0 else ()
         notes = params_notes(params)
-        last: Piece = (f"  {notes[0]}", "warn") if notes else (f"  penalties see: {params.penalty_scope}", "quiet")
-        return ((f" order {order}", "quiet"), (f"  preset {preset_name(params)}", "quiet"), last)
+        last: Piece = (f"  {notes[0]}", "warn") if notes else ("  a lists all settings", "quiet")
+        return (*more, (f" order {order}", "quiet"), (f"  preset {preset_name(params)}", "quiet"), last)
 
     # mouse
 
-    def _knob_at(self, y: int) -> Knob | None:
-        knobs = self._shown(self.size.height)
-        return knobs[y] if 0 <= y < len(knobs) else None
+    def _setting_at(self, y: int) -> Setting | None:
+        settings = self._shown(self.size.height)
+        return settings[y] if 0 <= y < len(settings) else None
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        knob = self._knob_at(event.y)
-        if knob is None:
+        setting = self._setting_at(event.y)
+        if setting is None:
             return
-        self.post_message(self.Picked(knob.name))
-        if event.x >= _SLIDER_AT and self._slider_cells(self.size.width):
-            self._dragged = knob.name
+        self.post_message(self.Picked(setting.name))
+        if not isinstance(setting, Knob) or not self._slider_cells(setting, self.size.width):
+            return
+        if event.x >= _slider_at(setting):
+            self._dragged = setting
             self.capture_mouse()
             self._drag(event.x)
 
@@ -153,28 +157,33 @@ class KnobsView(LineView):
         self._wheel(event, -1)
 
     def _wheel(self, event: events.MouseEvent, steps: int) -> None:
-        if (knob := self._knob_at(event.y)) is not None:
+        if isinstance(setting := self._setting_at(event.y), Knob):
             event.stop()
-            self.post_message(self.Nudged(knob.name, steps))
+            self.post_message(self.Nudged(setting.name, steps))
 
     def _drag(self, x: int) -> None:
-        assert self._dragged is not None, "a drag has a knob"
-        knob = next(knob for knob in KNOBS if knob.name == self._dragged)
-        low, high = knob.shown
-        share = (x - _SLIDER_AT) / max(1, self._slider_cells(self.size.width) - 1)
-        value = low + min(max(share, 0.0), 1.0) * (high - low)
-        # on the grid of the step, so that dragging gives numbers a person would type
-        value = min(max(round(round(value / knob.step) * knob.step, 6), knob.low), knob.high)
-        if value != float(getattr(self._params, knob.name)):
-            self.post_message(self.Moved(knob.name, int(value) if knob.whole else value))
+        knob = self._dragged
+        assert knob is not None, "a drag has a knob"
+        low, high = knob.span
+        share = (x - _slider_at(knob)) / max(1, self._slider_cells(knob, self.size.width) - 1)
+        place = low + min(max(share, 0.0), 1.0) * (high - low)
+        if not knob.choices:
+            # on the grid of the step, so that dragging gives numbers a person would type
+            place = min(max(round(round(place / knob.step) * knob.step, 6), knob.low), knob.high)
+        value = knob.at(place)
+        if value != getattr(self._params, knob.name):
+            self.post_message(self.Moved(knob.name, value))
 
 
-def value_text(knob: Knob, value: float) -> str:
-    """Two decimals for the usual numbers, so that the rows stand still; more where they are needed."""
-    if knob.whole:
-        return str(int(value))
-    text = f"{value:.2f}"
-    return text if float(text) == value else knob.text(value)
+def _slider_at(knob: Knob) -> int:
+    return _CHOICE_AT if knob.choices else _SLIDER_AT
+
+
+def _span_text(knob: Knob, value: Value) -> str:
+    if knob.choices:
+        return f"{int(knob.place(value)) + 1} of {len(knob.choices)}"
+    low, high = knob.shown
+    return f"{knob.text(low)}..{knob.text(high)}"
 
 
 def preset_name(params: SamplingParams) -> str:

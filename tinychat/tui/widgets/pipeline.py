@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinychat.engine.knobs import KNOBS
+from textual import events
+
+from tinychat.engine.knobs import KNOBS, Knob
+from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, StageView, Step
+from tinychat.session.spelling import SETTINGS
 from tinychat.tui.bars import bar, percent
 from tinychat.tui.lineview import LineView, Row, bare, fit, safe
 from tinychat.tui.palette import spelled
+from tinychat.tui.wording import Setting, is_on, label_of, short_text, value_text
 
-_SHORT = {"logit_bias": "logit bias", "repetition": "rep penalty"}
-# when there is no room for all that is off, these stay longest: they are what a person looks for first
-_KEEP_OFF = ("top_p", "top_k", "temperature", "min_p", "repetition", "typical", "top_n_sigma", "frequency", "presence",
-             "logit_bias")  # fmt: skip
+# what is off is shown while there is room, first what has a letter: a person looks for that
+_KEEP_OFF = tuple(dict.fromkeys([*(knob.stage for knob in KNOBS if knob.key), *STAGE_NAMES]))
 
 
 class PipelineView(LineView, can_focus=False):
@@ -28,6 +31,7 @@ class PipelineView(LineView, can_focus=False):
     _params: SamplingParams = SamplingParams()
     _label: Callable[[int], str] = staticmethod(str)
     _bars = False
+    _first = 0  # of the rows of stages
 
     def show(
         self, odds: Odds | None, *, step: Step | None, params: SamplingParams, label: Callable[[int], str],
@@ -47,19 +51,32 @@ class PipelineView(LineView, can_focus=False):
         if self._bars and name_width > 26:
             bar_width = name_width - 22
             name_width = 21
-        rows: list[Row] = [self._head(columns, name_width)]
         views = {view.name: view for view in odds.stages}
-        body = [self._stage_row("raw", "raw logits", views["raw"], columns, name_width, bar_width)]
         shown, hidden = self._choose_stages(views, max(height - 3, 1))
+        body = [self._stage_row("raw", "raw logits", views["raw"], columns, name_width, bar_width)]
         for stage in shown:
-            body.append(self._stage_row(stage, spelled(stage_title(stage, params), self.look.glyphs), views.get(stage),
-                                        columns, name_width, bar_width))  # fmt: skip
-        rows += body
-        last = self._draw_row(width)
-        if len(rows) + 1 < height and hidden:
-            rows.append(((f"{hidden} more off", "faint"),))
-        rows = rows[: max(height - 1, 1)]
-        return [*rows, last] if height > 1 else rows
+            title = spelled(stage_title(stage, params), self.look.glyphs)
+            body.append(self._stage_row(stage, title, views.get(stage), columns, name_width, bar_width))
+        if hidden:
+            body.append(((f"{hidden} more off", "faint"),))
+        room = max(height - 2, 0)
+        # of a list that is too long "more off" is the last to be seen
+        self._first = max(0, min(self._first, len(body) - room - (1 if hidden and len(body) > room else 0)))
+        rows = [self._head(columns, name_width), *body[self._first : self._first + room]]
+        return [*rows[: max(height - 1, 1)], self._draw_row(width)] if height > 1 else rows
+
+    def scroll_rows(self, delta: int) -> None:
+        """Move over the stages, as far as there are any."""
+        self._first += delta
+        self.redraw()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll_rows(1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll_rows(-1)
 
     @property
     def _has_chosen(self) -> bool:
@@ -70,7 +87,7 @@ class PipelineView(LineView, can_focus=False):
         stages = list(self._params.stages)
         on = [stage for stage in stages if stage in views]
         off = [stage for stage in _KEEP_OFF if stage in stages and stage not in views]
-        if len(stages) > room:
+        if len(stages) > room:  # a row says how many are left out
             off = off[: max(room - len(on) - 1, 0)]
         shown = [stage for stage in stages if stage in on or stage in off]
         return shown, len(stages) - len(shown)
@@ -128,20 +145,20 @@ class PipelineView(LineView, can_focus=False):
 
 
 def stage_title(stage: str, params: SamplingParams) -> str:
-    """A stage with its value: "top-p 0.88", "top-k off"."""
-    if stage == "logit_bias":
-        return f"logit bias {len(params.bias)} tokens" if params.bias else "logit bias off"
-    knob = next(knob for knob in KNOBS if knob.stage == stage)
-    label = _SHORT.get(stage, knob.label)
+    """A stage with its values: "top-p 0.88", "temperature 0.80 edt", "top-k off"."""
+    settings = [each for each in SETTINGS.values() if each.stage == stage and not each.aux]
     if not params.is_on(stage):
-        return f"{label} off"
-    value = getattr(params, knob.name)
-    return f"{label} {knob.text(value) if knob.whole else _two_places(value)}"
+        return f"{label_of(settings[0])} off"
+    first, *others = [each for each in settings if is_on(each, params) or each.name == "temperature"]
+    words = [label_of(first), _value(first, params), *(_value(each, params) for each in others)]
+    return " ".join(words)
 
 
-def _two_places(value: float) -> str:
-    """At least two decimals, as many as are set."""
-    return f"{value:.2f}" if round(value, 2) == value else f"{value:.4f}".rstrip("0")
+def _value(setting: Setting, params: SamplingParams) -> str:
+    value = getattr(params, setting.name)
+    if isinstance(setting, Knob):
+        return value_text(setting, value)
+    return short_text(setting, params) if isinstance(value, str) else f"x{len(value)}"
 
 
 def _columns(width: int, chosen: bool) -> dict[str, int]:
