@@ -29,6 +29,7 @@ from tinychat.engine.trace import Odds, Step
 from tinychat.errors import NumbersError, OutOfMemoryError_, TinychatError
 from tinychat.model.checkpoint import CheckpointInfo
 from tinychat.model.transformer import Transformer, load
+from tinychat.model.vocabulary import Vocabulary
 
 CHUNK = 128  # prompt tokens per pass: long enough to be fast, short enough to answer a key in between
 
@@ -60,11 +61,13 @@ class Engine:
         model: Transformer,
         *,
         end_ids: Iterable[int] = (),
+        vocabulary: Vocabulary | None = None,
         lanes: int = 1,
         context: int | None = None,
         record: int = 64,
     ) -> None:
         self.config = model.config
+        self.vocabulary = vocabulary
         self.context = model.config.context if context is None else context
         self.end_ids = frozenset(end_ids)
         self.record = record
@@ -80,6 +83,7 @@ class Engine:
         threads: int | None = None,
         spare_cores: int = 0,
         end_ids: Iterable[int] = (),
+        vocabulary: Vocabulary | None = None,
         lanes: int = 1,
         context: int | None = None,
         record: int = 64,
@@ -91,7 +95,9 @@ class Engine:
         where, what = choose_device(device), choose_dtype(dtype)
         try:
             model, info = load(Path(path), device=where, dtype=what)
-            engine = Engine(model, end_ids=end_ids, lanes=lanes, context=context, record=record)
+            engine = Engine(
+                model, end_ids=end_ids, vocabulary=vocabulary, lanes=lanes, context=context, record=record
+            )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -107,6 +113,7 @@ class Engine:
         return Engine(
             self.runner.model,
             end_ids=self.end_ids,
+            vocabulary=self.vocabulary,
             lanes=lanes,
             context=self.context if context is None else context,
             record=self.record,
@@ -250,7 +257,7 @@ class Engine:
         self._fill(lane)
         here = self._lanes[lane]
         assert here.logits is not None  # _fill without an interrupt paid for it
-        context = Context(here.tokens, here.prompt_len)
+        context = Context(here.tokens, here.prompt_len, vocabulary=self.vocabulary)
         return observe(here.logits, params, context, n=self.record, token=token)
 
     def _fill(self, lane: int, interrupt: Callable[[], bool] | None = None) -> None:

@@ -7,7 +7,7 @@ Nothing here decides which hypothesis goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tinychat.engine.engine import Engine
 from tinychat.engine.observe import Observation, decide
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.runner import Runner
 from tinychat.engine.trace import Step
 
 
@@ -33,15 +34,9 @@ class Sight:
         """Whether the settings cut every token."""
         return self.observation.odds.kept == 0
 
-    def step(self, token: int, *, lane: int = 0, drawn: bool = False) -> Step:
-        """The record of taking this token; `drawn`: by the dart of (seed, position, lane), which must name it."""
-        step = decide(self.observation, self.params, lane=lane, token=None if drawn else token, time_s=self.time_s)
-        assert step.token == token, f"the dart names {step.token}, not {token}"
-        return step
-
-    def draw(self, lane: int) -> Step:
-        """The token that the dart of (seed, position, lane) hits."""
-        return decide(self.observation, self.params, lane=lane, time_s=self.time_s)
+    def step(self, token: int) -> Step:
+        """The record of taking this token."""
+        return decide(self.observation, self.params, token=token, time_s=self.time_s)
 
 
 def log_probs(observation: Observation) -> NDArray[np.float64]:
@@ -61,25 +56,34 @@ class Paths:
     `calls` counts the odds that were computed, one per hypothesis; `passes` the forward passes behind them.
     """
 
-    def __init__(self, engine: Engine, params: SamplingParams, *, lanes: int, max_tokens: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        params: SamplingParams,
+        *,
+        lanes: int,
+        max_tokens: int,
+        runner: Callable[[Runner], Runner] = lambda plain: plain,
+    ) -> None:
         self.params = params
         self.prompt = engine.tokens(0)
         self.prompt_len = engine.prompt_length(0)
         self.context = engine.context
         self.max_tokens = max_tokens
         self.end_ids = engine.end_ids
+        self.vocabulary = engine.vocabulary
         self.lanes = lanes
         self.calls = 0
         length = min(engine.context, len(self.prompt) + max_tokens)
         self.pool = engine.twin(lanes=lanes, context=length)
-        self._before = self.pool.runner.forwards
+        self.pool.runner = runner(self.pool.runner)
         self._used = [0] * lanes  # when each lane was last looked at, for `seat`
         self._clock = 0
         self.pool.set_context(self.prompt, prompt_len=self.prompt_len)
 
     @property
     def passes(self) -> int:
-        return self.pool.runner.forwards - self._before
+        return self.pool.runner.forwards
 
     @property
     def longest(self) -> int:
@@ -94,18 +98,21 @@ class Paths:
             return "context"
         return "length" if n >= self.max_tokens else None
 
-    def look(self, lanes: Sequence[int], params: SamplingParams | None = None) -> dict[int, Sight]:
-        """The odds after each of these lanes, under the settings; what they owe is one pass."""
-        params = self.params if params is None else params
+    def look(self, lanes: Sequence[int]) -> dict[int, Sight]:
+        """The odds after each of these lanes; what they owe is one pass."""
         found = {}
         clock = time.perf_counter()
         for lane in lanes:
-            seen = self.pool.look(params, lane=lane)
+            seen = self.pool.look(self.params, lane=lane)
             now = time.perf_counter()
-            found[lane] = Sight(seen, log_probs(seen), params, now - clock)
+            found[lane] = Sight(seen, log_probs(seen), self.params, now - clock)
             clock = now
             self.calls += 1
         return found
+
+    def compute(self, lane: int) -> None:
+        """Pay the pass that the lane owes, and with it that of all lanes that owe one."""
+        self.pool.set_context(self.pool.tokens(lane), prompt_len=self.prompt_len, lane=lane)
 
     def grow(self, choices: Sequence[tuple[int, int]]) -> list[int]:
         """Give each (lane, token) a lane of its own with the token appended; lanes nobody chose are given up.

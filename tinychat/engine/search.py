@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 
 from tinychat.engine.beams import beam_search
 from tinychat.engine.best_first import best_first, exhaustive
-from tinychat.engine.engine import Engine
+from tinychat.engine.contrastive_search import HiddenRunner, contrastive
+from tinychat.engine.engine import ContextFull, Engine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.paths import Paths
+from tinychat.engine.runner import Runner
 from tinychat.engine.search_params import SearchParams, check_search, scoring
 from tinychat.engine.search_tree import SearchEvent
+from tinychat.engine.self_eval import self_eval
+from tinychat.engine.several import cot, sample
 
 Search = Callable[[Paths, SearchParams, Callable[[], bool]], Iterator[SearchEvent]]
 
@@ -24,6 +28,11 @@ METHODS: dict[str, Search] = {
     "beam-sampling": beam_search,
     "best-first": best_first,
     "a-star": best_first,
+    "contrastive": contrastive,
+    "cot": cot,
+    "self-eval": self_eval,
+    "best-of": sample,
+    "majority": sample,
     "exhaustive": exhaustive,
 }
 
@@ -41,8 +50,13 @@ def search(
     ValueError where settings and search contradict each other, ContextFull when there is no room for a token.
     """
     check_search(params, spec)
+    if spec.method in ("cot", "majority") and engine.vocabulary is None:
+        raise ValueError(f"{spec.method} reads answers: the engine needs a vocabulary")
+    if engine.length(0) >= engine.context:
+        raise ContextFull(f"The context is full: {engine.context} tokens.", "Go back some tokens.")
+    runner: Callable[[Runner], Runner] = HiddenRunner if spec.method == "contrastive" else lambda plain: plain
     used = params if spec.samples else scoring(params)
-    paths = Paths(engine, used, lanes=_lanes(spec), max_tokens=spec.max_tokens)
+    paths = Paths(engine, used, lanes=_lanes(spec), max_tokens=spec.max_tokens, runner=runner)
     yield from METHODS[spec.method](paths, spec, interrupt)
 
 
