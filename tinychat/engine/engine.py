@@ -95,9 +95,7 @@ class Engine:
         where, what = choose_device(device), choose_dtype(dtype)
         try:
             model, info = load(Path(path), device=where, dtype=what)
-            engine = Engine(
-                model, end_ids=end_ids, vocabulary=vocabulary, lanes=lanes, context=context, record=record
-            )
+            engine = Engine(model, end_ids=end_ids, vocabulary=vocabulary, lanes=lanes, context=context, record=record)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
