@@ -97,6 +97,7 @@ class Grammars:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._ends = frozenset(vocabulary.end_ids)
+        self._end_rows = torch.tensor(sorted(self._ends), dtype=torch.int64)
         # what a token writes; nothing for the ends, which no automaton reads, and for bytes outside UTF-8
         self._texts = tuple(
             b"" if token in self._ends or _MARK in text else text for token, text in enumerate(vocabulary.token_bytes)
@@ -205,7 +206,7 @@ class Grammars:
             legal = torch.from_numpy(np.unpackbits(packed, count=size, bitorder="little").view(np.bool_))
         state.final = state.whole and not bool(legal.any())
         if state.whole:
-            legal[list(self._ends)] = True
+            legal[self._end_rows] = True
         state.legal = legal
 
     # ---- grammars ---------------------------------------------------------------------------------------------------
