@@ -1,29 +1,160 @@
-"""Stages that steer by token id: biases, bans and rules on what may follow.
+"""Stages that steer by token id: biases, bans, and rules on what may follow what.
 
-B any leading axes, V vocabulary.
+A ban may leave nothing: then no token is legal, and the reply ends there. B any leading axes, V vocabulary.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine.context import NOTHING_SEEN, Context
-from tinychat.engine.cuts import CUT, HIGHEST, LOWEST
+from tinychat.engine.context import NOTHING_SEEN, Context, History
+from tinychat.engine.cuts import CUT, HIGHEST, LOWEST, as_cut
 from tinychat.engine.params import SamplingParams
+
+_STEEPEST = 700.0  # e to this is still a float64
 
 
 def logit_bias(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
     """Adds a number to the logits of chosen tokens; -inf bans them. Ids outside the vocabulary raise ValueError."""
-    if not params.bias:
+    _check("logit_bias", (token for token, _ in params.bias), logits)
+    return _biased(logits, params.bias)
+
+
+def sequence_bias(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+    """Adds a number to the last token of each phrase whose other tokens the history ends with; those of one token add.
+
+    A phrase of one token always counts. Ids outside the vocabulary raise ValueError.
+    """
+    sums: dict[int, float] = {}
+    for phrase, bias in params.sequence_bias:
+        *before, last = phrase
+        _check("sequence_bias", phrase, logits)
+        if _ends_with(context.history, before):
+            sums[last] = sums.get(last, 0.0) + bias
+    return _biased(logits, sums.items())
+
+
+def bad_words(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+    """Bans the last token of each phrase whose other tokens the history ends with.
+
+    Ids outside the vocabulary raise ValueError.
+    """
+    banned = []
+    for phrase in params.bad_words:
+        *before, last = phrase
+        _check("bad_words", phrase, logits)
+        if _ends_with(context.history, before):
+            banned.append(last)
+    return _without(logits, banned)
+
+
+def allowed(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+    """Cuts all but the allowed ids, when there are any, and the banned ones; an id that is both is banned.
+
+    Ids outside the vocabulary raise ValueError.
+    """
+    kept, banned = list(params.allowed_ids), list(params.banned_ids)
+    _check("allowed_ids", kept, logits)
+    _check("banned_ids", banned, logits)
+    left = logits
+    if kept:
+        ids = torch.tensor(kept, device=logits.device)
+        left = torch.full_like(logits, CUT)
+        left[..., ids] = logits[..., ids]
+    return _without(left, banned)
+
+
+def min_tokens(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+    """Cuts the tokens that end a reply while it has fewer than `min_tokens`, the prompt not counted.
+
+    Raises ValueError where the context has no vocabulary to say which they are.
+    """
+    if len(context.history) - context.prompt_len >= params.min_tokens:
         return logits
-    last = params.bias[-1][0]  # the pairs are sorted by id
-    if last >= logits.shape[-1]:
-        raise ValueError(f"logit_bias names token {last}, but the vocabulary has {logits.shape[-1]}")
-    ids = torch.tensor([token for token, _ in params.bias], device=logits.device)
-    biases = torch.tensor([bias for _, bias in params.bias], dtype=torch.float64, device=logits.device)
+    return _without(logits, _end_ids("min_tokens", context, logits))
+
+
+def end_decay(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+    """Raises the logits of the tokens that end a reply by |l| (f^n - 1), n tokens past the start (transformers' rule).
+
+    A logit of 0 stays: the pull has no hold on it. Raises ValueError where the context has no vocabulary.
+    """
+    past = len(context.history) - context.prompt_len - params.end_decay_start
+    if params.end_decay == 1.0 or past <= 0:
+        return logits
+    ids = torch.tensor(_end_ids("end_decay", context, logits), dtype=torch.int64, device=logits.device)
+    before = logits[..., ids]
+    growth = math.expm1(min(past * math.log(params.end_decay), _STEEPEST))
+    pulled = logits.clone()
+    pulled[..., ids] = as_cut(before.double() + before.double().masked_fill(before == CUT, 0.0).abs() * growth, before)
+    return pulled
+
+
+def no_repeat_ngram(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+    """Bans a token that would complete an n-gram of the history (fairseq; Paulus et al. 2017); n = 1 bans all seen."""
+    ids = context.ids()
+    return _without(logits, _completions(ids, ids, params.no_repeat_ngram))
+
+
+def encoder_no_repeat_ngram(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+    """Bans a token that would complete an n-gram of the prompt (transformers)."""
+    ids = context.ids()
+    return _without(logits, _completions(ids, ids[: context.prompt_len], params.encoder_no_repeat_ngram))
+
+
+def _completions(history: NDArray[np.int64], text: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """What follows the last n - 1 tokens of the history wherever they stand in the text."""
+    if n == 0 or history.size < n - 1 or text.size < n:
+        return history[:0]
+    last = history[history.size - (n - 1) :]
+    starts = np.arange(text.size - (n - 1))
+    for place, token in enumerate(last):
+        starts = starts[text[starts + place] == token]
+        if not starts.size:
+            break
+    return text[starts + (n - 1)]
+
+
+def _ends_with(history: History, tail: Sequence[int]) -> bool:
+    length = len(history)
+    return len(tail) <= length and all(
+        int(history[length - len(tail) + place]) == token for place, token in enumerate(tail)
+    )
+
+
+def _end_ids(name: str, context: Context, logits: Tensor) -> list[int]:
+    if context.vocabulary is None:
+        raise ValueError(f"{name} must know the tokens that end a reply, got a context without a vocabulary")
+    return [token for token in context.vocabulary.end_ids if token < logits.shape[-1]]
+
+
+def _check(name: str, ids: Iterable[int], logits: Tensor) -> None:
+    largest = max(ids, default=-1)
+    if largest >= logits.shape[-1]:
+        raise ValueError(f"{name} names token {largest}, but the vocabulary has {logits.shape[-1]}")
+
+
+def _biased(logits: Tensor, pairs: Iterable[tuple[int, float]]) -> Tensor:
+    found = list(pairs)
+    if not found:
+        return logits
+    ids = torch.tensor([token for token, _ in found], device=logits.device)
+    biases = torch.tensor([bias for _, bias in found], dtype=torch.float64, device=logits.device)
     before = logits[..., ids]
     after = (before.double() + biases).clamp(LOWEST, HIGHEST).float()  # a huge bias must not turn into an infinity
     biased = logits.clone()
     biased[..., ids] = after.masked_fill((before == CUT) | (biases == CUT), CUT)
     return biased
+
+
+def _without(logits: Tensor, ids: Sequence[int] | NDArray[np.int64]) -> Tensor:
+    """The logits with these ids cut; ids outside the vocabulary are ignored."""
+    found = np.asarray(ids, dtype=np.int64)
+    found = found[(found >= 0) & (found < logits.shape[-1])]
+    return logits.index_fill(-1, torch.from_numpy(found).to(logits.device), CUT) if found.size else logits

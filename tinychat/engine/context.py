@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -64,8 +63,8 @@ class Context:
             raise ValueError(f"history must be a list of token ids, got {ids.ndim} axes of {ids.dtype}")
         return ids.astype(np.int64, copy=False)
 
-    def counts(self, params: SamplingParams, vocab_size: int) -> Tensor:
-        """How often each token occurs in the penalties' reach, float32 (V,).
+    def seen(self, params: SamplingParams, vocab_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The ids (K,) in the penalties' reach, rising, and how often each occurs (K,).
 
         The scope comes first ("all" is prompt + output, "output" what follows the prompt), then the window: the last
         `penalty_window` tokens of that scope, 0 for all of them. Ids outside the vocabulary are ignored.
@@ -76,7 +75,7 @@ class Context:
         if params.penalty_window:
             ids = ids[-params.penalty_window :]
         ids = ids[(ids >= 0) & (ids < vocab_size)]
-        return torch.from_numpy(np.bincount(ids, minlength=vocab_size).astype(np.float32))
+        return np.unique(ids, return_counts=True)
 
 
 NOTHING_SEEN = Context()

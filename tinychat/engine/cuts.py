@@ -1,19 +1,47 @@
-"""What all stages share: how a token is cut, and sums over those that are not.
+"""What stages share: how a token is cut, and sums over those that are not.
 
-B any leading axes, V vocabulary.
+Sums are float64 and numpy's own: torch would share them out among threads, and the last digit would depend on how many.
+The exponential is torch's, which is several times as fast.
+
+B any leading axes, V vocabulary, K some of it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from tinychat.engine.context import NOTHING_SEEN, Context
+from tinychat.engine.params import SamplingParams
 
 CUT = -math.inf
 LOWEST = torch.finfo(torch.float32).min
 HIGHEST = torch.finfo(torch.float32).max
 EPSILON = torch.finfo(torch.float32).eps
+
+_HEADS = (256, 4096)  # how many of the largest are tried before everything is sorted
+
+Apply = Callable[[Tensor, SamplingParams, Context], Tensor]
+
+
+def by_row(stage: Apply) -> Apply:
+    """A stage that is written for one row (V,) with something left, for logits (B..., V)."""
+
+    @functools.wraps(stage)
+    def apply(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
+        if logits.ndim == 1:
+            return stage(logits, params, context) if float(logits.max()) > CUT else logits
+        rows = [apply(row, params, context) for row in logits.reshape(-1, logits.shape[-1])]
+        return torch.stack(rows).reshape(logits.shape)
+
+    return apply
 
 
 def as_cut(changed: Tensor, before: Tensor) -> Tensor:
@@ -21,16 +49,118 @@ def as_cut(changed: Tensor, before: Tensor) -> Tensor:
     return changed.clamp(LOWEST, HIGHEST).float().masked_fill(before == CUT, CUT)
 
 
-def at_least(logits: Tensor, largest: Tensor, floor: Tensor) -> Tensor:
-    """Cuts what is below the floor, both in float64 (..., 1).
-
-    Logits that meet the rule exactly on paper miss it by a rounding of float32 each, and that much is granted; a floor
-    at the largest itself keeps exactly its ties.
-    """
-    rounding = EPSILON * torch.maximum(largest.abs(), floor.abs())
-    return logits.masked_fill(logits < torch.where(floor < largest, floor - rounding, floor), CUT)
-
-
 def probabilities(logits: Tensor) -> Tensor:
     """Softmax in float64; zeros where all is cut."""
     return logits.double().softmax(-1).nan_to_num(0.0)
+
+
+# ---- one row (V,) with something left -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """The weights of a row: probabilities are `weights / total`, their logarithms `below - log_total`."""
+
+    largest: float
+    below: NDArray[np.float64]  # (V,) logits less the largest; about -3e38 where cut, so that 0 times it is 0
+    weights: NDArray[np.float64]  # (V,) the exponentials
+    total: float
+
+    @property
+    def log_total(self) -> float:
+        """Nats."""
+        return math.log(self.total)
+
+    @property
+    def entropy(self) -> float:
+        """Nats."""
+        return max(0.0, self.log_total - float(self.weights @ self.below) / self.total)
+
+    def logit_of(self, log_prob: float) -> float:
+        """The logit of a probability, given in nats."""
+        return self.largest + self.log_total + log_prob
+
+
+def softmax(row: Tensor) -> Softmax:
+    """In float64."""
+    largest = float(row.max())
+    below = row.cpu().numpy().astype(np.float64)
+    below -= largest
+    np.maximum(below, LOWEST, out=below)
+    weights = exp(below)
+    return Softmax(largest, below, weights, float(weights.sum()))
+
+
+def exp(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The exponentials."""
+    found: NDArray[np.float64] = torch.from_numpy(values).exp().numpy()
+    return found
+
+
+def granted(floor: float, largest: float) -> np.float32:
+    """The least logit that counts as reaching a floor.
+
+    Logits that meet the rule exactly on paper miss it by a rounding of float32 each, and that much is granted; a floor
+    at the largest logit, or above it, keeps exactly the ties of the largest.
+    """
+    if floor >= largest:
+        return np.float32(largest)
+    floor -= EPSILON * max(abs(largest), abs(floor))
+    least = np.float32(max(floor, LOWEST))
+    return least if float(least) >= floor else np.nextafter(least, np.float32(np.inf))
+
+
+def cut_below(row: Tensor, least: np.float32) -> Tensor:
+    """Cuts the logits below this one."""
+    if least <= LOWEST:
+        return row
+    # a masked fill, but ten times as fast; it cuts its threshold too
+    below = np.nextafter(least, np.float32(CUT))
+    return torch.nn.functional.threshold(row, float(below), CUT)
+
+
+def falling_heads(row: Tensor) -> Iterator[NDArray[np.float32]]:
+    """The largest logits (K,), falling: first a few, then more, at last all that are not cut."""
+    values = row.cpu().numpy()
+    for count in _HEADS:
+        if count < values.size:
+            head = np.partition(values, values.size - count)[values.size - count :]
+            head.sort()
+            if head[0] == CUT:
+                break
+            yield head[::-1]
+    everything = np.sort(values)[::-1]
+    yield everything[: int(np.count_nonzero(values != CUT))]
+
+
+def keep_first(row: Tensor, falling: NDArray[np.float32], count: int) -> Tensor:
+    """Keeps the first `count` of the falling logits; of those equal to the last, the lowest ids."""
+    last = falling[count - 1]
+    kept = cut_below(row, last)
+    equal = np.flatnonzero(row.cpu().numpy() == last)
+    extra = equal[count - int(np.count_nonzero(falling[:count] > last)) :]
+    return kept.index_fill(0, torch.from_numpy(extra).to(row.device), CUT) if extra.size else kept
+
+
+def nearest_heads(distance: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
+    """Places of the smallest distances (K,), rising, ties by lower place: first a few, then more, at last all finite.
+
+    Whoever is as far as the last one of a head is in it.
+    """
+    for count in (*_HEADS, distance.size):
+        if count < distance.size:
+            furthest = np.partition(distance, count - 1)[count - 1]
+            if furthest == math.inf:
+                continue
+            places = np.flatnonzero(distance <= furthest)
+        else:
+            places = np.flatnonzero(distance < math.inf)
+        yield places[np.argsort(distance[places], kind="stable")]
+
+
+def keep_only(row: Tensor, ids: NDArray[np.int64]) -> Tensor:
+    """Cuts all tokens but these."""
+    values = row.cpu().numpy()
+    kept = np.full_like(values, CUT)
+    kept[ids] = values[ids]
+    return torch.from_numpy(kept).to(row.device)

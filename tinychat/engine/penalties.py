@@ -1,33 +1,114 @@
-"""Stages that lower, or raise, the logits of tokens that were there before.
+"""Stages that change the logits of tokens that were there before.
 
 B any leading axes, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine.context import Context
-from tinychat.engine.cuts import as_cut
+from tinychat.engine.cuts import HIGHEST, as_cut
 from tinychat.engine.params import SamplingParams
 
 
 def repetition(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Divides positive and multiplies negative logits of seen tokens, once each (CTRL, arXiv 1909.05858, by sign)."""
-    seen = context.counts(params, logits.shape[-1]).to(logits.device) > 0
-    theta = params.repetition_penalty
-    penalised = torch.where(logits > 0, logits / theta, logits * theta)
-    return as_cut(torch.where(seen, penalised, logits), logits)
+    ids, _ = context.seen(params, logits.shape[-1])
+    return _changed(logits, ids, lambda before: _by_sign(before, params.repetition_penalty))
+
+
+def encoder_repetition(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
+    """The repetition penalty with 1/x on the prompt's tokens: above 1 raises them (transformers)."""
+    ids = np.unique(context.ids()[: context.prompt_len])
+    ids = ids[(ids >= 0) & (ids < logits.shape[-1])]
+    return _changed(logits, ids, lambda before: _by_sign(before, 1.0 / params.encoder_repetition_penalty))
 
 
 def frequency(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Lowers a token's logit by the penalty for every time it was seen (the OpenAI formula)."""
-    counts = context.counts(params, logits.shape[-1]).to(logits.device)
-    return as_cut(logits - counts * params.frequency_penalty, logits)
+    ids, counts = context.seen(params, logits.shape[-1])
+    times = torch.from_numpy(counts).float().to(logits.device)
+    return _changed(logits, ids, lambda before: before - times * params.frequency_penalty)
 
 
 def presence(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Lowers a token's logit by the penalty, once, if it was seen (the OpenAI formula)."""
-    seen = (context.counts(params, logits.shape[-1]) > 0).float().to(logits.device)
-    return as_cut(logits - seen * params.presence_penalty, logits)
+    ids, _ = context.seen(params, logits.shape[-1])
+    return _changed(logits, ids, lambda before: before - params.presence_penalty)
+
+
+def dry(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
+    """Lowers tokens that would go on repeating a sequence (DRY, of text-generation-webui).
+
+    m(v) is the length of the longest sequence that the history ends with and that stands in it once more, followed by
+    v; the two may overlap. From m = allowed length on, v loses multiplier * base^(m - allowed length). No sequence
+    reaches across a breaker, and a token that is one loses nothing. Breakers are texts: every token in which one occurs
+    is a breaker, so they raise ValueError where the context has no vocabulary. `dry_window` limits the history.
+    """
+    history = context.ids()
+    if params.dry_window:
+        history = history[-params.dry_window :]
+    ids, lengths = _repeats(history, _breakers(params, context))
+    fit = (lengths >= params.dry_allowed_length) & (ids >= 0) & (ids < logits.shape[-1])
+    with np.errstate(over="ignore"):
+        grown = params.dry_multiplier * np.power(params.dry_base, lengths[fit] - params.dry_allowed_length)
+    lost = torch.from_numpy(np.minimum(grown, HIGHEST)).to(logits.device)
+    return _changed(logits, ids[fit], lambda before: before.double() - lost)
+
+
+def _by_sign(logits: Tensor, theta: float) -> Tensor:
+    return torch.where(logits > 0, logits / theta, logits * theta)
+
+
+def _changed(logits: Tensor, ids: NDArray[np.int64], change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The logits with those of some ids changed; what is cut stays cut, and nothing becomes infinite."""
+    if not ids.size:
+        return logits
+    places = torch.from_numpy(ids).to(logits.device)
+    before = logits[..., places]
+    changed = logits.clone()
+    changed[..., places] = as_cut(change(before), before)
+    return changed
+
+
+# ---- DRY ------------------------------------------------------------------------------------------------------------
+
+
+def _breakers(params: SamplingParams, context: Context) -> list[frozenset[int]]:
+    texts = tuple(params.dry_breakers)
+    if texts and context.vocabulary is None:
+        raise ValueError("dry_breakers are texts, and a context without a vocabulary has none: leave them empty")
+    return [] if context.vocabulary is None else [context.vocabulary.containing(text) for text in texts]
+
+
+def _repeats(history: NDArray[np.int64], breakers: list[frozenset[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The ids (K,) that once followed an end of the history, rising, and the length of the longest such end (K,).
+
+    Gusfield's Z-algorithm on the reversed history, so every token is compared at most twice: O(n), whatever repeats.
+    """
+    back = history[::-1].tolist()
+    size = len(back)
+    limit = next((place for place, token in enumerate(back) if any(token in each for each in breakers)), size)
+    longest: dict[int, int] = {}
+    if limit:
+        lengths = [0] * size
+        left = right = 0  # back[left:right] equals the beginning of back, and no match seen so far reaches further
+        for place in (np.flatnonzero(history[::-1][1:] == back[0]) + 1).tolist():
+            length = min(lengths[place - left], right - place) if place < right else 0
+            while length < limit and place + length < size and back[length] == back[place + length]:
+                length += 1
+            lengths[place] = length
+            if place + length > right:
+                left, right = place, place + length
+            follower = back[place - 1]
+            if length > longest.get(follower, 0):
+                longest[follower] = length
+    free = [token for token in longest if not any(token in each for each in breakers)]
+    free.sort()
+    return np.array(free, dtype=np.int64), np.array([longest[token] for token in free], dtype=np.int64)
