@@ -1,0 +1,142 @@
+"""The door's part of a search: the best reply as text, all hypotheses and the tree as JSON, the events as JSON lines.
+
+Nothing here searches, and nothing is printed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tinychat.engine.search_params import SearchParams
+from tinychat.engine.search_tree import Done, Finished, Grown, Hypothesis, Node, Pruned, SearchEvent, tree_of
+from tinychat.errors import TinychatError, UsageError
+from tinychat.sample_output import SCHEMA, token_record
+from tinychat.text.stream import TextStream
+
+if TYPE_CHECKING:
+    from tinychat.engine.engine import Engine
+    from tinychat.sample import Outcome, Request
+    from tinychat.text.tokenizer import Tokenizer
+
+
+def run_search(
+    request: Request,
+    spec: SearchParams,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    outcome: Outcome,
+    *,
+    interrupted: Callable[[], bool] = lambda: False,
+    put: Callable[[dict[str, Any]], None] | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """Search from these ids: the text of the best reply, and what JSON says besides it.
+
+    `outcome` gets the steps of the best reply and why it ended; `put` gets a record for every event as it happens.
+    UsageError where the search cannot be made.
+    """
+    from tinychat.engine.search import search
+
+    clock = time.perf_counter()
+    engine.set_context(ids)
+    outcome.prefill_s = time.perf_counter() - clock
+    clock = time.perf_counter()
+    events: list[SearchEvent] = []
+    try:
+        for event in search(engine, request.params, spec, interrupted):
+            events.append(event)
+            if put is not None:
+                put({"schema": SCHEMA, **event_record(event, tokenizer, trace=request.trace)})
+    except ValueError as error:
+        raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
+    outcome.decode_s = time.perf_counter() - clock
+    nodes, done = tree_of(events)
+    assert done is not None, "a search ends with Done"
+    if not done.hypotheses:
+        raise TinychatError("The settings cut every first token.", "Loosen the constraints, the bias or the cuts.")
+    best = next(each for each in done.hypotheses if each.node == done.best)
+    outcome.steps[:] = [nodes[node].step for node in path_to(nodes, best.node)]
+    outcome.stop_reason = best.reason
+    facts = {
+        "search": spec.to_dict(),
+        **_end_record(done, tokenizer),
+        "tree": [node_record(node, tokenizer) for node in nodes.values()],
+    }
+    if request.trace:
+        for record, each in zip(facts["hypotheses"], done.hypotheses, strict=True):
+            steps = [nodes[node].step for node in path_to(nodes, each.node)]
+            record["tokens"] = [token_record(step, tokenizer, trace=request.trace) for step in steps]
+    return text_of(best.ids, tokenizer), facts
+
+
+def path_to(nodes: dict[int, Node], node: int) -> list[int]:
+    """The nodes from the first token to this one."""
+    found = []
+    while node:
+        found.append(node)
+        node = nodes[node].parent
+    return found[::-1]
+
+
+def text_of(ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    """What the tokens say."""
+    stream = TextStream(tokenizer)
+    return "".join(stream.push(token) for token in ids) + stream.finish()
+
+
+def event_record(event: SearchEvent, tokenizer: Tokenizer, *, trace: int) -> dict[str, Any]:
+    """One event for a JSON line."""
+    match event:
+        case Grown(node):
+            record: dict[str, Any] = {"event": "grown", **node_record(node, tokenizer)}
+            if trace:
+                record |= token_record(node.step, tokenizer, trace=trace) | {"id": node.id, "token_id": node.step.token}
+            return record
+        case Pruned(node=number, reason=reason):
+            return {"event": "pruned", "id": number, "reason": reason}
+        case Finished(node=number, reason=reason, score=score):
+            return {"event": "finished", "id": number, "reason": reason, "score": score}
+        case Done():
+            return {"event": "done", **_end_record(event, tokenizer)}
+
+
+def node_record(node: Node, tokenizer: Tokenizer) -> dict[str, Any]:
+    """One token of the tree for JSON. Log-probabilities are in nats, under the settings that score."""
+    return {
+        "id": node.id,
+        "parent": node.parent,
+        "token_id": node.step.token,
+        "token": tokenizer.label(node.step.token),
+        "position": node.step.position,
+        "raw_prob": node.step.raw,
+        "final_prob": node.step.final,
+        "score": node.score,
+        "logprob": node.logprob,
+        "state": node.state,
+        "reason": node.reason,
+    }
+
+
+def _end_record(done: Done, tokenizer: Tokenizer) -> dict[str, Any]:
+    return {
+        "search_stop": done.stop,
+        "best": done.best,
+        "hypotheses": [_hypothesis_record(each, tokenizer) for each in done.hypotheses],
+        "answers": [{"text": each.text, "weight": each.weight, "nodes": list(each.nodes)} for each in done.answers],
+        "calls": done.calls,
+        "passes": done.passes,
+    }
+
+
+def _hypothesis_record(each: Hypothesis, tokenizer: Tokenizer) -> dict[str, Any]:
+    return {
+        "node": each.node,
+        "ids": list(each.ids),
+        "text": text_of(each.ids, tokenizer),
+        "score": each.score,
+        "logprob": each.logprob,
+        "reason": each.reason,
+        "answer": each.answer,
+    }
