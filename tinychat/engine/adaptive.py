@@ -7,7 +7,7 @@ Both mirostat rules measure the surprise of a token by its probability as it ent
 cut. With no other stage on that is the model's own probability, as in the paper and its authors' script; llama.cpp
 measures after the cut instead, where the surprise is smaller by log2 of the kept mass.
 
-B any leading axes, V vocabulary.
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tinychat.engine.context import NOTHING_SEEN, Context
-from tinychat.engine.cuts import CUT, probabilities
+from tinychat.engine.cuts import CUT, as_cut, by_row, cut_below, falling_heads, granted, softmax
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import SamplerState
 
@@ -31,41 +32,45 @@ ZIPF_RANKS = 100  # mirostat v1 estimates the exponent over so many of the likel
 PEAK, SHARPNESS, WIDTH = 5.0, 10.0, 0.3
 
 
+@by_row
 def mirostat(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
     """Cuts so that the surprise of the drawn tokens comes to tau bits (Mirostat, arXiv 2007.14966).
 
     v2 keeps the tokens of at most mu bits, and always the likeliest. v1 takes the probabilities for Zipf's law, finds
     the k whose last token would have about mu bits, and keeps the top k with the ties of the last.
     """
-    if params.mirostat == "off":
-        return logits
     mu = _mu(context.state, params)
     if params.mirostat == "v1":
-        return _top(logits, zipf_k(logits, mu))
-    surprisals = -logits.double().log_softmax(-1) / math.log(2)
-    return logits.masked_fill(surprisals > surprisals.amin(-1, keepdim=True).clamp(min=mu), CUT)
+        place = logits.shape[-1] - zipf_k(logits, mu)
+        return cut_below(logits, np.partition(logits.cpu().numpy(), place)[place])
+    if params.mirostat == "v2":
+        found = softmax(logits)
+        return cut_below(logits, granted(found.logit_of(-mu * math.log(2)), found.largest))
+    return logits
 
 
-def zipf_k(logits: Tensor, mu: float) -> Tensor:
-    """The k of mirostat v1 for logits (B..., V), whole numbers (B..., 1) from 1 to the number n of tokens not yet cut.
+def zipf_k(logits: Tensor, mu: float) -> int:
+    """The k of mirostat v1 for logits (V,): from 1 to the number n of tokens not yet cut.
 
     The exponent s of Zipf's law fits the ratios of the likeliest 100: s = sum(t b) / sum(t^2), t_i = ln((i + 1) / i),
     b_i = ln(p_i / p_(i+1)). Then k = ((s - 1) 2^mu / (1 - n^(1 - s)))^(1 / s), rounded; at s = 1 the inner quotient is
     2^mu / ln n. All by logarithms: mu has no upper bound, and a flat distribution has s = 0.
     """
-    count = (logits != CUT).sum(-1, keepdim=True).clamp(min=1)
-    best = logits.topk(min(ZIPF_RANKS, logits.shape[-1]), dim=-1).values.double()
-    ratios = best[..., :-1] - best[..., 1:]  # a ratio of probabilities is a difference of logits
-    ranks = torch.arange(1, best.shape[-1], dtype=torch.float64, device=logits.device)
-    steps = torch.log1p(1.0 / ranks).expand_as(ratios).masked_fill(best[..., 1:] == CUT, 0.0)
-    squares = steps.square().sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
-    s = (steps * ratios.masked_fill(steps == 0.0, 0.0)).sum(-1, keepdim=True) / squares
-    log_n, excess = count.double().log(), s - 1.0
-    inner = torch.where(excess.abs() < 1e-9, 1.0 / log_n, excess / -torch.expm1(-excess * log_n))
-    log_k = (inner.log() + mu * math.log(2)) / s.clamp(min=1e-12)
-    return torch.minimum(log_k, log_n).exp().round().long().clamp(min=1).minimum(count)
+    n = int(torch.count_nonzero(logits != CUT))
+    if n == 1:
+        return 1
+    best = next(falling_heads(logits))[:ZIPF_RANKS].astype(np.float64)
+    ratios = best[:-1] - best[1:]  # a ratio of probabilities is a difference of logits
+    steps = np.log1p(1.0 / np.arange(1, best.size))
+    s = float(steps @ ratios) / float(steps @ steps)
+    log_n, excess = math.log(n), s - 1.0
+    # for s > 1 the power of n only falls, and n^-1000 is 0 as well
+    inner = 1.0 / log_n if abs(excess) < 1e-9 else excess / -math.expm1(-min(excess, 1000.0) * log_n)
+    log_k = (math.log(inner) + mu * math.log(2)) / max(s, 1e-12)
+    return min(max(round(math.exp(min(log_k, log_n))), 1), n)
 
 
+@by_row
 def adaptive_p(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
     """Prefers the tokens whose probability is near a moving target (adaptive-p of llama.cpp).
 
@@ -77,9 +82,10 @@ def adaptive_p(logits: Tensor, params: SamplingParams, context: Context = NOTHIN
         return logits
     total, weights = _sums(context.state, params)
     target = min(max(2.0 * params.adaptive_target - total / weights, 0.0), 1.0)
-    distance = (probabilities(logits) - target).abs() / WIDTH
-    preferred = PEAK - SHARPNESS * distance.square() / (1.0 + distance)
-    return preferred.float().masked_fill(logits == CUT, CUT)
+    found = softmax(logits)
+    distance = np.abs(found.weights / found.total - target) / WIDTH
+    preferred = torch.from_numpy(PEAK - SHARPNESS * np.square(distance) / (1.0 + distance))
+    return as_cut(preferred.to(logits.device), logits)
 
 
 def advance(state: SamplerState, params: SamplingParams, surprisals: Mapping[str, float]) -> SamplerState:
@@ -111,9 +117,3 @@ def _sums(state: SamplerState, params: SamplingParams) -> tuple[float, float]:
         return state.adaptive
     weights = 1.0 / (1.0 - params.adaptive_decay)
     return params.adaptive_target * weights, weights
-
-
-def _top(logits: Tensor, k: Tensor) -> Tensor:
-    """Keeps the k (B..., 1) largest of each row and what equals the k-th."""
-    falling = logits.topk(int(k.max()), dim=-1).values
-    return logits.masked_fill(logits < falling.gather(-1, k - 1), CUT)

@@ -24,7 +24,7 @@ from tinychat.engine.cuts import CUT
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import checked, walk
 from tinychat.engine.temperature import Heat
-from tinychat.engine.trace import FRESH, REGIONS, Candidate, Odds, SamplerState, StageView, Step
+from tinychat.engine.trace import FRESH, Candidate, Odds, SamplerState, StageView, Step
 
 RAW = "raw"  # the name of the first row, and what cut a token that the model itself gave -inf
 _BITS = math.log2(math.e)  # bits in a nat
@@ -135,8 +135,8 @@ def observe(
         varentropy=rows[0].varentropy,
         final_entropy=last.entropy,
         kept=last.probs.size,
-        temperature=params.temperature if heat is None else heat.temperature.item(),
-        region=None if heat is None or heat.region is None else REGIONS[int(heat.region)],
+        temperature=heat.temperature,
+        region=heat.region,
     )
     seen = Observation(
         odds=odds, final=final, rows=tuple(rows), raw_logits=values, shown=listed.size, state=context.state
@@ -178,9 +178,9 @@ def decide(
 
 def _walked(
     values: NDArray[np.float32], raw: Tensor, params: SamplingParams, context: Context
-) -> tuple[list[Row], Heat | None]:
-    """The raw row, then one for every switched-on stage; and the temperature, where that stage is on."""
-    rows, heat = [_row(RAW, None, values, None)], None
+) -> tuple[list[Row], Heat]:
+    """The raw row, then one for every switched-on stage; and the temperature that was used."""
+    rows, heat = [_row(RAW, None, values, None)], Heat(params.temperature)
     for after in walk(raw, params, context):
         rows.append(_row(after.name, rows[-1].ids, after.logits.numpy(), rows[-1]))
         heat = after.heat or heat

@@ -23,7 +23,7 @@ entropy  T0 times the factor of the region that (H, W) falls into. In the spirit
          open     > high      < split    finds very many equally good              1: already as flat as can be
          lost     > high      >= split   sees a few shapes in the fog              0.6: or the tail outvotes them
 
-A temperature at or below GREEDY_BELOW is greedy. B any leading axes, V vocabulary.
+A temperature at or below GREEDY_BELOW is greedy. V vocabulary.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tinychat.engine.context import NOTHING_SEEN, Context
-from tinychat.engine.cuts import CUT, as_cut
+from tinychat.engine.cuts import CUT, as_cut, by_row, softmax
 from tinychat.engine.knobs import GREEDY_BELOW
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import REGIONS
@@ -47,12 +48,13 @@ REGION_FACTORS: dict[str, float] = dict(zip(REGIONS, (0.0, 0.5, 1.25, 0.75, 1.0,
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """The temperature of some rows of logits, and why."""
+    """The temperature of one position, and why."""
 
-    temperature: Tensor  # (B..., 1) float64
-    region: Tensor | None = None  # (B..., 1) int64, places in REGIONS; None in every mode but entropy
+    temperature: float
+    region: str | None = None  # one of REGIONS; None in every mode but entropy
 
 
+@by_row
 def temperature(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
     """The stage: divides by the temperature of the mode; at 1e-5 or less only the arg-max stays.
 
@@ -62,87 +64,80 @@ def temperature(logits: Tensor, params: SamplingParams, context: Context = NOTHI
 
 
 def heat_of(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Heat:
-    """The temperature for logits (B..., V) in the mode of the settings; ValueError as `temperature`."""
+    """The temperature for logits (V,) in the mode of the settings; ValueError as `temperature`."""
     mode, base = params.temperature_mode, params.temperature
     if params.is_greedy or mode == "fixed":
-        return Heat(_everywhere(base, logits))
+        return Heat(base)
     if mode == "adapt":
-        return Heat(_everywhere(params.adapt_temperature if _opens_block(context) else base, logits))
+        return Heat(params.adapt_temperature if _opens_block(context) else base)
+    if context.sides.unprompted is None and mode == "kl":
+        raise ValueError("temperature_mode kl needs the logits after the reply without its prompt")
+    if float(logits.max()) == CUT:
+        return Heat(base)
     if mode == "kl":
-        return Heat(base * torch.exp2(-_divergence(logits, context) / params.kl_half_life))
-    log_probs, probs, alive = _distribution(logits)
-    entropy = (probs * log_probs).sum(-1, keepdim=True).abs()  # nats; abs, for a quotient by -0.0 has the wrong sign
+        return Heat(base * 2.0 ** (-_divergence(logits, context) / params.kl_half_life))
     if mode == "dynamic":
-        return Heat(_dynamic(entropy, alive.sum(-1, keepdim=True), params))
+        return Heat(_dynamic(logits, params))
     if mode == "edt":
-        # theta = 0 is plain T0, also where the entropy is 0
-        return Heat(base * EDT_BASE ** (params.edt_theta / entropy) if params.edt_theta else _everywhere(base, logits))
-    surprisal = (-log_probs - entropy).masked_fill(~alive, 0.0)
-    varentropy = (probs * surprisal.square()).sum(-1, keepdim=True)
-    region = _region(entropy / math.log(2), varentropy / math.log(2) ** 2, params)
-    factors = torch.tensor(list(REGION_FACTORS.values()), dtype=torch.float64, device=logits.device)
-    return Heat(base * factors[region], region)
+        return Heat(_edt(softmax(logits).entropy, params))
+    region = _region(logits, params)
+    return Heat(base * REGION_FACTORS[region], region)
 
 
 def divided(logits: Tensor, params: SamplingParams, heat: Heat) -> Tensor:
-    """Logits (B..., V) over their temperatures.
+    """Logits (V,) over the temperature.
 
     The largest logit is subtracted first: at a small temperature the quotients would overflow or lose their digits.
     So the largest becomes 0, which changes no probability and none of our stages but one: a repetition penalty that an
     order puts later looks at the sign, and for its sake the quotient of the largest is added back.
     """
-    by = heat.temperature
-    if bool((by == 1.0).all()):
+    if heat.temperature == 1.0:
         return logits
-    greedy = by <= GREEDY_BELOW
-    by = by.masked_fill(greedy, 1.0)
-    largest = logits.amax(-1, keepdim=True)
-    quotients = (logits.double() - largest) / by
+    best = logits.argmax(-1, keepdim=True)  # the first of equals
+    if heat.temperature <= GREEDY_BELOW:
+        return torch.full_like(logits, CUT).scatter(-1, best, logits.gather(-1, best))
+    largest = logits.gather(-1, best)
+    quotients = (logits.double() - largest) / heat.temperature
     stages = params.stages
     if params.is_on("repetition") and stages.index("repetition") > stages.index("temperature"):
-        quotients += largest.double() / by
-    cooled = as_cut(quotients, logits)
-    if bool(greedy.any()):
-        best = logits.argmax(-1, keepdim=True)  # the first of equals
-        alone = torch.full_like(logits, CUT).scatter(-1, best, logits.gather(-1, best))
-        cooled = torch.where(greedy, alone, cooled)
-    return cooled
+        quotients += largest.double() / heat.temperature
+    return as_cut(quotients, logits)
 
 
-def _everywhere(value: float, logits: Tensor) -> Tensor:
-    return torch.full((*logits.shape[:-1], 1), value, dtype=torch.float64, device=logits.device)
-
-
-def _distribution(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probabilities (nats, 0 where cut), probabilities (0 where cut) and what is not cut, each (B..., V)."""
-    alive = logits != CUT
-    log_probs = logits.double().log_softmax(-1).masked_fill(~alive, 0.0)
-    return log_probs, log_probs.exp().masked_fill(~alive, 0.0), alive
-
-
-def _dynamic(entropy: Tensor, count: Tensor, params: SamplingParams) -> Tensor:
+def _dynamic(logits: Tensor, params: SamplingParams) -> float:
+    count = int(torch.count_nonzero(logits != CUT))
+    if count == 1:
+        return params.temperature
     low = max(0.0, params.temperature - params.dynatemp_range)
     high = params.temperature + params.dynatemp_range
-    share = (entropy / count.clamp(min=2).double().log()).clamp(0.0, 1.0)  # of a uniform distribution's entropy
-    moved = low + (high - low) * share**params.dynatemp_exponent
-    return torch.where(count > 1, moved, params.temperature)
+    share = min(softmax(logits).entropy / math.log(count), 1.0)  # of a uniform distribution's entropy
+    return low + (high - low) * math.pow(share, params.dynatemp_exponent)
 
 
-def _divergence(logits: Tensor, context: Context) -> Tensor:
-    """KL(with the prompt || without it), nats (B..., 1), at least 0; both sides over the tokens not yet cut."""
-    without = context.sides.unprompted
-    if without is None:
-        raise ValueError("temperature_mode kl needs the logits after the reply without its prompt")
-    _, here, alive = _distribution(logits)
-    _, there, _ = _distribution(without.to(logits.device, torch.float32).masked_fill(~alive, CUT))
-    ratios = here.clamp(min=KL_FLOOR).log() - there.clamp(min=KL_FLOOR).log()
-    return (here * ratios).sum(-1, keepdim=True).clamp(min=0.0)
+def _edt(entropy: float, params: SamplingParams) -> float:
+    """Of an entropy in nats; theta = 0 is the plain temperature, also where the entropy is 0."""
+    if params.edt_theta == 0.0:
+        return params.temperature
+    return params.temperature * EDT_BASE ** (params.edt_theta / entropy) if entropy > 0.0 else 0.0
 
 
-def _region(entropy: Tensor, varentropy: Tensor, params: SamplingParams) -> Tensor:
-    """Places in REGIONS, of entropies in bits and varentropies in bits squared, each (B..., 1)."""
-    level = (entropy >= params.entropy_low).long() + (entropy > params.entropy_high).long()
-    return 2 * level + (varentropy >= params.varentropy_split).long()
+def _divergence(logits: Tensor, context: Context) -> float:
+    """KL(with the prompt || without it), nats, at least 0; both sides over the tokens not yet cut."""
+    assert context.sides.unprompted is not None  # heat_of asked for it
+    other = context.sides.unprompted.to(logits.device, torch.float32).masked_fill(logits == CUT, CUT)
+    with_it, without = softmax(logits), softmax(other)
+    probs = with_it.weights / with_it.total
+    here, there = (np.maximum(side.weights / side.total, KL_FLOOR) for side in (with_it, without))
+    return max(0.0, float(probs @ np.log(here / there)))
+
+
+def _region(logits: Tensor, params: SamplingParams) -> str:
+    found = softmax(logits)
+    probs = found.weights / found.total
+    apart = (found.log_total - found.below) - found.entropy  # nats, of every surprisal from the entropy
+    bits, spread = found.entropy / math.log(2), float(probs @ np.square(apart)) / math.log(2) ** 2
+    level = int(bits >= params.entropy_low) + int(bits > params.entropy_high)
+    return REGIONS[2 * level + int(spread >= params.varentropy_split)]
 
 
 def _opens_block(context: Context) -> bool:
