@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from tinychat.engine import runner
-from tinychat.engine.engine import CHUNK, ContextFull, Engine, NoLegalToken
+from tinychat.engine.engine import Engine, NoLegalToken
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.passes import ContextFull
 from tinychat.engine.trace import Odds, Step
+from tinychat.engine.tracks import CHUNK
 from tinychat.errors import NumbersError, UsageError
 from tinychat.model.config import ModelConfig
 from tinychat.model.transformer import Transformer

@@ -9,6 +9,7 @@ probability, then by lower token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from tinychat.engine import draw
 from tinychat.engine.paths import Paths
-from tinychat.engine.runner import Runner
+from tinychat.engine.runner import Pass, Runner
 from tinychat.engine.search_params import SearchParams
 from tinychat.engine.search_tree import SearchEvent, Tree
 
@@ -30,11 +31,14 @@ class HiddenRunner(Runner):
         self._hidden: dict[int, list[Tensor]] = {}
 
     def feed(self, rows: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
-        passes = self.run(rows, hidden=True)
+        return {lane: each.logits for lane, each in self.run(rows).items()}
+
+    def run(self, rows: Mapping[int, Sequence[int]], **asked: Any) -> dict[int, Pass]:
+        passes = super().run(rows, **(asked | {"hidden": True}))
         for lane, each in passes.items():
             assert each.hidden is not None
             self._hidden.setdefault(lane, []).append(F.normalize(each.hidden, dim=-1))
-        return {lane: each.logits for lane, each in passes.items()}
+        return passes
 
     def take(self) -> dict[int, Tensor]:
         """Per lane the directions (T, D) of all ids fed since the last call."""

@@ -1,54 +1,46 @@
 """The engine: ids in, records out. Synchronous, one thread, some lanes of tokens over one cache.
 
 A lane keeps the raw logits of its next position, so odds under other settings cost no forward pass. Passes happen when
-logits are asked for: lanes that each wait for one token share one.
+logits are asked for: lanes that each wait for one token share one, and so do their side passes (sides.py), which are
+rows of the same batch that come when a setting first needs them and go with the first token drawn without.
 
 What is exact. A draw depends on logits, history, settings, seed, position and lane alone. The last token of a context
 is always computed by itself, as decoding does it, so rewinding to any place and playing on gives the same bits again.
 Keys and values of a *prompt* come from chunks, whose sums run in another order: the same ids reached another way (fed
-as a prompt instead of drawn, with another cached prefix, beside other lanes) may differ by some 1e-6 in the logits.
-Nothing here knows text, threads or screens.
+as a prompt instead of drawn, with another cached prefix, beside other lanes, in a pass that looks ahead) may differ by
+some 1e-6 in the logits. Nothing here knows text, threads or screens.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from tinychat.engine.context import Context
+from tinychat.engine import draw, sides
+from tinychat.engine.constrain import Grammars
+from tinychat.engine.context import STREAM_ACCEPT, Context
+from tinychat.engine.lanes import Lane
 from tinychat.engine.observe import Observation, decide, observe
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.passes import ContextFull, Passes
 from tinychat.engine.runner import Runner, choose_device, choose_dtype, default_threads, is_out_of_memory
-from tinychat.engine.trace import Odds, Step
-from tinychat.errors import NumbersError, OutOfMemoryError_, TinychatError
-from tinychat.model.checkpoint import CheckpointInfo
+from tinychat.engine.speculate import Speculation, Verdict, verify
+from tinychat.engine.trace import Odds, SamplerState, Step
+from tinychat.errors import OutOfMemoryError_, TinychatError, UsageError
+from tinychat.model.checkpoint import CheckpointInfo, tokenizer_of
 from tinychat.model.transformer import Transformer, load
 from tinychat.model.vocabulary import Vocabulary
 
-CHUNK = 128  # prompt tokens per pass: long enough to be fast, short enough to answer a key in between
+_READING = ("grammar", "dry", "min_tokens", "end_decay")  # stages that look into the vocabulary
 
 
 class NoLegalToken(TinychatError):
     """The settings have cut every token."""
-
-
-class ContextFull(TinychatError):
-    """There is no room for another token."""
-
-
-@dataclass(slots=True)
-class _Lane:
-    tokens: list[int] = field(default_factory=list)
-    prompt_len: int = 0
-    logits: Tensor | None = None  # (V,), of the position after the last token; None while a pass is owed
-    ended: bool = False  # the last token was drawn here and ends a reply
-    forward_s: float = 0.0  # what the pass behind `logits` took
 
 
 class Engine:
@@ -62,17 +54,30 @@ class Engine:
         *,
         end_ids: Iterable[int] = (),
         vocabulary: Vocabulary | None = None,
+        amateur: Transformer | None = None,
+        draft: Transformer | None = None,
         lanes: int = 1,
         context: int | None = None,
         record: int = 64,
+        runner: Callable[[Runner], Runner] | None = None,
     ) -> None:
         self.config = model.config
-        self.vocabulary = vocabulary
         self.context = model.config.context if context is None else context
         self.end_ids = frozenset(end_ids)
         self.record = record
-        self.runner = Runner(model, lanes=lanes, length=self.context)
-        self._lanes = [_Lane() for _ in range(lanes)]
+        self.accepted = 0  # guesses that came true
+        self._passes = Passes(
+            model,
+            amateur=amateur,
+            draft=draft,
+            lanes=lanes,
+            length=self.context,
+            end_ids=self.end_ids,
+            wrap=runner,
+        )
+        self._lanes = self._passes.lanes
+        self._vocabulary = vocabulary
+        self._grammars: Grammars | None = None
 
     @staticmethod
     def open(
@@ -84,18 +89,32 @@ class Engine:
         spare_cores: int = 0,
         end_ids: Iterable[int] = (),
         vocabulary: Vocabulary | None = None,
+        amateur: Path | str | None = None,
+        draft: Path | str | None = None,
         lanes: int = 1,
         context: int | None = None,
         record: int = 64,
     ) -> Engine:
         """The engine of a checkpoint file. Sets torch's thread count (runner.default_threads when `threads` is None).
 
-        Raises FileFormatError for a bad file, UsageError for a device that is not here, OutOfMemoryError_.
+        `amateur` and `draft` are checkpoints with the same tokenizer, for contrastive decoding and for speculation.
+        Raises FileFormatError for a bad file, UsageError for a device that is not here and for a helper with another
+        tokenizer, OutOfMemoryError_.
         """
         where, what = choose_device(device), choose_dtype(dtype)
+        helpers: dict[str, Transformer] = {}
         try:
             model, info = load(Path(path), device=where, dtype=what)
-            engine = Engine(model, end_ids=end_ids, vocabulary=vocabulary, lanes=lanes, context=context, record=record)
+            for name, each in (("amateur", amateur), ("draft", draft)):
+                if each is not None:
+                    helpers[name], other = load(Path(each), device=where, dtype=what)
+                    if other.tokenizer_digest != info.tokenizer_digest:
+                        raise UsageError(
+                            f"{each} has another tokenizer than {path}.", f"Take a model of the same family as {name}."
+                        )
+            engine = Engine(
+                model, end_ids=end_ids, vocabulary=vocabulary, lanes=lanes, context=context, record=record, **helpers
+            )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -106,16 +125,47 @@ class Engine:
         engine.info = info
         return engine
 
-    def twin(self, *, lanes: int, context: int | None = None) -> Engine:
-        """Another engine on the same model, with lanes and a cache of its own."""
-        return Engine(
+    def twin(
+        self, *, lanes: int, context: int | None = None, runner: Callable[[Runner], Runner] | None = None
+    ) -> Engine:
+        """Another engine on the same models, with lanes and caches of its own; it does not speculate.
+
+        `runner` makes another one of its runner.
+        """
+        twin = Engine(
             self.runner.model,
             end_ids=self.end_ids,
-            vocabulary=self.vocabulary,
+            vocabulary=self._vocabulary,
+            amateur=None if self._passes.amateur is None else self._passes.amateur.model,
             lanes=lanes,
             context=self.context if context is None else context,
             record=self.record,
+            runner=runner,
         )
+        twin.info = self.info
+        return twin
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What is known of the tokens: as given, else of the checkpoint, made when first asked for; None of neither."""
+        if self._vocabulary is None and self.info is not None:
+            known = Vocabulary.of(tokenizer_of(self.info), self.config.vocab_size)
+            self._vocabulary = replace(known, end_ids=tuple(sorted(self.end_ids)))
+        return self._vocabulary
+
+    @property
+    def runner(self) -> Runner:
+        """The model's own forward step; rows beyond the lanes are side passes."""
+        return self._passes.runner
+
+    @property
+    def speculation(self) -> Speculation | None:
+        """How tokens are guessed ahead; None not at all. May be set any time; UsageError for what cannot work here."""
+        return self._passes.speculation
+
+    @speculation.setter
+    def speculation(self, plan: Speculation | None) -> None:
+        self._passes.speculation = plan
 
     def facts(self) -> dict[str, Any]:
         """What runs here, as plain values for a header line."""
@@ -128,6 +178,9 @@ class Engine:
             "dtype": str(weight.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
             "cache_bytes": self.runner.cache.nbytes,
+            "passes": self.runner.forwards,
+            "drafted": self._passes.drafted,
+            "accepted": self.accepted,
         }
         if self.info is not None:
             facts |= {"path": str(self.info.path), "step": self.info.step, "digest": self.info.digest}
@@ -139,36 +192,30 @@ class Engine:
         *,
         prompt_len: int | None = None,
         lane: int = 0,
+        state: SamplerState | None = None,
         interrupt: Callable[[], bool] | None = None,
     ) -> int:
         """Make the lane hold exactly these ids; the number of tokens computed for it.
 
         The one way to start, rewind, edit and branch: what the cache shares with `ids` is kept, and where all of it is
-        cached, the last token alone is computed again for its logits. `prompt_len` None: all are prompt. `interrupt` is
-        asked between chunks; when it says True the rest stays owed, and is paid by the same call again or by whatever
-        needs the odds. ValueError for no ids or ids out of the vocabulary, ContextFull for too many.
+        cached, the last token alone is computed again for its logits. `prompt_len` None: all are prompt. `state` is the
+        samplers' after the last id; None: as remembered for these ids, else fresh. `interrupt` is asked between chunks;
+        when it says True the rest stays owed, and is paid by the same call again or by whatever needs the odds.
+        ValueError for no ids or ids out of the vocabulary, ContextFull for too many.
         """
         self._check(ids, prompt_len)
         here = self._lanes[lane]
-        same = here.tokens == list(ids)
-        keep = _shared(ids, here.tokens[: self.runner.held(lane)])
-        if not same or here.logits is None:
-            keep = min(keep, len(ids) - 1)
-            self.runner.cache.cut(lane, keep)
-            here.logits = None
-        here.tokens = list(ids)
-        here.prompt_len = len(ids) if prompt_len is None else prompt_len
-        here.ended = False
-        self._fill(lane, interrupt)
-        return self.runner.held(lane) - keep
+        keep = here.hold(ids, len(ids) if prompt_len is None else prompt_len, state)
+        self._passes.begin(here, interrupt)
+        return here.main.held - keep
 
     def tokens(self, lane: int = 0) -> list[int]:
         """The ids the lane holds."""
-        return list(self._lanes[lane].tokens)
+        return list(self._lanes[lane].main.tokens)
 
     def length(self, lane: int = 0) -> int:
         """How many ids the lane holds."""
-        return len(self._lanes[lane].tokens)
+        return len(self._lanes[lane].main.tokens)
 
     def prompt_length(self, lane: int = 0) -> int:
         """How many of the lane's ids are the prompt."""
@@ -176,25 +223,28 @@ class Engine:
 
     def is_computed(self, lane: int = 0) -> bool:
         """Whether the odds of the next position cost no pass."""
-        return self._lanes[lane].logits is not None
+        return bool(self._lanes[lane].main.looks)
 
     def cut(self, length: int, lane: int = 0) -> None:
         """Forget all but the first `length` ids; what is left of the prompt stays prompt."""
-        here = self._lanes[lane]
-        if not 1 <= length <= len(here.tokens):
-            raise ValueError(f"length must be between 1 and {len(here.tokens)}, got {length}")
-        self.set_context(here.tokens[:length], prompt_len=min(length, here.prompt_len), lane=lane)
+        tokens, prompt_len = self._lanes[lane].main.tokens, self._lanes[lane].prompt_len
+        if not 1 <= length <= len(tokens):
+            raise ValueError(f"length must be between 1 and {len(tokens)}, got {length}")
+        self.set_context(tokens[:length], prompt_len=min(length, prompt_len), lane=lane)
 
     def fork(self, source: int, target: int) -> None:
-        """Make lane `target` what lane `source` is, cache and logits included; no pass."""
-        self.runner.cache.copy(source, target)
-        a, b = self._lanes[source], self._lanes[target]
-        b.tokens, b.prompt_len, b.logits = list(a.tokens), a.prompt_len, a.logits
-        b.ended, b.forward_s = a.ended, a.forward_s
+        """Make lane `target` what lane `source` is, caches and logits included; no pass."""
+        self._passes.fork(self._lanes[source], self._lanes[target])
 
-    def peek(self, params: SamplingParams, *, lane: int = 0, token: int | None = None) -> Odds:
-        """The odds of the next position under `params`, with a row for `token` whatever its rank."""
-        return self._observe(params, lane, token).odds
+    def peek(
+        self, params: SamplingParams, *, lane: int = 0, draw_lane: int | None = None, token: int | None = None
+    ) -> Odds:
+        """The odds of the next position under `params`, with a row for `token` whatever its rank.
+
+        Costs passes only where the settings need sides that are not there yet. TinychatError for settings this engine
+        has no model for.
+        """
+        return self._observe(params, self._lanes[lane], draw_lane, token).odds
 
     def step(self, params: SamplingParams, *, lane: int = 0, draw_lane: int | None = None) -> Step:
         """Draw the next token and append it.
@@ -202,96 +252,102 @@ class Engine:
         `draw_lane` is whose random numbers are used: the lane's own, unless two lanes shall share their darts. Raises
         NoLegalToken when all is cut and ContextFull when there is no room; then nothing has changed.
         """
-        return self._take(params, lane, lane if draw_lane is None else draw_lane, None)
+        return self._take(params, self._lanes[lane], draw_lane, None)
 
     def force(self, token: int, params: SamplingParams, *, lane: int = 0, draw_lane: int | None = None) -> Step:
         """Append this token as if it had been drawn, recorded with the odds it had; legal even where it was cut."""
         if not 0 <= token < self.config.vocab_size:
             raise ValueError(f"token must be between 0 and {self.config.vocab_size - 1}, got {token}")
-        return self._take(params, lane, lane if draw_lane is None else draw_lane, token)
+        return self._take(params, self._lanes[lane], draw_lane, token)
 
     def look(self, params: SamplingParams, *, lane: int = 0) -> Observation:
         """What `peek` says, with all that it takes to record any choice of the next token."""
-        return self._observe(params, lane, None)
+        return self._observe(params, self._lanes[lane], None, None)
 
-    def append(self, token: int, *, lane: int = 0) -> None:
+    def append(self, token: int, *, lane: int = 0, state: SamplerState | None = None) -> None:
         """Append a token that was chosen and recorded elsewhere. Its pass is shared with other lanes that owe one.
 
-        ValueError for an id out of the vocabulary, ContextFull when there is no room.
+        `state` is the samplers' after it; None: as before it. ValueError for an id out of the vocabulary, ContextFull
+        when there is no room.
         """
         here = self._lanes[lane]
         self._check([token], None)
-        if len(here.tokens) >= self.context:
+        if len(here.main.tokens) >= self.context:
             raise ContextFull(f"The context is full: {self.context} tokens.", "Go back some tokens.")
-        here.tokens.append(token)
-        here.logits = None
-        here.ended = token in self.end_ids
+        here.take(token, here.state if state is None else state, ends=token in self.end_ids)
+
+    def state(self, lane: int = 0) -> SamplerState:
+        """The samplers' state before the next token of the lane."""
+        return self._lanes[lane].state
 
     def stop_reason(self, lane: int = 0) -> Literal["end", "context"] | None:
         """Why a reply is over: its last token is an end id, or there is no room; None while it can go on."""
         here = self._lanes[lane]
         if here.ended:
             return "end"
-        return "context" if len(here.tokens) >= self.context else None
+        return "context" if len(here.main.tokens) >= self.context else None
 
-    def _take(self, params: SamplingParams, lane: int, draw_lane: int, token: int | None) -> Step:
-        here = self._lanes[lane]
-        if len(here.tokens) >= self.context:
+    def _take(self, params: SamplingParams, here: Lane, draw_lane: int | None, token: int | None) -> Step:
+        if len(here.main.tokens) >= self.context:
             what = f"The context is full: {self.context} tokens."
             raise ContextFull(what, "Go back some tokens, or shorten the prompt.")
-        self._fill(lane)
+        kinds, context = self._ready(params, here, draw_lane)
         started = time.perf_counter() - here.forward_s
-        observation = self._observe(params, lane, None)  # decide adds the chosen token's rows
-        if token is None and observation.odds.kept == 0:
-            what = f"The settings cut every token at position {observation.odds.position}."
+        seen = observe(here.main.looks[0].logits, params, context, n=self.record)  # decide adds the token's rows
+        if token is None and seen.odds.kept == 0:
+            what = f"The settings cut every token at position {seen.odds.position}."
             raise NoLegalToken(what, "Loosen the logit bias or the cuts.")
-        step = decide(observation, params, lane=draw_lane, token=token, time_s=time.perf_counter() - started)
-        here.tokens.append(step.token)
-        here.logits = None
-        here.ended = step.token in self.end_ids
+        verdict = self._verdict(seen, params, here, context.lane) if token is None else None
+        chosen = token if verdict is None else verdict.token
+        step = decide(seen, params, lane=context.lane, token=chosen, time_s=time.perf_counter() - started)
+        if verdict is not None:
+            step = replace(step, forced=False, u=verdict.u, low=verdict.low, high=verdict.high)
+        if here.guesses:
+            right = step.token == here.guesses[0].token
+            step = replace(step, drafted="accepted" if right else "rejected")
+            self.accepted += right
+        here.take(step.token, step.state, ends=step.token in self.end_ids)
+        self._passes.release(here, kinds)
         return step
 
-    def _observe(self, params: SamplingParams, lane: int, token: int | None) -> Observation:
-        self._fill(lane)
-        here = self._lanes[lane]
-        assert here.logits is not None  # _fill without an interrupt paid for it
-        context = Context(here.tokens, here.prompt_len, vocabulary=self.vocabulary)
-        return observe(here.logits, params, context, n=self.record, token=token)
+    def _verdict(self, seen: Observation, params: SamplingParams, here: Lane, dice: int) -> Verdict | None:
+        """What becomes of the next guess, where it is to be accepted or not by its odds."""
+        plan, guess = self.speculation, here.guesses[0] if here.guesses else None
+        if plan is None or plan.verify != "residual" or guess is None or guess.odds is None:
+            return None
+        place = seen.odds.position
+        accept = draw.uniform(params.seed, place, dice, STREAM_ACCEPT)
+        return verify(seen.final, guess.odds, guess.token, accept=accept, dart=draw.uniform(params.seed, place, dice))
 
-    def _fill(self, lane: int, interrupt: Callable[[], bool] | None = None) -> None:
-        """Pay the passes that this lane owes: chunks up to the last token, then that one by itself."""
-        here = self._lanes[lane]
-        if not here.tokens:
-            raise ValueError(f"lane {lane} holds no tokens: set_context comes first")
-        while here.logits is None:
-            held, last = self.runner.held(lane), len(here.tokens) - 1
-            if held == last:
-                self._advance(lane)
-                return
-            self.runner.feed({lane: here.tokens[held : min(held + CHUNK, last)]})
-            if interrupt is not None and interrupt():
-                return
+    def _observe(self, params: SamplingParams, here: Lane, draw_lane: int | None, token: int | None) -> Observation:
+        _, context = self._ready(params, here, draw_lane)
+        return observe(here.main.looks[0].logits, params, context, n=self.record, token=token)
 
-    def _advance(self, lane: int) -> None:
-        """One pass for this lane's last token, and for those of all lanes that owe no more than theirs."""
-        owing = {
-            row: each.tokens[-1:]
-            for row, each in enumerate(self._lanes)
-            if each.logits is None and each.tokens and self.runner.held(row) == len(each.tokens) - 1
-        }
-        started = time.perf_counter()
-        logits = self.runner.feed(owing)
-        took = time.perf_counter() - started
-        for row, line in logits.items():
-            if bool(torch.isfinite(line).all()):
-                self._lanes[row].logits, self._lanes[row].forward_s = line, took
-            else:  # still owed, so that whoever asks for this lane meets the error
-                self.runner.cache.cut(row, len(self._lanes[row].tokens) - 1)
-        if self._lanes[lane].logits is None:
-            raise NumbersError(
-                f"The model gave NaN or infinite numbers at position {len(self._lanes[lane].tokens)}.",
-                "The checkpoint may be damaged; in a small number type, try float32.",
-            )
+    def _ready(self, params: SamplingParams, here: Lane, draw_lane: int | None) -> tuple[list[str], Context]:
+        """Pay all passes that the odds need: the kinds of side passes among them, and what the stages may look at."""
+        tokens = here.main.tokens
+        if not tokens:
+            raise ValueError(f"lane {here.index} holds no tokens: set_context comes first")
+        reads = params.temperature_mode == "adapt" or any(params.is_on(stage) for stage in _READING)
+        context = Context(
+            tokens,
+            here.prompt_len,
+            lane=here.index if draw_lane is None else draw_lane,
+            state=here.state,
+            vocabulary=self._words() if reads else None,
+        )
+        kinds = self._passes.ready(here, params, context)
+        legal = None
+        if params.is_on("grammar"):
+            self._grammars = self._grammars or Grammars(self._words())
+            legal = self._grammars.legal(params, tokens[here.prompt_len :])
+        looks = {kind: here.sides[kind].looks[0] for kind in kinds}
+        beside = sides.sides_of(params, here.main.looks[0], looks)
+        return kinds, replace(context, sides=beside, legal=legal)
+
+    def _words(self) -> Vocabulary:
+        """The vocabulary; where the tokens' text is not known, at least the ends of a reply."""
+        return self.vocabulary or Vocabulary((b"",) * self.config.vocab_size, tuple(sorted(self.end_ids)))
 
     def _check(self, ids: Sequence[int], prompt_len: int | None) -> None:
         if not ids:
@@ -304,11 +360,3 @@ class Engine:
         if len(ids) > self.context:
             what = f"The text is {len(ids)} tokens long, the context holds {self.context}."
             raise ContextFull(what, "Shorten it.")
-
-
-def _shared(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    for place, (one, other) in enumerate(zip(a, b, strict=False)):
-        if one != other:
-            return place
-    return min(len(a), len(b))

@@ -75,8 +75,7 @@ class Paths:
         self.lanes = lanes
         self.calls = 0
         length = min(engine.context, len(self.prompt) + max_tokens)
-        self.pool = engine.twin(lanes=lanes, context=length)
-        self.pool.runner = runner(self.pool.runner)
+        self.pool = engine.twin(lanes=lanes, context=length, runner=runner)
         self._used = [0] * lanes  # when each lane was last looked at, for `seat`
         self._clock = 0
         self.pool.set_context(self.prompt, prompt_len=self.prompt_len)

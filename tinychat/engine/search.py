@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from tinychat.engine.beams import beam_search
 from tinychat.engine.best_first import best_first, exhaustive
 from tinychat.engine.contrastive_search import HiddenRunner, contrastive
-from tinychat.engine.engine import ContextFull, Engine
+from tinychat.engine.engine import Engine
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.passes import ContextFull
 from tinychat.engine.paths import Paths
 from tinychat.engine.runner import Runner
 from tinychat.engine.search_params import SearchParams, check_search, scoring
@@ -50,8 +51,6 @@ def search(
     ValueError where settings and search contradict each other, ContextFull when there is no room for a token.
     """
     check_search(params, spec)
-    if spec.method in ("cot", "majority") and engine.vocabulary is None:
-        raise ValueError(f"{spec.method} reads answers: the engine needs a vocabulary")
     if engine.length(0) >= engine.context:
         raise ContextFull(f"The context is full: {engine.context} tokens.", "Go back some tokens.")
     runner: Callable[[Runner], Runner] = HiddenRunner if spec.method == "contrastive" else lambda plain: plain

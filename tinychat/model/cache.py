@@ -48,7 +48,7 @@ class KVCache:
         shape = (config.layers, lanes, config.n_kv_heads, length + 1, config.head_width)
         self._keys = torch.zeros(shape, dtype=dtype, device=device)  # zeros: unseen slots must stay finite
         self._values = torch.zeros(shape, dtype=dtype, device=device)
-        self._layers = [(self._keys[layer], self._values[layer]) for layer in range(config.layers)]
+        self._layers = list(zip(self._keys, self._values, strict=True))
         self._lengths = [0] * lanes
 
     @property
@@ -93,6 +93,21 @@ class KVCache:
         self._keys[:, target, :, :length] = self._keys[:, source, :, :length]
         self._values[:, target, :, :length] = self._values[:, source, :, :length]
         self._lengths[target] = length
+
+    def resize(self, lanes: int) -> None:
+        """Have so many lanes: new ones are empty, the last ones go. `memory` is another afterwards."""
+        if lanes < 1:
+            raise ValueError(f"a cache needs lanes >= 1, got {lanes}")
+        kept, live = min(lanes, self.lanes), max(self._lengths)
+        grown = []
+        for old in (self._keys, self._values):
+            new = old.new_zeros((old.shape[0], lanes, *old.shape[2:]))
+            new[:, :kept, :, :live] = old[:, :kept, :, :live]
+            grown.append(new)
+        self._keys, self._values = grown
+        self._layers = list(zip(self._keys, self._values, strict=True))
+        self._lengths = [*self._lengths[:kept], *[0] * (lanes - kept)]
+        self.lanes = lanes
 
     def slots(self, tokens: int, counts: Sequence[int] | Tensor | None = None) -> Slots:
         """Where `tokens` new columns go; only the first `counts[lane]` of a lane are kept.

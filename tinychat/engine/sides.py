@@ -1,0 +1,42 @@
+"""Which other passes the settings need for a position, and after which ids.
+
+A reply has no odds after nothing: where a pass shall not see the prompt, the prompt's last token stands for "a reply
+begins here", as in transformers' classifier-free guidance. Without a prompt there is nothing to leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tinychat.engine.context import Sides
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.tracks import Look
+
+AMATEUR = "amateur"  # the lane's own ids, through the other model
+NEGATIVE = "negative prompt"
+UNPROMPTED = "reply alone"
+
+
+def side_ids(params: SamplingParams, ids: Sequence[int], prompt_len: int) -> dict[str, list[int]]:
+    """The side passes by kind; of a lane with these ids, of which the first `prompt_len` are the prompt."""
+    found = {}
+    if params.is_on("guidance") and params.negative_ids:
+        found[NEGATIVE] = [*params.negative_ids, *ids[prompt_len:]]
+    if (params.is_on("guidance") and not params.negative_ids) or params.temperature_mode == "kl":
+        found[UNPROMPTED] = list(ids[max(prompt_len - 1, 0) :])
+    if params.is_on("contrastive"):
+        found[AMATEUR] = list(ids)
+    return found
+
+
+def sides_of(params: SamplingParams, own: Look, others: Mapping[str, Look]) -> Sides:
+    """What the stages are shown, from the lane's own pass and its side passes by kind."""
+    without = others.get(NEGATIVE if params.negative_ids else UNPROMPTED) if params.is_on("guidance") else None
+    unprompted = others.get(UNPROMPTED) if params.temperature_mode == "kl" else None
+    amateur = others.get(AMATEUR) if params.is_on("contrastive") else None
+    return Sides(
+        without=None if without is None else without.logits,
+        unprompted=None if unprompted is None else unprompted.logits,
+        amateur=None if amateur is None else amateur.logits,
+        early=own.early if params.is_on("dola") else None,
+    )
