@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from tinychat.engine import constrain
-from tinychat.engine.constrain import Grammars, check_grammar
+from tinychat.engine.constrain import Grammars
 from tinychat.engine.context import Context
+from tinychat.engine.grammars import GrammarTooHard, check_grammar
 from tinychat.engine.observe import decide, observe
 from tinychat.engine.params import SamplingParams
 from tinychat.model.vocabulary import Vocabulary
@@ -328,7 +329,7 @@ def test_without_a_grammar_everything_is_as_it_was() -> None:
 
 def test_an_automaton_that_outgrows_its_limits_is_an_error_with_a_name() -> None:
     grammars, params = Grammars(BYTEWISE), regex("(([ab]{0,50}a){0,50}b){0,50}")
-    with pytest.raises(constrain.GrammarTooHard, match="simpler"):
+    with pytest.raises(GrammarTooHard, match="simpler"):
         grammars.legal(params, [ord("ab"[place * place % 3 % 2]) for place in range(400)])
 
 
@@ -340,6 +341,19 @@ def test_the_stage_refuses_to_guess() -> None:
         observe(logits, params, Context(legal=torch.ones(3, dtype=torch.bool)))
 
 
-def test_nobody_pays_for_the_library_who_uses_no_grammar() -> None:
-    check = "import sys, tinychat.engine.engine, tinychat.engine.constrain; sys.exit('llguidance' in sys.modules)"
+def test_a_bad_grammar_is_named_before_torch_and_the_library_comes_only_with_a_grammar() -> None:
+    check = """if True:
+        import sys
+        from tinychat.engine.grammars import check_grammar
+        from tinychat.engine.params import SamplingParams
+        from tinychat.model.vocabulary import Vocabulary
+        vocabulary = Vocabulary((b"a",))
+        check_grammar(SamplingParams(), vocabulary)
+        assert "llguidance" not in sys.modules
+        try:
+            check_grammar(SamplingParams(regex="("), vocabulary)
+        except ValueError:
+            sys.exit("torch" in sys.modules)
+        sys.exit("it was taken")
+    """
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
