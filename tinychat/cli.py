@@ -11,7 +11,20 @@ import typer
 
 from tinychat import __version__, files, options
 from tinychat.errors import TinychatError, UsageError
-from tinychat.options import Checkpoint, Device, MaxTokens, Model, Order, Preset, Seed, SettingsCommand, with_settings
+from tinychat.options import (
+    BadWord,
+    Checkpoint,
+    Device,
+    MaxTokens,
+    Model,
+    Negative,
+    Order,
+    Preset,
+    Seed,
+    SettingsCommand,
+    with_settings,
+)
+from tinychat.search_options import read_search, with_search
 
 Given = dict[str, str | list[str]]  # setting -> words of the command line
 
@@ -43,6 +56,7 @@ def _root(
 
 @app.command(cls=SettingsCommand)
 @with_settings
+@with_search
 def sample(
     prompt: Annotated[str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="The text to continue.")] = None,
     model: Model = None,
@@ -52,9 +66,23 @@ def sample(
     order: Order = None,
     *,
     given: Given,
+    searched: dict[str, str],
     stop: Annotated[
         list[str] | None, typer.Option("--stop", metavar="TEXT", help="End before this text; may be repeated.")
     ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", metavar="X", help="End after this time.")
+    ] = None,
+    stop_repeat: Annotated[
+        str | None,
+        typer.Option("--stop-repeat", metavar="N:M", help="End when at most N tokens stand there M times in a row."),
+    ] = None,
+    stop_below: Annotated[
+        float | None,
+        typer.Option("--stop-below", metavar="P", help="End when the last 8 tokens' mean probability is below P."),
+    ] = None,
+    bad_word: BadWord = None,
+    negative: Negative = None,
     chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's message; the reply is printed.")] = False,
     system: Annotated[str, typer.Option("-s", "--system", metavar="TEXT", help="The system message of a chat.")] = "",
     prompt_ids: Annotated[
@@ -63,7 +91,7 @@ def sample(
     ] = None,
     at: Annotated[
         list[str] | None,
-        typer.Option("--at", metavar="I:NAME=X,...", help="From token I of the reply on, other settings."),
+        typer.Option("--at", metavar="I:NAME=X,...", help="From token I of the reply on, other settings; or I:{JSON}."),
     ] = None,
     force: Annotated[
         list[str] | None, typer.Option("--force", metavar="I=ID", help="Token I of the reply is this id, not drawn.")
@@ -91,6 +119,7 @@ def sample(
     echo "Once upon a time" | tinychat sample --preset story
     tinychat sample --chat -p "Who lives in the forest?" --json
     tinychat sample -p "The fox" --jsonl --trace 5 | head -3
+    tinychat sample -p "The fox" --search beam --width 8 --json
 
     Text on stdin comes first and --prompt after it; one final newline of stdin is dropped. Without settings the model's
     own distribution is sampled (temperature 1, nothing cut).
@@ -102,19 +131,16 @@ def sample(
     output: door.Output = "jsonl" if jsonl else "json" if json_output else "text"
 
     try:
-        if output == "text" and trace:
-            raise UsageError("--trace is for --json and --jsonl.", "Add one of them, or leave --trace out.")
-        if output != "text" and (echo or raw):
-            raise UsageError("--echo and --raw are for plain text.", "Leave them out with --json and --jsonl.")
-        if system and not chat:
-            raise UsageError("--system is for chats.", "Add --chat, or put the text into the prompt.")
         if prompt_ids is not None and (chat or prompt is not None):
             raise UsageError("--prompt-ids stands for the whole prompt.", "Leave --prompt and --chat out.")
-        if any(not text for text in stop or []):
-            raise UsageError("--stop needs some text.", 'For example:  --stop "\\n\\n"')
         params = options.settings(
             preset, given, default="neutral", seed=door.draw_seed() if seed is None else seed, order=order
         )
+        spec = read_search(searched, params, max_tokens=max_tokens)
+        if spec is not None and (at or force or stop):
+            raise UsageError(
+                "--at, --force and --stop are for replies that are drawn.", "Leave them out with --search."
+            )
         schedule = options.schedule(at or [], params)
         path = files.find_checkpoint(model)
         code = door.run(
@@ -124,11 +150,15 @@ def sample(
                 params=params,
                 model=path,
                 max_tokens=max_tokens,
-                stops=tuple(options.checked_text("--stop", text) for text in stop or ()),
+                stops=options.texts("--stop", stop),
+                rules=options.stop_rules(max_seconds, stop_repeat, stop_below),
+                bad_words=options.texts("--bad-word", bad_word),
+                negative=None if negative is None else options.checked_text("--negative", negative),
                 chat=chat,
                 system=options.checked_text("--system", system),
                 schedule=schedule,
                 forced=options.pairs("--force", force or [], int),
+                search=spec,
                 output=output,
                 trace=trace,
                 echo=echo,
@@ -308,7 +338,9 @@ def bench(
     ] = None,
     kl: Annotated[
         str | None,
-        typer.Option("--kl", metavar="FILE", help="Also the type's perplexity and KL on a text; own: the model writes."),
+        typer.Option(
+            "--kl", metavar="FILE", help="Also the type's perplexity and KL on a text; own: the model writes."
+        ),
     ] = None,
     preset: Preset = None,
     order: Order = None,
@@ -317,7 +349,7 @@ def bench(
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="At most 3 rounds of 32 tokens: a first look.")] = False,
 ) -> None:
-    """Measure the decoding speed, and compare it with what the machine allows.
+    """Measure decoding speed beside the physical floor.
 
     \b
     tinychat bench --shape 15m,110m

@@ -20,8 +20,10 @@ from tinychat.engine.lists import ListSetting
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
+from tinychat.engine.stopping import StopRules
 from tinychat.engine.themes import THEME_OF, THEMES
 from tinychat.errors import UsageError
+from tinychat.search_options import SEARCH_NAMES
 from tinychat.session.presets import find_preset
 from tinychat.session.spelling import SETTINGS, read_changes, read_flags
 
@@ -45,6 +47,13 @@ Order = Annotated[
     typer.Option("--order", metavar="NAMES", help=f"{', '.join(ORDERS)}, or stages joined by commas."),
 ]
 
+BadWord = Annotated[
+    list[str] | None,
+    typer.Option("--bad-word", metavar="TEXT", help="A phrase that may not come whole; may be repeated."),
+]
+Negative = Annotated[
+    str | None, typer.Option("--negative", metavar="TEXT", help="Guidance: the prompt to move away from, as text.")
+]
 
 SHORT = {"temperature": "-t"}  # the one knob that has a letter
 
@@ -53,17 +62,24 @@ class SettingsCommand(TyperCommand):
     """A command whose help has a section for each theme of settings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", "Options", *THEMES)}
+        titles = ("Arguments", "Options", *THEMES, "Search")
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                setting = SETTINGS.get(param.name or "")
-                own = "Arguments" if param.param_type_name == "argument" else "Options"
-                sections[THEME_OF[setting.stage] if setting is not None else own].append(record)
+                sections[_section(param)].append(record)
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _section(param: Any) -> str:
+    if (setting := SETTINGS.get(param.name or "")) is not None:
+        return THEME_OF[setting.stage]
+    if param.name in SEARCH_NAMES:
+        return "Search"
+    return "Arguments" if param.param_type_name == "argument" else "Options"
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -170,6 +186,26 @@ def checked_text(option: str, text: str) -> str:
             f"{option} is no UTF-8 text (character {error.start}).", "Set a UTF-8 locale, or pipe the text in."
         ) from None
     return text
+
+
+def texts(option: str, given: list[str] | None) -> tuple[str, ...]:
+    """The texts of a repeated option, checked."""
+    return tuple(checked_text(option, text) for text in given or ())
+
+
+def stop_rules(max_seconds: float | None, repeat: str | None, below: float | None) -> StopRules:
+    """The rules of `--max-seconds`, `--stop-repeat N:M` and `--stop-below`."""
+    left, _, right = (repeat or "0:0").partition(":")
+    try:
+        ngram, times = int(left), int(right)
+    except ValueError:
+        raise UsageError(
+            f"--stop-repeat {repeat!r} is not of the form N:M.", "For example, 8 tokens 3 times:  --stop-repeat 8:3"
+        ) from None
+    try:
+        return StopRules(max_seconds=max_seconds, repeat_ngram=ngram, repeat_times=times, min_confidence=below or 0.0)
+    except ValueError as error:
+        raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
 
 
 def pairs(option: str, given: list[str], kind: type) -> dict[int, Any]:

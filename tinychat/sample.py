@@ -15,14 +15,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinychat.engine.notes import params_notes
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.search_params import SearchParams
+from tinychat.engine.stopping import StopRules
 from tinychat.engine.trace import Step
 from tinychat.errors import EXIT_HANGUP, EXIT_INTERRUPTED, EXIT_TERMINATED, UsageError
 
 if TYPE_CHECKING:
     from tinychat.engine.engine import Engine
-    from tinychat.model.checkpoint import CheckpointInfo
     from tinychat.text.tokenizer import Tokenizer
 
 Output = Literal["text", "json", "jsonl"]
@@ -38,10 +38,14 @@ class Request:
     model: Path
     max_tokens: int = 256
     stops: tuple[str, ...] = ()
+    rules: StopRules = field(default_factory=StopRules)
+    bad_words: tuple[str, ...] = ()  # as text; added to those of params
+    negative: str | None = None  # as text; in place of negative_ids of params
     chat: bool = False
     system: str = ""
     schedule: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # token of the reply -> settings from there
     forced: Mapping[int, int] = field(default_factory=dict)  # token of the reply -> id
+    search: SearchParams | None = None  # None: the reply is drawn
     output: Output = "text"
     trace: int = 0  # candidates per token in JSON, with the stages; 0 leaves both out
     echo: bool = False
@@ -80,14 +84,16 @@ def run(request: Request) -> int:
             "--raw would send the model's own bytes to a terminal.", "Redirect the output, or leave --raw out."
         )
     from tinychat.sample_output import Notices, run_facts, summary, writer_for
+    from tinychat.sample_prompt import check_outputs, request_notes, resolved
 
+    check_outputs(request)
     notices = Notices(quiet=request.quiet)
     from tinychat.model import checkpoint as checkpoints
 
     # everything that can be wrong is settled before torch is imported, which takes seconds
     info = checkpoints.inspect(request.model)
     tokenizer = checkpoints.tokenizer_of(info)
-    ids = prompt_ids(request, tokenizer, info)
+    request, ids = resolved(request, tokenizer, info)
     with notices.waiting("loading the model"):
         from tinychat.engine.engine import Engine
 
@@ -99,19 +105,32 @@ def run(request: Request) -> int:
             record=request.record,
         )
     loaded = time.perf_counter()
-    for note in [*prompt_notes(request), *params_notes(request.params)]:
+    notes = request_notes(request)
+    for note in notes:
         notices.say(note)
 
     outcome = Outcome()
     writer = writer_for(request, tokenizer)
     stopping = _StopFlag()
     first_token_s: float | None = None
+    found: dict[str, Any] = {}
     with stopping:
-        for step, text in sample(engine, tokenizer, ids, request, outcome, interrupted=stopping.is_set):
-            if first_token_s is None:
-                first_token_s = time.perf_counter() - started
-            writer.token(step, text, outcome)
-    facts = run_facts(request, info, ids, outcome)
+        if request.search is None:
+            for step, text in sample(engine, tokenizer, ids, request, outcome, interrupted=stopping.is_set):
+                if first_token_s is None:
+                    first_token_s = time.perf_counter() - started
+                writer.token(step, text, outcome)
+        else:
+            from tinychat.sample_search import run_search
+
+            put = writer.put_json if request.output == "jsonl" else None
+            with notices.waiting("searching"):
+                text, found = run_search(
+                    request, request.search, engine, tokenizer, ids, outcome, interrupted=stopping.is_set, put=put
+                )
+            if put is None:
+                writer.token(None, text, outcome)
+    facts = run_facts(request, info, ids, outcome) | found
     facts["timing"] = {
         "load_s": round(loaded - started, 4),
         "first_token_s": round(first_token_s, 4) if first_token_s is not None else None,
@@ -165,7 +184,7 @@ def sample(
         elif interrupted():
             outcome.stop_reason = "interrupted"
         else:
-            outcome.stop_reason = engine.stop_reason()
+            outcome.stop_reason = engine.stop_reason() or request.rules.reason(outcome.steps, outcome.decode_s)
             if outcome.stop_reason is None and index + 1 == request.max_tokens:
                 outcome.stop_reason = "length"
         if outcome.stop_reason is not None:
@@ -173,46 +192,6 @@ def sample(
             return
         yield step, text
     outcome.stop_reason = "length"  # only for zero tokens asked for
-
-
-def prompt_ids(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> list[int]:
-    """The ids the model sees: the document start, then the prompt; or the rendered chat."""
-    count = info.config.vocab_size
-    if request.ids is not None:
-        ids = list(request.ids)
-        if max(ids) >= count:
-            raise UsageError(f"--prompt-ids {max(ids)}: the vocabulary has {count} tokens.", "Use ids from 0.")
-    elif request.chat:
-        from tinychat.text.chat import Message, render
-
-        if not tokenizer.has_chat:
-            raise UsageError(
-                f"{info.path}: its tokenizer has no chat roles.", "Leave --chat out, or use a model trained with chats."
-            )
-        turns = [Message("system", request.system)] if request.system else []
-        ids = render([*turns, Message("user", request.prompt)], tokenizer, reply=True).ids
-    else:
-        ids = tokenizer.encode_document(request.prompt)
-    for index, token in request.forced.items():
-        if not 0 <= token < count:
-            raise UsageError(f"--force {index}={token}: the vocabulary has {count} tokens.", "Use an id from 0.")
-    for token, _ in request.params.bias:
-        if token >= count:
-            raise UsageError(f"--logit-bias {token}: the vocabulary has {count} tokens.", "Use an id from 0.")
-    if len(ids) >= info.config.context:
-        raise UsageError(
-            f"The prompt is {len(ids)} tokens long; the model sees {info.config.context}.",
-            f"Shorten it to at most {info.config.context - 1} tokens.",
-        )
-    return ids
-
-
-def prompt_notes(request: Request) -> list[str]:
-    """What a person may want to know about the prompt before wondering about the answer."""
-    if not request.chat and request.prompt.endswith(" "):
-        # tokens carry their leading space, so after a trailing one the likely next tokens do not fit any more
-        return ["the prompt ends with a space: tokens begin with their own space, so the text usually gets worse"]
-    return []
 
 
 def draw_seed() -> int:

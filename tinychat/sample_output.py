@@ -55,6 +55,14 @@ def token_record(step: Step, tokenizer: Tokenizer, *, trace: int) -> dict[str, A
         "u": step.u,
         "slice": [step.low, step.high],
     }
+    if step.odds.region is not None:
+        record["region"] = step.odds.region
+    if step.drafted is not None:
+        record["drafted"] = step.drafted
+    if step.state.mirostat is not None:
+        record["mirostat_mu_bits"] = step.state.mirostat
+    if step.state.adaptive is not None:
+        record["adaptive_sums"] = list(step.state.adaptive)
     if trace:
         record["stages"] = [_stage_record(stage) for stage in step.odds.stages]
         record["candidates"] = [_candidate_record(c, tokenizer) for c in step.odds.candidates[:trace]]
@@ -106,7 +114,7 @@ def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcom
         "prompt_ids": list(ids),
         "seed": request.params.seed,
         "settings": request.params.to_dict(),
-        "schedule": {str(index): dict(change) for index, change in request.schedule.items()},
+        "schedule": schedule_record(request),
         "forced": {str(index): token for index, token in request.forced.items()},
         "stop_reason": outcome.stop_reason,
         "stop": outcome.stop,
@@ -114,6 +122,16 @@ def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcom
         "mean_surprisal_bits": mean,
         "perplexity": 2**mean if mean is not None else None,
     }
+
+
+def schedule_record(request: Request) -> dict[str, Any]:
+    """The changes as plain values, checked: what was typed may hold what JSON does not."""
+    plain, found = request.params, {}
+    for index in sorted(request.schedule):
+        plain = plain.with_(**request.schedule[index])
+        values = plain.to_dict()
+        found[str(index)] = {name: values[name] for name in request.schedule[index]}
+    return found
 
 
 class _TextWriter:
@@ -152,7 +170,10 @@ class _TextWriter:
 class _JsonlWriter(_TextWriter):
     """One object a line, for every token as it is drawn; the last line says why it ended."""
 
+    _closed = False
+
     def token(self, step: Step | None, text: str, outcome: Outcome) -> None:
+        self._closed = outcome.stop_reason is not None
         record: dict[str, Any] = {"schema": SCHEMA, "seed": self.request.params.seed}
         if step is None:
             record |= {"index": None, "id": None}
@@ -163,7 +184,8 @@ class _JsonlWriter(_TextWriter):
         self.put_json(record)
 
     def end(self, facts: dict[str, Any], outcome: Outcome) -> None:
-        pass
+        if not self._closed:  # no token was asked for
+            self.token(None, "", outcome)
 
 
 class _JsonWriter(_TextWriter):
@@ -214,7 +236,10 @@ class Notices:
 def summary(request: Request, facts: dict[str, Any], outcome: Outcome) -> str:
     """One line on how it went."""
     parts = [f"{len(outcome.steps)} tokens", f"stopped by {outcome.stop_reason}"]
-    parts.append("greedy" if request.params.is_greedy else f"seed {request.params.seed}")
+    if request.search is not None:
+        parts.append(f"{request.search.method} search: {facts['calls']} odds in {facts['passes']} passes")
+    if request.search is None or request.search.samples:
+        parts.append("greedy" if request.params.is_greedy else f"seed {request.params.seed}")
     if request.verbose:
         timing = facts["timing"]
         parts += [f"{timing['tokens_per_s']} tokens/s", f"loaded in {timing['load_s']:.2f} s"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tinychat.engine.knobs import KNOB_BY_NAME, KNOBS, Knob
@@ -90,6 +90,23 @@ def read_text(name: str, text: str) -> Any:
                 raise ValueError(f"{name} is no JSON: {error}") from None
         return setting.read(text.split(",") if name == "logit_bias" else [text])
     return setting.parse(text) if setting is not None else text
+
+
+def check_ids(params: SamplingParams, vocab_size: int) -> None:
+    """ValueError for a token id that the model does not have."""
+    for each in LISTS:
+        for token in _ids(getattr(params, each.name)):
+            if token >= vocab_size:
+                raise ValueError(f"{each.name} {token}: the vocabulary has {vocab_size} tokens, from 0")
+
+
+def _ids(value: Any) -> Iterator[int]:
+    """The ids in a value: of a pair of ids and bias the first half; a bias is no whole number."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _ids(part)
 
 
 def nearest(name: str) -> str:
