@@ -1,4 +1,4 @@
-"""Penalties and logit bias: the peers' numbers, their scope and window, and what they must never do."""
+"""Penalties: the peers' numbers, their scope and window, and what they must never do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import RepetitionPenaltyLogitsProcessor
-from vectors import INF, a_vector, probs, seeds
+from transformers import EncoderRepetitionPenaltyLogitsProcessor, RepetitionPenaltyLogitsProcessor
+from vectors import a_vector, seeds
 
 from tinychat.engine.context import Context
 from tinychat.engine.params import SamplingParams
@@ -29,6 +29,26 @@ def test_repetition_equals_the_peer(seed: int, theta: float, history: list[int])
         return
     theirs = RepetitionPenaltyLogitsProcessor(theta)(torch.tensor([history]), logits[None])[0]
     assert torch.equal(ours, theirs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.floats(0.1, 5.0), histories.filter(len), st.integers(1, 40))
+def test_encoder_repetition_equals_the_peer(seed: int, theta: float, history: list[int], prompt_len: int) -> None:
+    prompt_len = min(prompt_len, len(history))
+    logits = a_vector(seed, size=50, cut=0.2)
+    ours = shape(logits, SamplingParams(encoder_repetition_penalty=theta), Context(history, prompt_len))
+    prompt = torch.tensor([history[:prompt_len]])
+    theirs = EncoderRepetitionPenaltyLogitsProcessor(theta, prompt)(torch.tensor([history]), logits[None])[0]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_encoder_repetition_raises_the_prompt_s_tokens_and_no_others() -> None:
+    logits = torch.tensor([2.0, -2.0, 3.0, -3.0, 1.0])
+    context = Context([0, 1, 1, 9, 2, 3], 4)
+    left = shape(logits, SamplingParams(encoder_repetition_penalty=2.0), context)
+    assert left.tolist() == [4.0, -1.0, 3.0, -3.0, 1.0]
+    windowed = SamplingParams(encoder_repetition_penalty=2.0, penalty_scope="output", penalty_window=1)
+    assert torch.equal(shape(logits, windowed, context), left)  # scope and window are not for this one
 
 
 def test_repetition_lowers_a_seen_token_whatever_its_sign_and_only_once() -> None:
@@ -104,23 +124,6 @@ def test_a_prompt_longer_than_the_history_is_refused() -> None:
     for prompt_len in (-1, 3):
         with pytest.raises(ValueError, match="prompt_len"):
             shape(torch.ones(3), SamplingParams(), Context([0, 1], prompt_len))
-
-
-def test_logit_bias_adds_and_bans() -> None:
-    logits = torch.tensor([1.0, 2.0, 3.0, -INF])
-    left = shape(logits, SamplingParams(logit_bias={0: 1.5, 2: -INF, 3: 100.0}))
-    assert left.tolist() == [2.5, 2.0, -INF, -INF]  # what is cut cannot be brought back
-
-
-def test_logit_bias_outside_the_vocabulary_is_refused() -> None:
-    with pytest.raises(ValueError, match="token 3"):
-        shape(torch.ones(3), SamplingParams(logit_bias={0: 1.0, 3: 1.0}))
-
-
-def test_a_huge_bias_stays_a_number() -> None:
-    left = shape(torch.tensor([3e38, -3e38, 0.0]), SamplingParams(logit_bias={0: 1e308, 1: -1e308}))
-    assert left.isfinite().all()
-    assert probs(left).tolist() == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda ids: np.array(ids, dtype=np.int16)])

@@ -153,6 +153,8 @@ def top_h(row: Tensor, params: SamplingParams, context: Context) -> Tensor:
         return row
     whole = softmax(row)
     limit = params.top_h * whole.entropy
+    if limit <= 0.0:  # also where all but one are so unlikely that their parts are lost in rounding
+        return keep_first(row, next(falling_heads(row)), 1)
     for falling in falling_heads(row):
         below = falling.astype(np.float64) - whole.largest
         parts = np.cumsum(exp(below) / whole.total * (whole.log_total - below))
