@@ -417,9 +417,6 @@ def test_no_legal_token_stops_the_run_and_shows_why(room: Room) -> None:
 @pytest.mark.parametrize(
     ("command", "word"),
     [
-        (SetContext((1,) * 2001), "2001 tokens"),
-        (SetContext(()), "at least one"),
-        (SetContext((64,)), "between 0 and 63"),
         (Force(64), "between 0 and 63"),
         (Peek(99), "99"),
         (Run(limit=0), "limit"),
@@ -437,6 +434,22 @@ def test_a_command_that_cannot_be_is_an_error_and_changes_nothing(room: Room, co
     assert word in frame.error[0]
     assert (frame.state, frame.length) == ("paused", 5)
     client.do(SetParams(WARM), Run(limit=5))
+    assert client.tokens == expected(5)
+
+
+@pytest.mark.parametrize(
+    ("ids", "word"), [((1,) * 2001, "2001 tokens"), ((), "at least one"), ((64,), "between 0 and 63")]
+)
+def test_after_a_refused_context_nothing_is_drawn_from_the_old_one(room: Room, ids: tuple[int, ...], word: str) -> None:
+    client = room.ready()
+    seq = client.send(SetContext(ids), Run(limit=5), StepOnce(), Force(3), Peek(3))
+    client.wait(lambda frame: frame.seq >= seq and frame.state == "paused")
+    frame = client.do(Run(limit=5))
+    assert client.steps == []
+    assert all(frame.odds is None for frame in client.frames), "they would be about another text"
+    assert frame.error is not None
+    assert word in frame.error[0], "the reason stays in sight"
+    client.do(SetContext(PROMPT), Run(limit=5))
     assert client.tokens == expected(5)
 
 

@@ -82,6 +82,7 @@ class Service:
         self._stop: Stop | None = None
         self._params = SamplingParams()
         self._context: SetContext | None = None  # wanted, but not all of it is computed yet
+        self._refusal: Exception | None = None  # of the last context: the engine holds another than the client thinks
         # the run
         self._left: int | None = None
         self._at_limit: Stop = "limit"
@@ -161,14 +162,16 @@ class Service:
         self._urgent = self._urgent or self._state != "running"
 
     def _apply_to(self, engine: Decoder, command: Command) -> None:
+        if self._refusal is not None and isinstance(command, (Run, StepOnce, Force, Peek)):
+            raise self._refusal
         if isinstance(command, (Force, StepOnce)):
             self._context = None  # the engine pays what it owes by itself; the old wish would undo the new token
         if isinstance(command, SetContext):
             self._halt(None)
             self._prefill_s = 0.0
-            self._set_context(command, lambda: True)
             self._steps.clear()  # of a context that is gone
             self._params_at.clear()
+            self._set_context(command, lambda: True)
             if self._params_unseen:
                 self._note_params()
         elif isinstance(command, Run):
@@ -189,7 +192,7 @@ class Service:
             self._urgent = True
 
     def _open(self, command: Open) -> None:
-        self._engine = self._context = None
+        self._engine = self._context = self._refusal = None
         gc.collect()  # the memory of the old model, before the new one needs it
         self._halt(None)
         self._state, self._error = "loading", None
@@ -239,9 +242,13 @@ class Service:
 
     def _set_context(self, wanted: SetContext, interrupt: Callable[[], bool]) -> None:
         """Compute the context, or some of it: then it stays wanted, and the loop comes back to it."""
-        self._context = None  # an error must not be met again and again
+        self._context = self._refusal = None  # an error must not be met again and again
         engine, started = self._opened(), time.monotonic()
-        engine.set_context(wanted.ids, prompt_len=wanted.prompt_len, interrupt=interrupt)
+        try:
+            engine.set_context(wanted.ids, prompt_len=wanted.prompt_len, interrupt=interrupt)
+        except Exception as error:
+            self._refusal = error
+            raise
         self._prefill_s += time.monotonic() - started
         if not engine.is_computed():
             self._context = wanted
@@ -333,7 +340,7 @@ class Service:
     def _odds(self, token: int | None) -> Odds | None:
         found: list[Odds] = []
         engine = self._engine
-        if engine is not None and engine.length():
+        if engine is not None and engine.length() and self._refusal is None:
             self._guard(lambda: found.append(engine.peek(self._params, token=token)))
         return found[0] if found else None
 
