@@ -34,9 +34,9 @@ def _greedy(params: SamplingParams) -> Iterator[str]:
         yield "temperature 0 is greedy: the seed only says when XTC cuts"
     else:
         yield "temperature 0 is greedy: the seed is unused"
-    choosers = [before.index(stage) for stage in _CHOOSERS if stage in before]
-    # a cut changes what a chooser after it compares, and so the token in the end
-    idle = [stage for stage in before[max(choosers, default=-1) + 1 :] if stage in (*_CUTS, "mirostat")]
+    others = [index for index, stage in enumerate(before) if stage not in (*_CUTS, "mirostat")]
+    # what is cut before a penalty or a choice may change the token that these make the likeliest
+    idle = before[max(others, default=-1) + 1 :]
     idle += [stage for stage in after if stage in (*_CUTS, *_CHOOSERS, *_PENALTIES, "mirostat", "quadratic")]
     if idle:
         yield f"temperature 0 keeps one token: {_switches(idle)} cannot change it"
@@ -59,6 +59,8 @@ def _unused(params: SamplingParams) -> Iterator[str]:
             why = "contrastive and dola are off"
         elif name == "contrastive_beta":
             why = "contrastive is not scaled"
+        elif name == "amateur_temperature":
+            why = "contrastive is not difference"
         else:
             switch = _SWITCH[each.stage]
             why = f"{switch.name} is {switch.text(switch.neutral)}"
