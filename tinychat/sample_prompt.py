@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tinychat.engine.grammars import check_grammar
 from tinychat.engine.notes import params_notes
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.search_params import search_notes
 from tinychat.errors import UsageError
+from tinychat.model.vocabulary import Vocabulary
 from tinychat.session.spelling import check_ids
 from tinychat.session.words import encode_prompt, with_words
 
@@ -57,9 +59,11 @@ def resolved(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> tu
     for index, token in request.forced.items():
         if not 0 <= token < count:
             raise UsageError(f"--force {index}={token}: the vocabulary has {count} tokens.", "Use an id from 0.")
+    vocabulary = Vocabulary.of(tokenizer, count)
     for each in all_params(request):
         try:
             check_ids(each, count)
+            check_grammar(each, vocabulary)
         except ValueError as error:
             raise UsageError(f"{error}.", "See:  tinychat info") from error
     if len(ids) >= info.config.context:

@@ -280,11 +280,16 @@ class Engine:
         """The samplers' state before the next token of the lane."""
         return self._lanes[lane].state
 
-    def stop_reason(self, lane: int = 0) -> Literal["end", "context"] | None:
-        """Why a reply is over: its last token is an end id, or there is no room; None while it can go on."""
+    def stop_reason(self, lane: int = 0) -> Literal["end", "grammar", "context"] | None:
+        """Why a reply is over: its last token is an end id, or there is no room; None while it can go on.
+
+        "grammar" where no id ends a reply, and a regex or schema has been met and lets nothing follow.
+        """
         here = self._lanes[lane]
         if here.ended:
             return "end"
+        if here.complete:
+            return "grammar"
         return "context" if len(here.main.tokens) >= self.context else None
 
     def _take(self, params: SamplingParams, here: Lane, draw_lane: int | None, token: int | None) -> Step:
@@ -296,7 +301,8 @@ class Engine:
         seen = observe(here.main.looks[0].logits, params, context, n=self.record)  # decide adds the token's rows
         if token is None and seen.odds.kept == 0:
             what = f"The settings cut every token at position {seen.odds.position}."
-            raise NoLegalToken(what, "Loosen the logit bias or the cuts.")
+            trouble = self._grammars and self._grammars.trouble(params, here.main.tokens[here.prompt_len :])
+            raise NoLegalToken(*(trouble or (what, "Loosen the logit bias or the cuts.")))
         verdict = self._verdict(seen, params, here, context.lane) if token is None else None
         chosen = token if verdict is None else verdict.token
         step = decide(seen, params, lane=context.lane, token=chosen, time_s=time.perf_counter() - started)
@@ -307,6 +313,8 @@ class Engine:
             step = replace(step, drafted="accepted" if right else "rejected")
             self.accepted += right
         here.take(step.token, step.state, ends=step.token in self.end_ids)
+        if self._grammars and not self.end_ids:
+            here.complete = self._grammars.is_complete(params, here.main.tokens[here.prompt_len :])
         self._passes.release(here, kinds)
         return step
 

@@ -21,6 +21,7 @@ class Lane:
     sides: dict[str, Track] = field(default_factory=dict)  # by kind, see sides.py
     guesses: list[Guess] | None = None  # what the pass looked beyond; None when the next one may guess anew
     ended: bool = False  # the last token was drawn here and ends a reply
+    complete: bool = False  # it was drawn here, its grammar lets nothing follow, and no token could end the reply
     forward_s: float = 0.0  # what the pass behind the next token's logits took; 0 where an earlier one had them
 
     @property
@@ -46,7 +47,7 @@ class Lane:
         keep = self.main.hold(ids)
         if not self.main.looks:
             self.guesses = None
-        self.prompt_len, self.ended = prompt_len, False
+        self.prompt_len, self.ended, self.complete = prompt_len, False, False
         return keep
 
     def take(self, token: int, state: SamplerState, *, ends: bool) -> None:
@@ -56,4 +57,4 @@ class Lane:
             track.take(token, guessed=guessed)
         self.states.append(state)
         self.guesses = self.guesses[1:] if guessed and self.guesses is not None and self.main.looks else None
-        self.ended, self.forward_s = ends, 0.0
+        self.ended, self.complete, self.forward_s = ends, False, 0.0

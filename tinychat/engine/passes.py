@@ -116,6 +116,7 @@ class Passes:
         for kind, track in source.sides.items():
             self._side(target, kind, len(track.tokens)).copy(track)
         target.prompt_len, target.states, target.ended = source.prompt_len, list(source.states), source.ended
+        target.complete = source.complete
         target.guesses = None if source.guesses is None else list(source.guesses)
         target.forward_s = source.forward_s
 

@@ -21,7 +21,7 @@ MAX_MESSAGE = 64 << 20  # bytes; a context of a million ids is 8 MB, so more tha
 _LENGTHS = struct.Struct("<II")
 
 State = Literal["loading", "ready", "running", "paused", "failed"]
-Stop = Literal["end", "context", "limit", "paused", "no_legal_token"]
+Stop = Literal["end", "grammar", "context", "limit", "paused", "no_legal_token"]
 
 
 class ProtocolError(ValueError):

@@ -24,6 +24,7 @@ Group = tuple[Piece, ...]
 
 STOPS = {
     "end": "the model ended its text",
+    "grammar": "the grammar lets nothing follow",
     "context": "the context is full",
     "overflow": "longer than the model's context: shorten it, or ^n starts anew",
     "limit": "max tokens drawn; Space goes on",
