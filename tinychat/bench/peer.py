@@ -129,9 +129,8 @@ def twin(ours: Transformer) -> Any:
         )
     theirs.to_empty(device=weight.device)
     theirs.tie_weights()
-    theirs.model.rotary_emb = type(theirs.model.rotary_emb)(
-        theirs.config, device=weight.device
-    )  # a buffer, not a weight
+    # its tables are buffers, which copying the weights leaves empty
+    theirs.model.rotary_emb = type(theirs.model.rotary_emb)(theirs.config).to(weight.device)
     with torch.no_grad():
         state = theirs.state_dict()
         copied = twin_weights(ours)

@@ -18,10 +18,10 @@ RECORDED = {"off": 0, "top20": 20, "full": 64}  # --observe: how many candidates
 PEERS = {"hf": ("hf dynamic", "hf static+compile")}
 OURS = "tinychat"
 
-# every stage that a person is likely to have on at once: the dearest chain in practice
+# what a person may well have on at once; no top-k, which would leave the truncations after it little to do
 FULL_CHAIN = SamplingParams(
     temperature=0.8, repetition_penalty=1.1, frequency_penalty=0.1, presence_penalty=0.1, no_repeat_ngram=4,
-    dry_multiplier=0.8, top_n_sigma=3.0, typical_p=0.98, top_p=0.95, min_p=0.02, xtc_probability=0.3, top_k=200,
+    dry_multiplier=0.8, top_n_sigma=3.0, typical_p=0.98, top_p=0.95, min_p=0.02, xtc_probability=0.3,
 )  # fmt: skip
 GREEDY = PRESETS["greedy"]
 

@@ -93,5 +93,6 @@ def peer_figures(
         "ratio": Summary.of(pairs).to_dict(),
         "first_generation_s": ready["first_generation_s"],
         "warmups": ready["warmups"],
+        "settled": ready["settled"],
         "memory": ready["memory"],
     }

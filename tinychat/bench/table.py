@@ -10,7 +10,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tinychat.bench.quiet import LIMIT
 from tinychat.text.terminal import one_line
 
 WIDTH = 80
@@ -27,13 +26,13 @@ def render(result: Mapping[str, Any]) -> RenderableType:
     machine, protocol = result["machine"], result["protocol"]
     blocks: list[RenderableType] = []
     for run in result["runs"]:
-        blocks += [Text(_title(run), style="bold"), _speeds(run), *_notes(run), _peers(run) if run["peers"] else Text()]
+        blocks += [Text(_title(run), style="bold"), _speeds(run), _notes(run), *_peers(run), Text()]
     blocks += [_divergence(each) for each in result["kl"]]
     asked = "greedy" if not protocol["settings"].get("temperature", 1.0) else "drawn"
     blocks.append(
         _line(
             f"{protocol['rounds']} rounds in turns; prompt {protocol['prompt']}, then {protocol['tokens']} tokens,"
-            f" {asked}, observe {protocol['observe']}; batch is lanes"
+            f" {asked}, observe {protocol['observe']}"
         )
     )
     blocks.append(_line(f"{machine['cpu']}, {machine['cpus']} CPUs; torch {machine['torch']}"))
@@ -62,7 +61,7 @@ def _speeds(run: Mapping[str, Any]) -> Table:
     return table
 
 
-def _notes(run: Mapping[str, Any]) -> list[RenderableType]:
+def _notes(run: Mapping[str, Any]) -> Table:
     step, costs, moved, floor = run["step_s"], run["costs"], run["bytes_per_step"], run["floor"]
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -102,33 +101,36 @@ def _notes(run: Mapping[str, Any]) -> list[RenderableType]:
     if "forward" in run["facts"]:
         table.add_row("step", one_line(str(run["facts"]["forward"])))
     table.add_row("generations", _counted(run))
-    return [table]
+    return table
 
 
 def _counted(run: Mapping[str, Any]) -> str:
-    warm = f"{run['warmups']} warm-ups{'' if run['settled'] else ' (not settled)'}"
+    warm = f"{run['warmups']} warm-ups{'' if run['settled'] else ', not settled'}"
     if run["dropped"] is None:
-        return f"{run['generations']}; {warm}; this system does not say what others used"
-    text = f"{run['generations']} count, {run['dropped']} dropped (others used {LIMIT} cores or more); {warm}"
+        return f"{run['generations']} count; {warm}; nobody knows what else the machine did"
+    text = f"{run['generations']} count, {run['dropped']} dropped as others were busy; {warm}"
     if run["noisy"]:
         text += f"; the machine never got quiet: {run['noisy']} count nevertheless"
     return text
 
 
-def _peers(run: Mapping[str, Any]) -> Table:
+def _peers(run: Mapping[str, Any]) -> list[RenderableType]:
+    """A row for each peer, and a line for each that could not be measured."""
     table = _table("against", "tokens/s", "first, ms", "ratio", "min", "max")
+    lines: list[RenderableType] = []
     for peer in run["peers"]:
         if "failed" in peer:
-            table.add_row(peer["name"], one_line(f"failed: {peer['failed']}")[:40])
+            lines.append(_line(f"{peer['name']} failed: {peer['failed']} {peer['hint']}"))
             continue
         ratio = peer["ratio"]
         table.add_row(
-            f"{peer['name']} {peer['dtype']}" + (" (busy)" if peer["noisy"] else ""),
+            f"{peer['name']} {peer['dtype']}",
             number(peer["decode_tokens_per_s"]["median"]),
             number(peer["first_token_s"]["median"] * 1e3),
             *(f"{ratio[part]:.2f}x" for part in ("median", "min", "max")),
         )
-    return table
+        lines.append(_line(f"{peer['name']}: logits within {peer['logits_difference']:.0e}; {_counted(peer)}"))
+    return [table, *lines] if table.row_count else lines
 
 
 def _divergence(each: Mapping[str, Any]) -> Text:
@@ -164,9 +166,9 @@ def share(value: float) -> str:
 
 def size(value: float) -> str:
     """Bytes in units of 1000, as bandwidths are given."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if value >= scale:
-            return f"{value / scale:.3g} {unit}"
+            return f"{number(value / scale)} {unit}"
     return f"{value:.0f} B"
 
 
