@@ -153,6 +153,34 @@ def test_a_ban_of_everything_ends_with_its_name(sample, checkpoint: Path) -> Non
     assert run.json["stop_reason"] == "no_legal_token"
 
 
+def test_a_reply_under_a_schema_is_json_that_it_allows(sample) -> None:
+    schema = '{"type": "array", "items": {"enum": ["fox", "owl"]}, "minItems": 1, "maxItems": 2}'
+    run = sample("-p", "the", "-n", 60, "--seed", 1, "--json-schema", schema, "--json").json
+    assert run["stop_reason"] == "end"
+    assert 1 <= len(json.loads(run["text"])) <= 2
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["--regex", "("], "unclosed group"),
+        (["--json-schema", "{"], "must be JSON"),
+        (["--at", "3:regex=("], "unclosed"),
+    ],
+)
+def test_a_grammar_that_cannot_be_used_is_refused_before_a_token(sample, args: list[str], reason: str) -> None:
+    run = sample("-p", "the", "-n", 5, *args)
+    assert run.code == 2
+    assert reason in run.err
+    assert run.text == ""
+
+
+def test_a_forced_token_that_breaks_the_grammar_is_named(sample) -> None:
+    run = sample("-p", "the", "-n", 5, "--regex", "[a-z]+", "--force", "0=6", "--json")
+    assert run.json["stop_reason"] == "no_legal_token"
+    assert "Token 1 of the reply does not fit the regular expression" in run.err
+
+
 def test_a_schedule_equals_the_settings_it_changes_to(sample) -> None:
     changed = sample("-p", "the", "-n", 10, "--seed", 2, "--at", "0:temperature=0.5,top_k=4", "--json").json
     plain = sample("-p", "the", "-n", 10, "--seed", 2, "-t", 0.5, "--top-k", 4, "--json").json

@@ -63,9 +63,12 @@ def resolved(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> tu
     for each in all_params(request):
         try:
             check_ids(each, count)
-            check_grammar(each, vocabulary)
         except ValueError as error:
             raise UsageError(f"{error}.", "See:  tinychat info") from error
+        try:
+            check_grammar(each, vocabulary)
+        except ValueError as error:
+            raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
     if len(ids) >= info.config.context:
         raise UsageError(
             f"The prompt is {len(ids)} tokens long; the model sees {info.config.context}.",
