@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 
 from tinychat.engine import draw, sides
+from tinychat.engine.ahead import Ahead
 from tinychat.engine.constrain import Grammars
 from tinychat.engine.context import STREAM_ACCEPT, Context
 from tinychat.engine.lanes import Lane
@@ -60,7 +61,9 @@ class Engine:
         context: int | None = None,
         record: int = 64,
         runner: Callable[[Runner], Runner] | None = None,
+        ahead: bool | None = None,
     ) -> None:
+        """`ahead` decodes runs in a pipeline on the device (graphs.py); None: on CUDA."""
         self.config = model.config
         self.context = model.config.context if context is None else context
         self.end_ids = frozenset(end_ids)
@@ -76,6 +79,8 @@ class Engine:
             wrap=runner,
         )
         self._lanes = self._passes.lanes
+        wished = self.runner.device.type == "cuda" if ahead is None else ahead
+        self._ahead = Ahead(self._passes, record=record) if wished else None
         self._vocabulary = vocabulary
         self._grammars: Grammars | None = None
 
@@ -102,7 +107,7 @@ class Engine:
         tokenizer, OutOfMemoryError_.
         """
         where, what = choose_device(device), choose_dtype(dtype)
-        helpers: dict[str, Transformer] = {}
+        helpers: dict[str, Any] = {}
         try:
             model, info = load(Path(path), device=where, dtype=what)
             for name, each in (("amateur", amateur), ("draft", draft)):
@@ -165,6 +170,7 @@ class Engine:
 
     @speculation.setter
     def speculation(self, plan: Speculation | None) -> None:
+        self._settle()
         self._passes.speculation = plan
 
     def facts(self) -> dict[str, Any]:
@@ -181,6 +187,7 @@ class Engine:
             "passes": self.runner.forwards,
             "drafted": self._passes.drafted,
             "accepted": self.accepted,
+            "ahead": "off" if self._ahead is None else f"off: {self._ahead.trouble}" if self._ahead.trouble else "on",
         }
         if self.info is not None:
             facts |= {"path": str(self.info.path), "step": self.info.step, "digest": self.info.digest}
@@ -204,6 +211,7 @@ class Engine:
         ValueError for no ids or ids out of the vocabulary, ContextFull for too many.
         """
         self._check(ids, prompt_len)
+        self._settle()
         here = self._lanes[lane]
         keep = here.hold(ids, len(ids) if prompt_len is None else prompt_len, state)
         self._passes.begin(here, interrupt)
@@ -223,6 +231,7 @@ class Engine:
 
     def is_computed(self, lane: int = 0) -> bool:
         """Whether the odds of the next position cost no pass."""
+        self._settle()
         return bool(self._lanes[lane].main.looks)
 
     def cut(self, length: int, lane: int = 0) -> None:
@@ -234,6 +243,7 @@ class Engine:
 
     def fork(self, source: int, target: int) -> None:
         """Make lane `target` what lane `source` is, caches and logits included; no pass."""
+        self._settle()
         self._passes.fork(self._lanes[source], self._lanes[target])
 
     def peek(
@@ -270,6 +280,7 @@ class Engine:
         `state` is the samplers' after it; None: as before it. ValueError for an id out of the vocabulary, ContextFull
         when there is no room.
         """
+        self._settle()
         here = self._lanes[lane]
         self._check([token], None)
         if len(here.main.tokens) >= self.context:
@@ -296,6 +307,11 @@ class Engine:
         if len(here.main.tokens) >= self.context:
             what = f"The context is full: {self.context} tokens."
             raise ContextFull(what, "Go back some tokens, or shorten the prompt.")
+        dice = here.index if draw_lane is None else draw_lane
+        if self._ahead is not None and token is None:
+            ready = self._ahead.take(here, params, dice)
+            if ready is not None:
+                return ready
         kinds, context = self._ready(params, here, draw_lane)
         started = time.perf_counter() - here.forward_s
         seen = observe(here.main.looks[0].logits, params, context, n=self.record)  # decide adds the token's rows
@@ -316,6 +332,8 @@ class Engine:
         if self._grammars and not self.end_ids:
             here.complete = self._grammars.is_complete(params, here.main.tokens[here.prompt_len :])
         self._passes.release(here, kinds)
+        if self._ahead is not None:
+            self._ahead.drew(here, params, dice)
         return step
 
     def _verdict(self, seen: Observation, params: SamplingParams, here: Lane, dice: int) -> Verdict | None:
@@ -333,6 +351,7 @@ class Engine:
 
     def _ready(self, params: SamplingParams, here: Lane, draw_lane: int | None) -> tuple[list[str], Context]:
         """Pay all passes that the odds need: the kinds of side passes among them, and what the stages may look at."""
+        self._settle()
         tokens = here.main.tokens
         if not tokens:
             raise ValueError(f"lane {here.index} holds no tokens: set_context comes first")
@@ -352,6 +371,11 @@ class Engine:
         looks = {kind: here.sides[kind].looks[0] for kind in kinds}
         beside = sides.sides_of(params, here.main.looks[0], looks)
         return kinds, replace(context, sides=beside, legal=legal)
+
+    def _settle(self) -> None:
+        """Bring lanes that decode ahead on the device back to what was read of them."""
+        if self._ahead is not None:
+            self._ahead.settle()
 
     def _words(self) -> Vocabulary:
         """The vocabulary; where the tokens' text is not known, at least the ends of a reply."""

@@ -49,6 +49,7 @@ class Pipeline:
         def buffer(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
+        self._memory = cache.memory  # of today: a cache that is resized gets another, and graphs keep addresses
         self._ids = buffer(lanes, dtype=torch.int64)
         self._positions = buffer(lanes, dtype=torch.int64)
         self._active = buffer(lanes, dtype=torch.int64)
@@ -68,6 +69,10 @@ class Pipeline:
         self._stages: tuple[str, ...] = ()
         self._slots: list[tuple[Tensor, torch.cuda.Event | None]] = []
         self._clock = 0.0
+
+    def is_for(self, cache: KVCache) -> bool:
+        """Whether this pipeline still works on the memory of that cache."""
+        return self.cache is cache and all(a is b for a, b in zip(self._memory, cache.memory, strict=True))
 
     @property
     def running(self) -> bool:
@@ -123,7 +128,7 @@ class Pipeline:
 
     def row(self, lane: int) -> Tensor:
         """The raw logits (V,) of the lane's next position, on the CPU."""
-        return self._logits[self._launched - self._taken[lane]][lane].cpu()
+        return self._logits[self._launched - self._taken[lane]][lane].to("cpu", copy=True)
 
     def stop(self) -> None:
         """Forget the lanes; what was launched and not read never happened."""
@@ -165,7 +170,7 @@ class Pipeline:
         self._logits[1].copy_(self._logits[0])
 
     def _forward(self, span: int) -> None:
-        keys, values = self.cache.memory
+        keys, values = self._memory
         logits = static_step.forward(self.model, keys, values, self._ids, self._positions, span)
         self._logits[0].copy_(logits)
 

@@ -84,6 +84,12 @@ class KVCache:
         self._values[:, lane, :, length:held].zero_()
         self._lengths[lane] = length
 
+    def set_length(self, lane: int, length: int) -> None:
+        """The lane holds `length` tokens that a step of fixed shapes has written into `memory`."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"a lane holds 0 to {self.length} tokens, not {length}")
+        self._lengths[self._checked(lane)] = length
+
     def copy(self, source: int, target: int) -> None:
         """Make lane `target` hold exactly what lane `source` holds."""
         length = self._lengths[self._checked(source)]
