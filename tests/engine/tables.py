@@ -67,7 +67,7 @@ class TableRunner:
     def __init__(self, table: Table, plain: Runner, prompt_len: int) -> None:
         self.table, self.prompt_len, self.forwards = table, prompt_len, 0
         self.cache = _Cache(plain.cache.lanes, plain.cache.length)
-        self.model = plain.model
+        self.model, self.device = plain.model, plain.device
 
     def held(self, lane: int) -> int:
         return len(self.cache.rows[lane])

@@ -48,13 +48,17 @@ def best_first(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
     over = -1  # a length whose pops are used up: no shorter live one can grow past it, but complete ones may still win
     root = _Waiting(0, None, (), 0.0, None)
     queue: list[tuple[float, int, int, _Waiting]] = [(0.0, 0, 0, root)]  # (-priority, token, number, hypothesis)
-    pushed = 0
+    pushed, stop = 0, "complete"
     while queue:
-        if interrupt():
-            yield from _give_up(tree)
-            yield tree.done("interrupted", calls=paths.calls, passes=paths.passes)
-            return
         *_, top = heapq.heappop(queue)
+        if interrupt():
+            stop = "interrupted"
+            if top.step is not None:  # the best so far stands for all that wait
+                score = lengths.score(top.logprob, len(top.ids))
+                event = tree.grow(top.parent, top.step, score=score, logprob=top.logprob)
+                yield event
+                yield tree.finish(event.node.id, top.reason or "interrupted")
+            break
         n = len(top.ids)
         if popped[n] == spec.width or (top.reason is None and n <= over):
             continue
@@ -88,7 +92,7 @@ def best_first(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
             waiting = _Waiting(node, sight.step(token), (*top.ids, token), logprob, reason)
             heapq.heappush(queue, (-priority, token, pushed, waiting))
     yield from _leave(tree)
-    yield tree.done("complete", calls=paths.calls, passes=paths.passes)
+    yield tree.done(stop, calls=paths.calls, passes=paths.passes)
 
 
 def exhaustive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> Iterator[SearchEvent]:
@@ -124,14 +128,6 @@ def exhaustive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
                 yield tree.finish(event.node.id, reason)
         stack.extend(reversed(further))
     yield tree.done("complete", calls=paths.calls, passes=paths.passes)
-
-
-def _give_up(tree: Tree) -> Iterator[SearchEvent]:
-    """Leaves compete as they are."""
-    parents = {node.parent for node in tree.nodes.values()}
-    for node in list(tree.nodes.values()):
-        if node.state == "live" and node.id not in parents:
-            yield tree.finish(node.id, "interrupted")
 
 
 def _leave(tree: Tree) -> Iterator[SearchEvent]:

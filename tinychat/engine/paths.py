@@ -41,13 +41,7 @@ class Sight:
 
 def log_probs(observation: Observation) -> NDArray[np.float64]:
     """Logarithms (V,) of the probabilities after the settings: log-softmax, -inf where cut."""
-    row = observation.rows[-1]
-    values = row.logits - row.log_total
-    if row.ids is None:
-        return values
-    spread = np.full(observation.odds.vocab_size, -np.inf)
-    spread[row.ids] = values
-    return spread
+    return observation.rows[-1].log_probs(observation.odds.vocab_size)
 
 
 class Paths:
@@ -74,7 +68,8 @@ class Paths:
         self.vocabulary = engine.vocabulary
         self.lanes = lanes
         self.calls = 0
-        length = min(engine.context, len(self.prompt) + max_tokens)
+        negative = len(params.negative_ids) if params.is_on("guidance") else 0  # its side pass has the reply after it
+        length = min(engine.context, max(len(self.prompt), negative) + max_tokens)
         self.pool = engine.twin(lanes=lanes, context=length, runner=runner)
         self._used = [0] * lanes  # when each lane was last looked at, for `seat`
         self._clock = 0
