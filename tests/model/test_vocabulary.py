@@ -33,7 +33,6 @@ def test_rows_without_a_token_have_no_bytes(tokenizer: Tokenizer) -> None:
     assert vocabulary.size == size + 20
     assert vocabulary.token_bytes[size:] == (b"",) * 20
     assert vocabulary.token_bytes[:size] == Vocabulary.of(tokenizer, size).token_bytes
-    assert not vocabulary.indents & set(range(size, size + 20))
 
 
 def test_tokens_without_a_row_are_left_out(tokenizer: Tokenizer) -> None:
@@ -42,10 +41,8 @@ def test_tokens_without_a_row_are_left_out(tokenizer: Tokenizer) -> None:
     assert vocabulary.end_ids == (tokenizer.specials["<|endoftext|>"],), "the other one is beyond the model"
 
 
-def test_lines_indents_and_texts_are_found_in_the_bytes() -> None:
+def test_texts_are_found_in_the_bytes() -> None:
     vocabulary = Vocabulary((b"\n", b"a\n", b"\n ", b" ", b"\t  ", b" a", b"", b"\xc3", b"\xa9b", "é".encode()), (6,))
-    assert vocabulary.line_ends == {0, 1}
-    assert vocabulary.indents == {3, 4}
     assert vocabulary.containing("a") == {1, 5}
     assert vocabulary.containing("\n") == {0, 1, 2}
     assert vocabulary.containing("é") == {9}, "half a character is not the character"

@@ -42,7 +42,7 @@ def mirostat(logits: Tensor, params: SamplingParams, context: Context = NOTHING_
     mu = _mu(context.state, params)
     if params.mirostat == "v1":
         place = logits.shape[-1] - zipf_k(logits, mu)
-        return cut_below(logits, np.partition(logits.cpu().numpy(), place)[place])
+        return cut_below(logits, np.partition(logits.numpy(), place)[place])
     if params.mirostat == "v2":
         found = softmax(logits)
         return cut_below(logits, granted(found.logit_of(-mu * math.log(2)), found.largest))
@@ -85,7 +85,7 @@ def adaptive_p(logits: Tensor, params: SamplingParams, context: Context = NOTHIN
     found = softmax(logits)
     distance = np.abs(found.weights / found.total - target) / WIDTH
     preferred = torch.from_numpy(PEAK - SHARPNESS * np.square(distance) / (1.0 + distance))
-    return as_cut(preferred.to(logits.device), logits)
+    return as_cut(preferred, logits)
 
 
 def advance(state: SamplerState, params: SamplingParams, surprisals: Mapping[str, float]) -> SamplerState:

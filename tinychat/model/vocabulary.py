@@ -1,13 +1,12 @@
 """What the engine may know of a tokenizer: the bytes of every token and the ids that end a reply.
 
-The engine works on ids; a few methods need to know which of them make a line, end a reply or fit a grammar. Nothing
+The engine works on ids; a few methods need to know which of them begin a block, end a reply or fit a grammar. Nothing
 here encodes text.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from tinychat.text.tokenizer import Tokenizer
 
@@ -42,16 +41,6 @@ class Vocabulary:
     @property
     def size(self) -> int:
         return len(self.token_bytes)
-
-    @cached_property
-    def line_ends(self) -> frozenset[int]:
-        """Tokens whose text ends a line."""
-        return frozenset(token for token, text in enumerate(self.token_bytes) if text.endswith(b"\n"))
-
-    @cached_property
-    def indents(self) -> frozenset[int]:
-        """Tokens that are nothing but spaces and tabs."""
-        return frozenset(token for token, text in enumerate(self.token_bytes) if text and not text.strip(b" \t"))
 
     def containing(self, text: str) -> frozenset[int]:
         """Tokens in whose bytes the text occurs; remembered, for a stage asks again at every token."""
