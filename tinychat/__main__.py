@@ -64,7 +64,13 @@ def _run() -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)  # where the parser was, if it had begun
         command = context.command_path if context else "tinychat"
-        return _say(UsageError(error.format_message(), f"See:  {command} --help"))
+        mistake = UsageError(error.format_message(), f"See:  {command} --help")
+        if {"--json", "--jsonl"} & set(sys.argv[1:]):  # the parser gave up before it could tell them
+            from tinychat.sample_output import error_json
+
+            print(error_json(mistake))
+            return mistake.exit_code
+        return _say(mistake)
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:

@@ -5,10 +5,8 @@ Nothing here imports torch or textual: it is read for --help.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +21,13 @@ from tinychat.engine.presets import PRESETS
 from tinychat.engine.stopping import StopRules
 from tinychat.engine.themes import THEME_OF, THEMES
 from tinychat.errors import UsageError
+from tinychat.machine_options import MACHINE_NAMES, SPECULATION_NAMES
+from tinychat.option_groups import spread
 from tinychat.search_options import SEARCH_NAMES
 from tinychat.session.presets import find_preset
 from tinychat.session.spelling import SETTINGS, read_changes, read_flags
+
+Given = dict[str, str | list[str]]  # setting -> words of the command line
 
 # readable=False: whether a file can be read is said by its reader, which has the exit code for it
 _CHECKPOINT: dict[str, Any] = {
@@ -33,7 +35,6 @@ _CHECKPOINT: dict[str, Any] = {
 }  # fmt: skip
 Model = Annotated[Path | None, typer.Option("-m", "--model", **_CHECKPOINT)]
 Checkpoint = Annotated[Path | None, typer.Argument(**_CHECKPOINT)]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
 Preset = Annotated[
     str | None,
     typer.Option("--preset", metavar="NAME", help=f"Where the settings start: {', '.join(PRESETS)}, or one of yours."),
@@ -62,7 +63,7 @@ class SettingsCommand(TyperCommand):
     """A command whose help has a section for each theme of settings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        titles = ("Arguments", "Options", *THEMES, "Search")
+        titles = ("Arguments", "Options", "Machine", *THEMES, "Speculation", "Search")
         sections: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -77,38 +78,10 @@ class SettingsCommand(TyperCommand):
 def _section(param: Any) -> str:
     if (setting := SETTINGS.get(param.name or "")) is not None:
         return THEME_OF[setting.stage]
-    if param.name in SEARCH_NAMES:
-        return "Search"
+    for title, names in (("Search", SEARCH_NAMES), ("Speculation", SPECULATION_NAMES), ("Machine", MACHINE_NAMES)):
+        if param.name in names:
+            return title
     return "Arguments" if param.param_type_name == "argument" else "Options"
-
-
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with one option for every knob and list, where it has the parameter `given`: a mapping of words."""
-    signature = inspect.signature(command, eval_str=True)
-    parameters: list[inspect.Parameter] = []
-    for each in signature.parameters.values():
-        if each.name != "given":
-            parameters.append(each)
-            continue
-        for name, setting in SETTINGS.items():
-            many = isinstance(setting, ListSetting) and setting.many
-            parameters.append(
-                inspect.Parameter(
-                    name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=None,
-                    annotation=Annotated[list[str] | None if many else str | None, _option(setting)],
-                )
-            )
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-
-    @functools.wraps(command)
-    def wrapped(**values: Any) -> None:
-        given = {name: words for name in SETTINGS if (words := values.pop(name)) is not None}
-        command(given=given, **values)
-
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
-    return wrapped
 
 
 def _option(setting: Knob | ListSetting) -> Any:
@@ -119,6 +92,14 @@ def _option(setting: Knob | ListSetting) -> Any:
     choices = f" One of {', '.join(setting.choices)}." if setting.choices else ""
     neutral = f" Neutral: {setting.text(setting.neutral)}."
     return typer.Option(*flags, setting.flag, metavar=metavar, help=setting.help + choices + neutral)
+
+
+def _annotation(setting: Knob | ListSetting) -> Any:
+    many = isinstance(setting, ListSetting) and setting.many
+    return Annotated[list[str] | None if many else str | None, _option(setting)]
+
+
+with_settings = spread("given", {name: _annotation(setting) for name, setting in SETTINGS.items()})
 
 
 def settings(

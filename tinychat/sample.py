@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from tinychat.engine.machine import Machine, open_engine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.search_params import SearchParams
 from tinychat.engine.stopping import StopRules
@@ -50,8 +51,7 @@ class Request:
     trace: int = 0  # candidates per token in JSON, with the stages; 0 leaves both out
     echo: bool = False
     raw: bool = False
-    device: str = "auto"
-    threads: int | None = None
+    machine: Machine = field(default_factory=Machine)
     quiet: bool = False
     verbose: bool = False
 
@@ -68,6 +68,7 @@ class Outcome:
     steps: list[Step] = field(default_factory=list)
     stop_reason: str | None = None  # None while it runs
     stop: str | None = None
+    why: str = ""  # of no_legal_token, in words
     prefill_s: float = 0.0
     decode_s: float = 0.0
 
@@ -95,15 +96,7 @@ def run(request: Request) -> int:
     tokenizer = checkpoints.tokenizer_of(info)
     request, ids = resolved(request, tokenizer, info)
     with notices.waiting("loading the model"):
-        from tinychat.engine.engine import Engine
-
-        engine = Engine.open(
-            request.model,
-            device=request.device,
-            threads=request.threads,
-            end_ids=tokenizer.end_ids,
-            record=request.record,
-        )
+        engine = open_engine(request.model, request.machine, end_ids=tokenizer.end_ids, record=request.record)
     loaded = time.perf_counter()
     notes = request_notes(request)
     for note in notes:
@@ -138,6 +131,8 @@ def run(request: Request) -> int:
         "tokens_per_s": round(outcome.tokens_per_s, 1),
     }
     writer.end(facts, outcome)
+    if outcome.why:
+        notices.say(outcome.why)
     notices.say(summary(request, facts, outcome))
     return stopping.exit_code
 
@@ -172,8 +167,8 @@ def sample(
                 step = engine.force(request.forced[index], params)
             else:
                 step = engine.step(params)
-        except NoLegalToken:
-            outcome.stop_reason = "no_legal_token"
+        except NoLegalToken as error:
+            outcome.stop_reason, outcome.why = "no_legal_token", f"{error.what} {error.hint}"
             yield None, stream.finish()
             return
         outcome.steps.append(step)

@@ -5,9 +5,7 @@ Nothing here imports torch or textual: it is read for --help.
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -17,6 +15,7 @@ from tinychat.engine.params import SamplingParams
 from tinychat.engine.scores import LENGTH_RULES
 from tinychat.engine.search_params import METHODS, READS, STOP_RULES, VARIANTS, SearchParams, check_search
 from tinychat.errors import UsageError
+from tinychat.option_groups import spread
 
 # option without dashes -> field, metavar, help
 _OPTIONS: dict[str, tuple[str, str, str]] = {
@@ -45,31 +44,13 @@ _DEFAULTS = {field.name: field.default for field in fields(SearchParams)}
 _FLAG_OF = {field: "--" + option.replace("_", "-") for option, (field, _, _) in _OPTIONS.items()}
 
 
-def with_search(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of a search, where it has the parameter `searched`: a mapping of words."""
-    signature = inspect.signature(command, eval_str=True)
-    parameters = []
-    for each in signature.parameters.values():
-        if each.name != "searched":
-            parameters.append(each)
-            continue
-        for option, (field, metavar, text) in _OPTIONS.items():
-            default = "" if field in ("method", "answer") else f" Default: {_DEFAULTS[field]}."
-            annotation = Annotated[
-                str | None, typer.Option("--" + option.replace("_", "-"), metavar=metavar, help=text + default)
-            ]
-            parameters.append(
-                inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-            )
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+def _annotation(option: str) -> Any:
+    field, metavar, text = _OPTIONS[option]
+    default = "" if field in ("method", "answer") else f" Default: {_DEFAULTS[field]}."
+    return Annotated[str | None, typer.Option("--" + option.replace("_", "-"), metavar=metavar, help=text + default)]
 
-    @functools.wraps(command)
-    def wrapped(**values: Any) -> None:
-        searched = {name: words for name in _OPTIONS if (words := values.pop(name)) is not None}
-        command(searched=searched, **values)
 
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
-    return wrapped
+with_search = spread("searched", {option: _annotation(option) for option in _OPTIONS})
 
 
 def read_search(searched: Mapping[str, str], params: SamplingParams, *, max_tokens: int) -> SearchParams | None:
@@ -99,7 +80,7 @@ def read_search(searched: Mapping[str, str], params: SamplingParams, *, max_toke
 
 
 def _value(field: str, words: str) -> Any:
-    default = _DEFAULTS[field]
+    default: Any = _DEFAULTS[field]
     if isinstance(default, str):
         return words
     kind = type(default)

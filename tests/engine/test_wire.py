@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tinychat.engine import wire
 from tinychat.engine.channel import Channel
+from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Candidate, Odds, StageView, Step
+from tinychat.engine.trace import Candidate, Odds, SamplerState, StageView, Step
 from tinychat.engine.wire import (
     Ack,
     Close,
@@ -41,9 +42,17 @@ from tinychat.engine.wire import (
 PARAMS = SamplingParams(
     temperature=0.7, logit_bias={3: -math.inf, 5: 2.5}, seed=2**64 - 1, order=["top_k", "temperature", "logit_bias"]
 )
+MACHINE = Machine(
+    device="cuda:0", dtype="bfloat16", threads=4, amateur="a.safetensors", draft="b.safetensors",
+    speculation={"kind": "draft", "length": 4},
+)  # fmt: skip
+STATE = SamplerState(mirostat=7.25, adaptive=(0.5, 1.9))
 COMMANDS: list[Command] = [
-    Open("runs/ä b.safetensors", "cuda:0", 4, end_ids=(0, 5)),
+    Open("plain.safetensors", end_ids=()),
+    Open("runs/ä b.safetensors", MACHINE, end_ids=(0, 5)),
     SetContext((1, 2, 3), 2),
+    SetContext((1, 2, 3), 2, STATE),
+    SetContext((1, 2, 3), 2, SamplerState(mirostat=0.1)),
     SetParams(PARAMS),
     Run(),
     Run(50, 12.5),
@@ -69,7 +78,8 @@ FRAMES = [
     Frame(seq=0, state="loading"),
     Frame(
         seq=9, state="paused", stop="end", length=4, steps=(STEP, STEP), odds=ODDS, params_at=((3, PARAMS),),
-        error=("It broke.", "Mend it."), facts={"parameters": 7, "device": "cpu"}, tokens_per_s=1.5, prefill_s=0.25,
+        in_force=PARAMS, error=("It broke.", "Mend it."), facts={"parameters": 7, "device": "cpu"}, tokens_per_s=1.5,
+        prefill_s=0.25,
     ),
 ]  # fmt: skip
 

@@ -19,6 +19,7 @@ import torch
 
 from tinychat.engine import service
 from tinychat.engine.engine import Engine
+from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
 from tinychat.engine.wire import (
@@ -42,6 +43,7 @@ from tinychat.model.transformer import Transformer, to_arrays
 from tinychat.text.tokenizer import Tokenizer
 
 PROMPT = (1, 2, 3, 4, 5)
+ONE_CORE = Machine(device="cpu", threads=1)
 WARM = SamplingParams(temperature=0.9, seed=7)
 PATIENCE_S = 30.0  # for a machine that is busy with other things; nothing here takes it
 
@@ -641,7 +643,7 @@ def test_a_child_process_draws_what_an_engine_here_draws(checkpoint_path: Path) 
     tokens = [engine.step(WARM).token for _ in range(80)]
     with a_process() as client:
         frame = client.do(
-            Open(str(checkpoint_path), "cpu", 1, end_ids=()), SetParams(WARM), SetContext(PROMPT), Run(limit=80)
+            Open(str(checkpoint_path), ONE_CORE, end_ids=()), SetParams(WARM), SetContext(PROMPT), Run(limit=80)
         )
         assert client.tokens == tokens
         assert frame.stop == "limit"
@@ -668,7 +670,7 @@ def test_a_child_process_draws_what_an_engine_here_draws(checkpoint_path: Path) 
 
 def test_a_child_that_is_killed_is_noticed_and_named(checkpoint_path: Path) -> None:
     with a_process() as client:
-        client.do(Open(str(checkpoint_path), "cpu", 1, end_ids=()), SetContext(PROMPT))
+        client.do(Open(str(checkpoint_path), ONE_CORE, end_ids=()), SetContext(PROMPT))
         client.send(Run(rate=50.0))
         client.wait(lambda frame: bool(frame.steps))
         assert client.worker.pid is not None
@@ -692,9 +694,10 @@ def test_a_child_dies_with_its_parent_in_mid_run(checkpoint_path: Path) -> None:
     script = (
         "import sys, time, select\n"
         "from tinychat.engine.worker import start_process\n"
+        "from tinychat.engine.machine import Machine\n"
         "from tinychat.engine.wire import *\n"
         "worker = start_process()\n"
-        f"worker.send(Open({str(checkpoint_path)!r}, 'cpu', 1, end_ids=()))\n"
+        f"worker.send(Open({str(checkpoint_path)!r}, Machine(device='cpu', threads=1), end_ids=()))\n"
         "worker.send(SetContext((1, 2)))\n"
         "worker.send(Run(rate=20.0))\n"
         "while not any(frame.steps for frame in worker.read()): select.select([worker], [], [], 1)\n"

@@ -18,11 +18,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tinychat.engine.channel import Channel
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Odds, Step
+from tinychat.engine.trace import Odds, SamplerState, Step
 from tinychat.engine.wire import (
     Ack,
     Close,
@@ -49,6 +49,9 @@ FRAME_S = 1 / 30  # between frames of a run: more is not seen, and costs the scr
 CREDIT_FRAMES = 8  # frames on the line
 CREDIT_STEPS = 512  # steps on the line or gathered for the next frame
 RATE_WINDOW_S = 1.0  # what tokens_per_s looks back on
+STAYS = "The settings before it stay."
+
+Found = TypeVar("Found")
 
 
 class Decoder(Protocol):
@@ -56,7 +59,12 @@ class Decoder(Protocol):
 
     def facts(self) -> dict[str, Any]: ...
     def set_context(
-        self, ids: Sequence[int], *, prompt_len: int | None, interrupt: Callable[[], bool] | None
+        self,
+        ids: Sequence[int],
+        *,
+        prompt_len: int | None,
+        state: SamplerState | None,
+        interrupt: Callable[[], bool] | None,
     ) -> int: ...
     def is_computed(self) -> bool: ...
     def length(self) -> int: ...
@@ -81,6 +89,7 @@ class Service:
         self._state: State = "loading"
         self._stop: Stop | None = None
         self._params = SamplingParams()
+        self._proven = self._params  # the last that the engine could use
         self._context: SetContext | None = None  # wanted, but not all of it is computed yet
         self._refusal: Exception | None = None  # of the last context: the engine holds another than the client thinks
         # the run
@@ -94,6 +103,7 @@ class Service:
         self._params_at: list[tuple[int, SamplingParams]] = []
         self._params_unseen = False  # settings that no step shows yet
         self._error: tuple[str, str] | None = None
+        self._in_force: SamplingParams | None = None
         self._facts: dict[str, Any] | None = None
         self._peek: Peek | None = None
         self._prefill_s = 0.0
@@ -186,7 +196,7 @@ class Service:
             self._start(command.count, "paused")
             self._draw()  # now: a command that follows must find the token there
         elif isinstance(command, Force):
-            self._keep(engine.force(command.token, self._params))
+            self._keep(self._attempt(lambda: engine.force(command.token, self._params)))
         elif isinstance(command, Peek):
             self._peek = command
             self._urgent = True
@@ -245,7 +255,7 @@ class Service:
         self._context = self._refusal = None  # an error must not be met again and again
         engine, started = self._opened(), time.monotonic()
         try:
-            engine.set_context(wanted.ids, prompt_len=wanted.prompt_len, interrupt=interrupt)
+            engine.set_context(wanted.ids, prompt_len=wanted.prompt_len, state=wanted.state, interrupt=interrupt)
         except Exception as error:
             self._refusal = error
             raise
@@ -262,11 +272,9 @@ class Service:
             self._halt("context")
             return
         try:
-            step = engine.step(self._params)
+            step = self._attempt(lambda: engine.step(self._params))
         except TinychatError as error:
-            from tinychat.engine.engine import NoLegalToken  # here: by now torch is loaded anyway
-
-            if not isinstance(error, NoLegalToken):
+            if not _is_no_token(error):
                 raise
             self._halt("no_legal_token")
             return
@@ -282,6 +290,21 @@ class Service:
             self._left -= 1
             if self._left == 0:
                 self._halt(self._at_limit)
+
+    def _attempt(self, action: Callable[[], Found]) -> Found:
+        """Do it with the settings in hand. New ones that the engine cannot use give way to the last that it could."""
+        try:
+            found = action()
+        except Exception as error:
+            if self._params == self._proven or _is_no_token(error):
+                raise
+            self._params = self._in_force = self._proven
+            self._note_params()
+            self._error = (f"{error}." if isinstance(error, ValueError) else self._story(error)[0], STAYS)
+            self._urgent = True
+            found = action()
+        self._proven = self._params
+        return found
 
     def _keep(self, step: Step) -> None:
         self._steps.append(step)
@@ -324,6 +347,7 @@ class Service:
             steps=tuple(self._steps),
             odds=odds,
             params_at=tuple(self._params_at),
+            in_force=self._in_force,
             error=self._error,
             facts=self._facts,
             tokens_per_s=self._tokens_per_s(),
@@ -332,7 +356,7 @@ class Service:
         self._transmit(frame)
         self._steps.clear()
         self._params_at.clear()
-        self._peek = self._facts = None
+        self._peek = self._facts = self._in_force = None
         self._urgent = False
         if self._state != "failed":
             self._error = None
@@ -341,7 +365,7 @@ class Service:
         found: list[Odds] = []
         engine = self._engine
         if engine is not None and engine.length() and self._refusal is None:
-            self._guard(lambda: found.append(engine.peek(self._params, token=token)))
+            self._guard(lambda: found.append(self._attempt(lambda: engine.peek(self._params, token=token))))
         return found[0] if found else None
 
     def _transmit(self, frame: Frame) -> None:
@@ -360,25 +384,36 @@ class Service:
         try:
             action()
             return
-        except TinychatError as error:
-            found = (error.what, error.hint)
-        except ValueError as error:
-            found = (f"The engine refused a command: {error}.", "")
         except Exception as error:
-            self._write_log(traceback.format_exc())
-            what = f"The engine failed: {type(error).__name__}: {error}".splitlines()[0][:300]
-            found = (what, f"The whole story is in {self._log}." if self._log is not None else "")
+            found = self._story(error)
         if self._state != "failed" or self._error is None:  # the first reason is the one to act on
             self._error = found
         if self._state == "running":
             self._halt(None)
         self._urgent = True
 
+    def _story(self, error: Exception) -> tuple[str, str]:
+        """What went wrong, and what to do about it; a mistake of ours is written to the log."""
+        if isinstance(error, TinychatError):
+            return error.what, error.hint
+        if isinstance(error, ValueError):
+            return f"The engine refused a command: {error}.", ""
+        self._write_log("".join(traceback.format_exception(error)))
+        what = f"The engine failed: {type(error).__name__}: {error}".splitlines()[0][:300]
+        return what, f"The whole story is in {self._log}." if self._log is not None else ""
+
     def _write_log(self, story: str) -> None:
         if self._log is None:
             return
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:  # stderr may be a screen
             file.write(story)
+
+
+def _is_no_token(error: Exception) -> bool:
+    """Whether the settings work, but leave nothing: that is an answer, not a mistake."""
+    from tinychat.engine.engine import NoLegalToken  # here: by now torch is loaded anyway
+
+    return isinstance(error, NoLegalToken)
 
 
 def _checked_rate(rate: float | None) -> float | None:

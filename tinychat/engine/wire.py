@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from tinychat.engine.machine import Machine
 from tinychat.engine.packing import pack_odds, pack_step, unpack_odds, unpack_step
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Odds, Step
+from tinychat.engine.trace import Odds, SamplerState, Step
 
 MAX_MESSAGE = 64 << 20  # bytes; a context of a million ids is 8 MB, so more than this is no message of ours
 _LENGTHS = struct.Struct("<II")
@@ -33,21 +34,24 @@ class Open:
     """Open this checkpoint in place of the one that is open.
 
     `end_ids` are the tokens that end a reply: the engine knows no text, so who opens says them.
-    `threads` None chooses by the size of the model and leaves a core to the screen.
+    Threads that are not said are chosen by the size of the model, and leave a core to the screen.
     """
 
     path: str
-    device: str = "auto"
-    threads: int | None = None
+    machine: Machine = field(default_factory=Machine)
     end_ids: tuple[int, ...] = field(kw_only=True)  # no default: forgotten, a reply would never end
 
 
 @dataclass(frozen=True, slots=True)
 class SetContext:
-    """Hold exactly these ids and pause: start, rewind, edit and branch are all this. `prompt_len` None: all of them."""
+    """Hold exactly these ids and pause: start, rewind, edit and branch are all this. `prompt_len` None: all of them.
+
+    `state` is the samplers' after the last of them; None: as remembered for these ids, else fresh.
+    """
 
     ids: tuple[int, ...]
     prompt_len: int | None = None
+    state: SamplerState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ class Frame:
     steps: tuple[Step, ...] = ()
     odds: Odds | None = None  # of the next position; None while running, unless Peek asked
     params_at: tuple[tuple[int, SamplingParams], ...] = ()  # settings, and the first position drawn with them
+    in_force: SamplingParams | None = None  # after settings that the engine could not use: the ones it goes on with
     error: tuple[str, str] | None = None  # what went wrong, and what to do about it
     facts: dict[str, Any] | None = None  # once after Open: Engine.facts() and load_s
     tokens_per_s: float = 0.0  # over the last second of the run
@@ -140,6 +145,10 @@ def encode_command(seq: int, command: Command) -> bytes:
     values: dict[str, Any] = {each.name: getattr(command, each.name) for each in fields(command)}
     if isinstance(command, SetParams):
         values["params"] = command.params.to_dict()
+    elif isinstance(command, Open):
+        values["machine"] = command.machine.to_dict()
+    elif isinstance(command, SetContext) and command.state is not None:
+        values["state"] = asdict(command.state)
     return encode({"seq": seq, "command": type(command).__name__, "with": values})
 
 
@@ -152,6 +161,11 @@ def decode_command(header: dict[str, Any]) -> tuple[int, Command]:
                 values[name] = tuple(values[name])
         if kind is SetParams:
             values["params"] = SamplingParams.from_dict(values["params"])
+        elif kind is Open:
+            values["machine"] = Machine(**values["machine"])
+        elif kind is SetContext and values["state"] is not None:
+            sums = values["state"]["adaptive"]
+            values["state"] = SamplerState(values["state"]["mirostat"], None if sums is None else tuple(sums))
         return int(header["seq"]), kind(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"no such command: {str(header)[:200]} ({error})") from error
@@ -169,6 +183,7 @@ def encode_frame(frame: Frame) -> bytes:
         "steps": [len(step) for step in steps],
         "odds": len(odds),
         "params_at": [[position, params.to_dict()] for position, params in frame.params_at],
+        "in_force": None if frame.in_force is None else frame.in_force.to_dict(),
         "error": frame.error,
         "facts": frame.facts,
         "tokens_per_s": frame.tokens_per_s,
@@ -195,6 +210,7 @@ def decode_frame(header: dict[str, Any], body: memoryview) -> Frame:
             steps=tuple(unpack_step(part) for part in parts[:-1]),
             odds=unpack_odds(parts[-1]) if parts[-1] else None,
             params_at=tuple((at, SamplingParams.from_dict(raw)) for at, raw in header["params_at"]),
+            in_force=SamplingParams.from_dict(header["in_force"]) if header["in_force"] else None,
             error=(str(header["error"][0]), str(header["error"][1])) if header["error"] else None,
             facts=header["facts"],
             tokens_per_s=header["tokens_per_s"],

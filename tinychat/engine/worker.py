@@ -28,6 +28,7 @@ from typing import Any
 import tinychat
 from tinychat import files
 from tinychat.engine.channel import Channel
+from tinychat.engine.machine import open_engine
 from tinychat.engine.service import Decoder, Service
 from tinychat.engine.wire import Ack, Close, Command, Frame, Open, ProtocolError, decode_frame, encode_command
 
@@ -150,12 +151,12 @@ def start_process() -> DecodeWorker:
     return DecodeWorker(Channel(ours), log=log, process=process)
 
 
-def start_thread(open_engine: Callable[[Open], Decoder] | None = None) -> DecodeWorker:
-    """The same behind the same wire, in a thread of this process. `open_engine` None opens checkpoints."""
+def start_thread(opener: Callable[[Open], Decoder] | None = None) -> DecodeWorker:
+    """The same behind the same wire, in a thread of this process. `opener` None opens checkpoints."""
     log = _log_path()
     ours, theirs = socket.socketpair()
     channel = Channel(theirs)
-    service = Service(channel, open_engine or open_checkpoint, log=log)
+    service = Service(channel, opener or open_checkpoint, log=log)
 
     def serve() -> None:
         with contextlib.closing(channel):
@@ -170,15 +171,7 @@ def start_thread(open_engine: Callable[[Open], Decoder] | None = None) -> Decode
 
 def open_checkpoint(command: Open) -> Any:
     """The engine that a command asks for; imports torch."""
-    from tinychat.engine.engine import Engine
-
-    return Engine.open(
-        command.path,
-        device=command.device,
-        threads=command.threads,
-        spare_cores=SPARE_CORES,
-        end_ids=command.end_ids,
-    )
+    return open_engine(command.path, command.machine, end_ids=command.end_ids, spare_cores=SPARE_CORES)
 
 
 def _open_and_freeze(command: Open) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
-from tinychat.engine.trace import Step
+from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.tree import DRAWN, FORCED, PROMPT, Tree
 from tinychat.text.chat import Message, render
 from tinychat.text.tokenizer import Tokenizer
@@ -27,10 +27,11 @@ def fresh_seed() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The ids an engine should hold, of which the first `prompt_len` were given."""
+    """The ids an engine should hold, of which the first `prompt_len` were given, and its samplers' state after them."""
 
     ids: list[int]
     prompt_len: int
+    state: SamplerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class Session:
         return len(self.tree) - self.reply_start
 
     def context(self) -> Context:
-        return Context(list(self.tree.path.ids), self.reply_start)
+        last = self.tree.step(len(self.tree) - 1) if self.reply_length else None
+        return Context(list(self.tree.path.ids), self.reply_start, FRESH if last is None else last.state)
 
     def is_open_chat(self) -> bool:
         """Whether the path is a conversation in the role format."""

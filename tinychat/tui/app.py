@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinychat import files
-from tinychat.engine.params import SamplingParams
 from tinychat.errors import UsageError
+from tinychat.tui.opening import Opening
 
 if TYPE_CHECKING:
     from tinychat.engine.worker import DecodeWorker
@@ -22,28 +23,23 @@ if TYPE_CHECKING:
 
 
 def run_play(
-    path: Path,
+    opening: Opening,
     *,
-    params: SamplingParams,
-    prompt: str = "",
-    chat: bool = False,
-    max_tokens: int = 256,
-    device: str = "auto",
     ascii_only: bool = False,
     no_mouse: bool = False,
     in_process: bool = False,
-    rate: float = 30.0,
     bandwidth: int | None = None,
-    fixed_seed: bool = False,
     theme: str = "",
 ) -> int:
-    """Open the playground on a checkpoint; the exit code. `rate` in tokens/s, 0 is no limit; `bandwidth` in kB/s.
+    """Open the playground; the exit code. `bandwidth` in kB/s.
 
     Raises FileFormatError before the screen starts when the file is no checkpoint.
     """
     from tinychat.model.checkpoint import inspect, tokenizer_of
 
+    path = opening.path
     info = inspect(path)
+    opening = replace(opening, name=path.name, command_name=command_name(path), context=info.config.context)
     from tinychat.engine.worker import start_process, start_thread
 
     with contextlib.ExitStack() as stack:
@@ -59,7 +55,7 @@ def run_play(
 
         from tinychat.tui.driver import ByteBudget, remote_rate
         from tinychat.tui.palette import detect
-        from tinychat.tui.playapp import Opening, PlayApp
+        from tinychat.tui.playapp import PlayApp
         from tinychat.tui.terminal_input import make_steady
         from tinychat.tui.theme import has_light_ground, theme_for
 
@@ -70,11 +66,7 @@ def run_play(
 
         look = detect(os.environ, Console(file=sys.__stdout__).color_system, ascii=ascii_only)
         app = PlayApp(
-            Opening(
-                path=str(path), name=path.name, command_name=command_name(path), context=info.config.context,
-                params=params, prompt=prompt, chat=chat, max_tokens=max_tokens, device=device, rate=rate or None,
-                fixed_seed=fixed_seed,
-            ),
+            opening,
             decoder,
             tokenizer=tokenizer,
             look=look,

@@ -169,9 +169,18 @@ class PanelScreen(Screen[None]):
             self._painted_at = now
             self.player.receive(self._frames)
             self._frames.clear()
+            self._say_refusal(self.player)
             self.paint()
         if self._timer is not None and not self._frames:
             self._timer.pause()
+
+    def _say_refusal(self, player: Player) -> None:
+        """Settings that the engine could not use are told, and the knobs stand where they were."""
+        if player.refused is not None:
+            what, hint = player.refused
+            player.refused = player.error = None
+            self.notice = (clean(f"{what} {hint}", keep=""), "warn")
+            self.knobs_changed()
 
     # painting
 

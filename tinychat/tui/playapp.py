@@ -8,41 +8,24 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from textual import events
 from textual.app import App, SystemCommand
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
-from tinychat.engine.params import SamplingParams
 from tinychat.errors import TinychatError
 from tinychat.session.session import Session
+from tinychat.session.words import with_words
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.driver import ByteBudget, counting
+from tinychat.tui.opening import Opening
 from tinychat.tui.palette import Look
 from tinychat.tui.player import Decoder, Player
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.theme import OTHER_GROUND, THEMES, theme_for
 
 FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """What to open, and how a session with it begins."""
-
-    path: str
-    name: str  # as the header says it
-    context: int
-    command_name: str = ""  # of the model in a command; "" for the one that ships
-    params: SamplingParams
-    prompt: str = ""
-    chat: bool = False
-    max_tokens: int = 256
-    device: str = "auto"
-    rate: float | None = 30.0
-    fixed_seed: bool = False
 
 
 class PlayApp(App[int]):
@@ -121,12 +104,15 @@ class PlayApp(App[int]):
             self.exit(error.exit_code, return_code=error.exit_code)
             return
         opening = self.opening
+        params = with_words(
+            opening.params, tokenizer, bad_words=opening.bad_words, negative=opening.negative, chat=opening.chat
+        )
         session = Session(
-            tokenizer, params=opening.params, model=opening.command_name, chat=opening.chat,
+            tokenizer, params=params, model=opening.command_name, chat=opening.chat,
             max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
         )  # fmt: skip
         player = Player(session, self.decoder, context=opening.context, rate=opening.rate)
-        player.open(opening.path, device=opening.device, end_ids=tokenizer.end_ids)
+        player.open(str(opening.path), machine=opening.machine, end_ids=tokenizer.end_ids)
         screen = self.screen_stack[0]
         assert isinstance(screen, PlayScreen), "the bottom screen is ours"
         screen.begin(player)

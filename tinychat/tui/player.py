@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds
 from tinychat.engine.wire import Command, Force, Frame, Open, Pause, Run, SetContext, SetParams, SetRate, StepOnce
@@ -44,7 +45,9 @@ class Player:
         self.prefill_s = 0.0
         self._drawn_with = session.params  # what the engine used for its last token
         self._pending: list[tuple[int, SamplingParams]] = []  # settings that wait for their first token
+        self.refused: tuple[str, str] | None = None  # settings that the engine could not use; the screen takes it away
         self._opened: Open | None = None
+        self._params_seq = 0  # of the last settings sent
         self._context_seq = 0
         self._last_seq = 0
 
@@ -62,11 +65,11 @@ class Player:
 
     # to the engine
 
-    def open(self, path: str, *, device: str, end_ids: tuple[int, ...]) -> None:
+    def open(self, path: str, *, machine: Machine, end_ids: tuple[int, ...]) -> None:
         """Load a checkpoint; commands sent meanwhile wait in order."""
-        self._opened = Open(path, device, end_ids=end_ids)
+        self._opened = Open(path, machine, end_ids=end_ids)
         self._send(self._opened)
-        self._send(SetParams(self.session.params))
+        self._params_seq = self._send(SetParams(self.session.params))
         self.sync()
 
     def reopen(self, decoder: Decoder) -> None:
@@ -76,7 +79,7 @@ class Player:
         self.state, self.error, self.facts = "loading", None, {}
         self._pending.clear()
         self._drawn_with = self.session.params
-        self.open(self._opened.path, device=self._opened.device, end_ids=self._opened.end_ids)
+        self.open(self._opened.path, machine=self._opened.machine, end_ids=self._opened.end_ids)
 
     def sync(self) -> None:
         """Make the engine hold the path of the session. It stands still afterwards."""
@@ -90,7 +93,7 @@ class Player:
         if self.overflows:
             self.stop, self._context_seq = "overflow", self._send(Pause())
             return
-        self._context_seq = self._send(SetContext(tuple(context.ids), context.prompt_len))
+        self._context_seq = self._send(SetContext(tuple(context.ids), context.prompt_len, context.state))
 
     def run(self) -> None:
         """Draw until an end, or max_tokens more."""
@@ -113,7 +116,7 @@ class Player:
     def set_params(self, params: SamplingParams) -> None:
         """Settings for the very next token."""
         self.session.params = params
-        self._send(SetParams(params))
+        self._params_seq = self._send(SetParams(params))
 
     def set_rate(self, rate: float | None) -> None:
         self.rate = rate
@@ -151,6 +154,8 @@ class Player:
         self.state, self.error = frame.state, frame.error or (self.error if frame.state == "failed" else None)
         self.facts = frame.facts or self.facts
         self.tokens_per_s, self.prefill_s = frame.tokens_per_s, frame.prefill_s or self.prefill_s
+        if frame.in_force is not None and frame.seq >= self._params_seq:  # nothing newer is under way
+            self.session.params, self.refused = frame.in_force, frame.error
         if frame.seq < self._context_seq:
             # its tokens and positions belong to a path we have left; its last settings are still in force
             if frame.params_at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from tinychat.engine.wire import Command, Force, Frame, Open, Pause, Run, SetCon
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.driver import ByteBudget
 from tinychat.tui.palette import Look
-from tinychat.tui.playapp import Opening, PlayApp
+from tinychat.tui.opening import Opening
+from tinychat.tui.playapp import PlayApp
 from tinychat.tui.player import Player
 from tinychat.tui.screen import PlayScreen
 
@@ -220,7 +222,7 @@ def start(tokenizer: Tokenizer) -> Start:
     ) -> AsyncIterator[Play]:
         decoder = FakeDecoder(tokenizer, answers=answers)
         opening = Opening(
-            path="model.safetensors",
+            path=Path("model.safetensors"),
             name=name,
             context=256,
             prompt=prompt,

@@ -18,6 +18,7 @@ from tinychat.tui.driver import ByteBudget, remote_rate
 from tinychat.tui.keys import ACTIONS
 from tinychat.tui.layouts import TABS, Wish, arrange, shape_of
 from tinychat.tui.lineview import row_text
+from tinychat.tui.opening import Opening
 from tinychat.tui.palette import Look, styles
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.status import command_row
@@ -214,7 +215,7 @@ def test_a_bad_file_is_refused_before_the_screen(tmp_path: Path) -> None:
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"nonsense" * 10)
     with pytest.raises(FileFormatError) as caught:
-        run_play(bad, params=SamplingParams())
+        run_play(Opening(path=bad, params=SamplingParams()))
     assert caught.value.exit_code == 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.session.session import Session
 from tinychat.tui.player import Player
@@ -23,7 +24,7 @@ def test_the_engine_and_the_tree_end_on_the_same_path(tokenizer, scripted, moves
     session = Session(tokenizer, params=SamplingParams(seed=3))
     decoder = scripted(tokenizer)
     player = Player(session, decoder, context=10**6)
-    player.open("x", device="cpu", end_ids=(0,))
+    player.open("x", machine=Machine(), end_ids=(0,))
     session.complete("the cat")
     player.sync()
     for move in moves:

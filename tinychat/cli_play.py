@@ -1,0 +1,135 @@
+"""`tinychat play` and `tinychat presets`: their options."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from tinychat import files, options
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
+from tinychat.errors import UsageError
+from tinychat.machine_options import read_machine, with_machine
+from tinychat.options import BadWord, Checkpoint, Given, MaxTokens, Negative, Order, Preset, Seed, with_settings
+from tinychat.session.spelling import settings_flags
+from tinychat.text import terminal
+
+
+@with_settings
+@with_machine
+def play(
+    checkpoint: Checkpoint = None,
+    prompt: Annotated[
+        str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the prompt box starts with.")
+    ] = "",
+    chat: Annotated[bool, typer.Option("--chat", help="Open in chat mode.")] = False,
+    max_tokens: MaxTokens = 256,
+    seed: Seed = None,
+    preset: Preset = None,
+    order: Order = None,
+    *,
+    given: Given,
+    rate: Annotated[
+        float, typer.Option("--rate", metavar="N", min=0, help="Tokens a second to show; 0 is as fast as it can.")
+    ] = 30.0,
+    machine: dict[str, Any],
+    bad_word: BadWord = None,
+    negative: Negative = None,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colour; NO_COLOR does the same.")] = False,
+    no_mouse: Annotated[bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal.")] = False,
+    bandwidth: Annotated[
+        int | None,
+        typer.Option("--bandwidth", metavar="KB", min=1, help="Output limit in kB/s; 100 over SSH if left out."),
+    ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the engine in a thread instead of a child process.")
+    ] = False,
+) -> None:
+    """Chat or complete, and steer how every token is chosen.
+
+    \b
+    tinychat play
+    tinychat play runs/small --prompt "Once upon a time"
+    tinychat play ckpt.safetensors --chat
+
+    Press ? inside for the keys, ctrl+q to leave.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "The playground needs a terminal for its keys and its screen.", "For pipes and scripts:  tinychat sample"
+        )
+    if os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(
+            "The playground cannot draw on this terminal (TERM is dumb or unset).", "Set TERM, or use tinychat sample."
+        )
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+    from tinychat.sample import draw_seed
+
+    params = options.settings(preset, given, default="story", seed=draw_seed() if seed is None else seed, order=order)
+    path = files.find_checkpoint(checkpoint)
+    from tinychat.tui.app import run_play
+    from tinychat.tui.opening import Opening
+
+    raise typer.Exit(
+        run_play(
+            Opening(
+                path=path,
+                machine=read_machine(machine),
+                prompt=options.checked_text("--prompt", prompt),
+                chat=chat,
+                params=params,
+                bad_words=options.texts("--bad-word", bad_word),
+                negative=None if negative is None else options.checked_text("--negative", negative),
+                max_tokens=max_tokens,
+                rate=rate or None,
+                fixed_seed=seed is not None,
+            ),
+            ascii_only=ascii_only,
+            no_mouse=no_mouse,
+            in_process=in_process,
+            bandwidth=bandwidth,
+        )
+    )
+
+
+def presets(
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """List all presets: the built-in ones and yours.
+
+    \b
+    tinychat presets
+    tinychat presets --json
+    tinychat sample -p "The fox" --preset mine
+
+    Yours stand in presets.toml of the config folder, as tables [presets.NAME] of settings. In the playground
+    :save-preset NAME writes one.
+    """
+    from tinychat.session.presets import FILE, own_presets
+
+    own = own_presets()
+    if json_output:
+        listed = [
+            {"name": name, "own": name in own, "settings": changed(params)} for name, params in (PRESETS | own).items()
+        ]
+        print(json.dumps({"file": str(files.config_path(FILE)), "presets": listed}))
+        return
+    width = max(map(len, PRESETS | own))
+    for name, params in (PRESETS | own).items():
+        words = terminal.one_line(shlex.join(settings_flags(params))) or "the model's own distribution"
+        print(f"{name:<{width}}  {words}")
+    if not own:
+        print(f"None of your own yet, in {files.config_path(FILE)}.", file=sys.stderr)
+
+
+def changed(params: SamplingParams) -> dict[str, Any]:
+    """What is not neutral, as plain values."""
+    neutral, values = SamplingParams().to_dict(), params.to_dict()
+    return {name: value for name, value in values.items() if name != "seed" and value != neutral[name]}
