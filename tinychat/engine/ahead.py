@@ -8,7 +8,7 @@ it are kept, so that no pass is done twice. Where the device refuses, the slow s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -55,6 +55,7 @@ class Ahead:
         if step is None:
             self.settle()
             return None
+        step = replace(step, state=here.state)  # nothing that runs there changes it
         here.main.tokens.append(step.token)
         here.states.append(here.state)
         here.ended, here.complete, here.forward_s = step.token in self._passes.end_ids, False, 0.0
