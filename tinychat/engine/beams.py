@@ -14,6 +14,9 @@ what a hypothesis is finally ranked by is free of it.
 Beam sampling draws the continuations without replacement from the softmax of the accumulated scores, with the engine's
 dice: draw j takes the dart of lane j. What becomes of them is variant hf, in the order drawn.
 
+With a coverage penalty (scores.py) the score that ranks and stops has it added; prefixes are kept by likelihood alone,
+as without. Attention is the last block's, averaged over heads: an analogy to GNMT's, see there.
+
 All groups share the passes. Equal scores go by lower token, then by older hypothesis. No width is exhaustive: even
 k = V keeps V prefixes of V^t, and a wider beam may answer with a less likely reply.
 """
@@ -21,24 +24,28 @@ k = V keeps V prefixes of V^t, and a wider beam may answer with a less likely re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinychat.engine import draw
+from tinychat.engine.attention import AttentionRunner
 from tinychat.engine.paths import Paths, Sight
+from tinychat.engine.scores import coverage
 from tinychat.engine.search_params import SearchParams
 from tinychat.engine.search_tree import SearchEvent, Tree
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Live:
     node: int  # 0: no token yet
     lane: int
     logprob: float
     running: float  # what the group chooses by: logprob, less what diversity cost
+    attended: NDArray[np.float64]  # (I,) attention that each prompt token got so far; empty without a coverage penalty
+    penalty: float = 0.0  # for what got too little; at most 0, and 0 again once all is covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ def beam_search(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool])
     """Beam search, diverse beams and beam sampling."""
     tree = Tree()
     count = spec.groups if spec.method == "diverse" else 1
-    groups = [_Group(spec.width // count, [_Live(0, 0, 0.0, 0.0)]) for _ in range(count)]
+    source = np.zeros(paths.prompt_len if spec.coverage else 0)
+    groups = [_Group(spec.width // count, [_Live(0, 0, 0.0, 0.0, source)]) for _ in range(count)]
     n = 0
     while any(group.live for group in groups):
         if interrupt():
@@ -149,18 +157,21 @@ def _grow(
     n: int,
 ) -> Iterator[SearchEvent]:
     """Make the nodes of all choices, and lanes for those that live on."""
-    grown: list[list[tuple[_Choice, int, float]]] = []  # per group those that live on: choice, node, logprob
+    grown: list[list[tuple[_Choice, _Live]]] = []  # per group those that live on, still on their parent's lane
+    attended = {each.lane: _attended(paths, each) for group in groups for each in group.live}
     for group, choices in zip(groups, chosen, strict=True):
         going = []
         for each in choices:
             sight = sights[each.parent.lane]
             logprob = each.parent.logprob + float(sight.log_probs[each.token])
-            event = tree.grow(
-                each.parent.node, sight.step(each.token), score=spec.lengths.score(logprob, n), logprob=logprob
-            )
+            covered = attended[each.parent.lane]
+            penalty = coverage([covered.tolist()], spec.coverage) if spec.coverage else 0.0
+            score = spec.lengths.score(logprob, n) + penalty
+            event = tree.grow(each.parent.node, sight.step(each.token), score=score, logprob=logprob)
             yield event
             if each.reason is None:
-                going.append((each, event.node.id, logprob))
+                child = _Live(event.node.id, each.parent.lane, logprob, each.running, covered, penalty)
+                going.append((each, child))
             else:
                 group.ended.append((event.node.score, event.node.id))
                 yield tree.finish(event.node.id, each.reason)
@@ -174,9 +185,19 @@ def _grow(
                 else:
                     yield tree.prune(old.node, "no_legal_token" if dead else "beaten")
         grown.append(going)
-    lanes = iter(paths.grow([(each.parent.lane, each.token) for each, _, _ in chain(*grown)]))
+    lanes = iter(paths.grow([(each.parent.lane, each.token) for each, _ in chain(*grown)]))
     for group, going in zip(groups, grown, strict=True):
-        group.live = [_Live(node, next(lanes), logprob, each.running) for each, node, logprob in going]
+        group.live = [replace(child, lane=next(lanes)) for _, child in going]
+
+
+def _attended(paths: Paths, live: _Live) -> NDArray[np.float64]:
+    """What each prompt token got up to the pass that the lane's odds come from, that one included."""
+    if live.attended.size == 0:
+        return live.attended
+    runner = paths.pool.runner
+    assert isinstance(runner, AttentionRunner)
+    newest: NDArray[np.float64] = runner.attended[live.lane][: live.attended.size].double().numpy()
+    return live.attended + newest
 
 
 def _stop(paths: Paths, spec: SearchParams, tree: Tree, group: _Group, n: int) -> Iterator[SearchEvent]:
@@ -185,14 +206,17 @@ def _stop(paths: Paths, spec: SearchParams, tree: Tree, group: _Group, n: int) -
     full = len(group.ended) >= group.width
     if rule == "prune":
         best = max((score for score, _ in group.ended), default=-np.inf)
-        keep = [each for each in group.live if lengths.score(each.logprob, n) >= spec.prune_factor * best]
+        least = spec.prune_factor * best
+        keep = [each for each in group.live if lengths.score(each.logprob, n) + each.penalty >= least]
     elif not full or rule == "never":
         return
     elif rule == "hf-true":
         keep = []
     else:
         hopes = [
-            lengths.bound(each.logprob, n, paths.longest) if rule == "safe" else lengths.score(each.logprob, n)
+            lengths.bound(each.logprob, n, paths.longest)
+            if rule == "safe"
+            else lengths.score(each.logprob, n) + each.penalty
             for each in group.live
         ]
         keep = group.live if max(hopes, default=-np.inf) > group.worst() else []

@@ -57,7 +57,7 @@ class Paths:
         *,
         lanes: int,
         max_tokens: int,
-        runner: Callable[[Runner], Runner] = lambda plain: plain,
+        runner: Callable[[Runner], Runner] | None = None,
     ) -> None:
         self.params = params
         self.prompt = engine.tokens(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from tinychat.engine.attention import AttentionRunner
 from tinychat.engine.beams import beam_search
 from tinychat.engine.best_first import best_first, exhaustive
 from tinychat.engine.contrastive_search import HiddenRunner, contrastive
@@ -53,7 +54,9 @@ def search(
     check_search(params, spec)
     if engine.length(0) >= engine.context:
         raise ContextFull(f"The context is full: {engine.context} tokens.", "Go back some tokens.")
-    runner: Callable[[Runner], Runner] = HiddenRunner if spec.method == "contrastive" else lambda plain: plain
+    runner: Callable[[Runner], Runner] | None = HiddenRunner if spec.method == "contrastive" else None
+    if spec.coverage:
+        runner = AttentionRunner
     used = params if spec.samples else scoring(params)
     paths = Paths(engine, used, lanes=_lanes(spec), max_tokens=spec.max_tokens, runner=runner)
     yield from METHODS[spec.method](paths, spec, interrupt)
