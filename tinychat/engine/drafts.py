@@ -87,7 +87,10 @@ def _drawn(
 @lru_cache(maxsize=4)
 def _alone(params: SamplingParams) -> SamplingParams:
     """The settings without what needs other passes or a grammar: a draft may be wrong, but must be cheap."""
-    mode = "fixed" if params.temperature_mode == "kl" else params.temperature_mode
+    kl = params.temperature_mode == "kl"
+    if not kl and not any(params.is_on(stage) for stage in ("guidance", "contrastive", "dola", "grammar")):
+        return params
+    mode = "fixed" if kl else params.temperature_mode
     return params.with_(
         guidance_scale=1.0, contrastive="off", dola="off", regex="", json_schema="", temperature_mode=mode
     )
