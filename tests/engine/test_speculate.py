@@ -270,15 +270,14 @@ def joint_law(table: torch.Tensor, params: SamplingParams, length: int) -> NDArr
     return np.array(found)
 
 
-@pytest.mark.parametrize("rule", ["match", "residual"])
-def test_blocks_of_tokens_follow_the_targets_joint_law(rule: Any) -> None:
+def test_blocks_of_tokens_follow_the_targets_joint_law() -> None:
     generator = torch.Generator().manual_seed(11)
     target, draft = (torch.randn(3, 3, generator=generator) * 1.5 for _ in range(2))
     params = SamplingParams(temperature=0.8, presence_penalty=0.6, penalty_scope="output")
-    engine = markov(target, draft, Speculation(kind="draft", length=2, verify=rule))
+    engine = markov(target, draft, Speculation(kind="draft", length=2, verify="residual"))
     counts = np.zeros(81, dtype=np.int64)
     fates = []
-    for seed in range(900):
+    for seed in range(800):
         engine.set_context([0])
         seeded = params.with_(seed=seed)
         steps = [engine.step(seeded) for _ in range(4)]  # the first, two guesses, and a bonus or not
