@@ -11,12 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from vectors import walk_whole
 
 from tinychat.engine.context import Context
 from tinychat.engine.draw import owned, pick, uniform
 from tinychat.engine.observe import Observation, decide, observe
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.stages import shape, walk
+from tinychat.engine.stages import shape
 from tinychat.engine.trace import Odds
 
 INF = math.inf
@@ -62,11 +63,11 @@ def test_the_record_agrees_with_the_walk(name: str, seed: int) -> None:
     assert odds.stages[0].mass == 1.0
     assert odds.stages[0].entropy == pytest.approx(bits(before), abs=1e-9)
     assert odds.stages[0].chosen == pytest.approx(before[11])
-    walked = list(walk(logits, CHAINS[name], CONTEXT))
-    assert [view.name for view in odds.stages[1:]] == [after.name for after in walked]
-    for view, after in zip(odds.stages[1:], walked, strict=True):
-        alive = after.logits.numpy() > -INF
-        p = softmax(after.logits)
+    walked = list(walk_whole(logits, CHAINS[name], CONTEXT))
+    assert [view.name for view in odds.stages[1:]] == [stage for stage, _ in walked]
+    for view, (_, after) in zip(odds.stages[1:], walked, strict=True):
+        alive = after.numpy() > -INF
+        p = softmax(after)
         assert view.kept == alive.sum()
         assert view.mass == pytest.approx(before[alive].sum(), abs=1e-12)
         assert view.entropy == pytest.approx(bits(p), abs=1e-9)
@@ -97,9 +98,9 @@ def test_candidates_are_the_likeliest_raw_with_the_stage_that_cut_them(name: str
     assert [candidate.rank for candidate in candidates] == list(range(1, 26))
     alive = dict.fromkeys(range(60))
     cut_by: dict[int, str | None] = dict.fromkeys(range(60))
-    for after in walk(logits, CHAINS[name], CONTEXT):
-        for token in [token for token in alive if not after.logits[token] > -INF]:
-            cut_by[token] = after.name
+    for stage, after in walk_whole(logits, CHAINS[name], CONTEXT):
+        for token in [token for token in alive if not after[token] > -INF]:
+            cut_by[token] = stage
             del alive[token]
     for candidate in candidates:
         assert candidate.logit == float(logits[candidate.token])

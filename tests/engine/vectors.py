@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+
+from tinychat.engine.context import Context
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.stages import STAGES
 
 INF = math.inf
 NEAR = 1e-6  # tests keep this far from a threshold: there, the last bit of a sum decides
@@ -58,3 +63,11 @@ def chance(counts: NDArray[np.int64], probs: NDArray[np.float64]) -> float:
     statistic = float(((seen - wanted) ** 2 / wanted).sum())
     freedom = torch.tensor((wanted.size - 1) / 2, dtype=torch.float64)
     return float(torch.special.gammaincc(freedom, torch.tensor(statistic / 2, dtype=torch.float64)))
+
+
+def walk_whole(logits: Tensor, params: SamplingParams, context: Context) -> Iterator[tuple[str, Tensor]]:
+    """The obvious form of stages.walk: every switched-on stage, each on whole rows (V,)."""
+    for name in params.stages:
+        if params.is_on(name):
+            logits = STAGES[name].apply(logits, params, context)
+            yield name, logits

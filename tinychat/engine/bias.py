@@ -1,6 +1,6 @@
 """Stages that steer by token id: biases, bans, and rules on what may follow what.
 
-A ban may leave nothing: then no token is legal, and the reply ends there. B any leading axes, V vocabulary.
+A ban may leave nothing: then no token is legal, and the reply ends there.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def allowed(logits: Tensor, params: SamplingParams, context: Context = NOTHING_S
     _check("banned_ids", banned, logits)
     left = logits
     if kept:
-        ids = torch.tensor(kept, device=logits.device)
+        ids = torch.tensor(kept)
         left = torch.full_like(logits, CUT)
         left[..., ids] = logits[..., ids]
     return _without(left, banned)
@@ -88,7 +88,7 @@ def end_decay(logits: Tensor, params: SamplingParams, context: Context = NOTHING
     past = len(context.history) - context.prompt_len - params.end_decay_start
     if params.end_decay == 1.0 or past <= 0:
         return logits
-    ids = torch.tensor(_end_ids("end_decay", context, logits), dtype=torch.int64, device=logits.device)
+    ids = torch.tensor(_end_ids("end_decay", context, logits), dtype=torch.int64)
     before = logits[..., ids]
     growth = math.expm1(min(past * math.log(params.end_decay), _STEEPEST))
     pulled = logits.clone()
@@ -144,8 +144,8 @@ def _biased(logits: Tensor, pairs: Iterable[tuple[int, float]]) -> Tensor:
     found = list(pairs)
     if not found:
         return logits
-    ids = torch.tensor([token for token, _ in found], device=logits.device)
-    biases = torch.tensor([bias for _, bias in found], dtype=torch.float64, device=logits.device)
+    ids = torch.tensor([token for token, _ in found])
+    biases = torch.tensor([bias for _, bias in found], dtype=torch.float64)
     before = logits[..., ids]
     after = (before.double() + biases).clamp(LOWEST, HIGHEST).float()  # a huge bias must not turn into an infinity
     biased = logits.clone()
@@ -157,4 +157,4 @@ def _without(logits: Tensor, ids: Sequence[int] | NDArray[np.int64]) -> Tensor:
     """The logits with these ids cut; ids outside the vocabulary are ignored."""
     found = np.asarray(ids, dtype=np.int64)
     found = found[(found >= 0) & (found < logits.shape[-1])]
-    return logits.index_fill(-1, torch.from_numpy(found).to(logits.device), CUT) if found.size else logits
+    return logits.index_fill(-1, torch.from_numpy(found), CUT) if found.size else logits

@@ -1,9 +1,9 @@
-"""What stages share: how a token is cut, and sums over those that are not.
+"""What stages share: how a token is cut, and sums over those that are not. Rows live on the CPU.
 
 Sums are float64 and numpy's own: torch would share them out among threads, and the last digit would depend on how many.
 The exponential is torch's, which is several times as fast.
 
-B any leading axes, V vocabulary, K some of it.
+B any leading axes, V the entries of a row, K some of them.
 """
 
 from __future__ import annotations
@@ -46,12 +46,10 @@ def by_row(stage: Apply) -> Apply:
 
 def as_cut(changed: Tensor, before: Tensor) -> Tensor:
     """Changed logits that cut exactly what was cut before: an overflow stays a number, a cut token stays cut."""
-    return changed.clamp(LOWEST, HIGHEST).float().masked_fill(before == CUT, CUT)
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    """Softmax in float64; zeros where all is cut."""
-    return logits.double().softmax(-1).nan_to_num(0.0)
+    row = changed.clamp(LOWEST, HIGHEST).float()
+    if not before.numel() or float(before.min()) > CUT:  # a masked fill costs more than all the rest
+        return row
+    return row.masked_fill(before == CUT, CUT)
 
 
 # ---- one row (V,) with something left -------------------------------------------------------------------------------
@@ -84,9 +82,11 @@ class Softmax:
 def softmax(row: Tensor) -> Softmax:
     """In float64."""
     largest = float(row.max())
-    below = row.cpu().numpy().astype(np.float64)
+    values = row.numpy()
+    below = values.astype(np.float64)
     below -= largest
-    np.maximum(below, LOWEST, out=below)
+    if values.min() == CUT:
+        np.maximum(below, LOWEST, out=below)
     weights = exp(below)
     return Softmax(largest, below, weights, float(weights.sum()))
 
@@ -121,7 +121,7 @@ def cut_below(row: Tensor, least: np.float32) -> Tensor:
 
 def falling_heads(row: Tensor) -> Iterator[NDArray[np.float32]]:
     """The largest logits (K,), falling: first a few, then more, at last all that are not cut."""
-    values = row.cpu().numpy()
+    values = row.numpy()
     for count in _HEADS:
         if count < values.size:
             head = np.partition(values, values.size - count)[values.size - count :]
@@ -137,9 +137,9 @@ def keep_first(row: Tensor, falling: NDArray[np.float32], count: int) -> Tensor:
     """Keeps the first `count` of the falling logits; of those equal to the last, the lowest ids."""
     last = falling[count - 1]
     kept = cut_below(row, last)
-    equal = np.flatnonzero(row.cpu().numpy() == last)
+    equal = np.flatnonzero(row.numpy() == last)
     extra = equal[count - int(np.count_nonzero(falling[:count] > last)) :]
-    return kept.index_fill(0, torch.from_numpy(extra).to(row.device), CUT) if extra.size else kept
+    return kept.index_fill(0, torch.from_numpy(extra), CUT) if extra.size else kept
 
 
 def nearest_heads(distance: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
@@ -160,7 +160,7 @@ def nearest_heads(distance: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
 
 def keep_only(row: Tensor, ids: NDArray[np.int64]) -> Tensor:
     """Cuts all tokens but these."""
-    values = row.cpu().numpy()
+    values = row.numpy()
     kept = np.full_like(values, CUT)
     kept[ids] = values[ids]
-    return torch.from_numpy(kept).to(row.device)
+    return torch.from_numpy(kept)

@@ -119,41 +119,56 @@ def stack(final: NDArray[np.float64]) -> Stack:
     Tokens of probability 0 own nothing and are left out. Raises ValueError for what is not a distribution.
     """
     probs = _distribution(final)
-    ids = np.flatnonzero(probs)
-    probs = probs[ids]
-    order = likeliest(probs, HEAD)
-    if order.size < ids.size:
-        tail = np.ones(ids.size, dtype=bool)
-        tail[order] = False
-        order = np.concatenate([order, np.flatnonzero(tail)])
-    edges = np.minimum(np.cumsum(probs[order]), 1.0)
+    head = likeliest(probs, HEAD)
+    rest = probs != 0.0
+    order = head[rest[head]]
+    rest[head] = False
+    order = np.concatenate([order, np.flatnonzero(rest)])
+    edges = _running(probs[order])
     edges[-1] = 1.0  # the sum may round to just below 1: a dart there still belongs to someone
-    return Stack(ids[order], edges)
+    return Stack(order, edges)
 
 
-def pick(final: NDArray[np.float64], u: float) -> Pick:
-    """The token that owns `u` in [0, 1) under the probabilities `final` (V,), which sum to 1."""
+def _running(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of the first 1, 2, ... of them, at most 1."""
+    return np.minimum(np.cumsum(probs), 1.0)
+
+
+def pick(final: NDArray[np.float64], u: float, ids: NDArray[np.int64] | None = None) -> Pick:
+    """The token that owns `u` in [0, 1) under the probabilities `final` (V,), which sum to 1.
+
+    With `ids` (A,), rising, `final` (A,) has the probabilities of these tokens alone, and all others have none.
+    """
     if not 0.0 <= u < 1.0:
         raise ValueError(f"u must be at least 0 and below 1, got {u!r}")
-    laid = stack(final)
-    return _place(final, laid, int(np.searchsorted(laid.edges, u, side="right")))
+    probs = _distribution(final)
+    head = likeliest(probs, HEAD)
+    edges = _running(probs[head])
+    index = int(edges.searchsorted(u, side="right"))
+    if index >= edges.size - 1:  # in the tail, or the last slice of the head, which may be the last of all
+        laid = stack(probs)
+        return _place(probs, laid, int(laid.edges.searchsorted(u, side="right")), ids)
+    return _place(probs, Stack(head, edges), index, ids)
 
 
-def owned(final: NDArray[np.float64], token: int) -> Pick:
-    """What a given token owns; a token of probability 0 owns the empty slice [0, 0) and has rank 0."""
+def owned(final: NDArray[np.float64], token: int, ids: NDArray[np.int64] | None = None) -> Pick:
+    """What a given token owns; a token of probability 0 owns the empty slice [0, 0) and has rank 0.
+
+    With `ids` (A,), rising, `final` (A,) has the probabilities of these tokens alone, and `token` counts among them.
+    """
     if not 0 <= token < final.shape[0]:
         raise ValueError(f"token must be from 0 to {final.shape[0] - 1}, got {token}")
     if final[token] == 0.0:
-        return Pick(token, 0.0, 0.0, 0)
+        return Pick(token if ids is None else int(ids[token]), 0.0, 0.0, 0)
     laid = stack(final)
-    return _place(final, laid, int(np.flatnonzero(laid.ids == token)[0]))
+    return _place(final, laid, int(np.flatnonzero(laid.ids == token)[0]), ids)
 
 
-def _place(final: NDArray[np.float64], laid: Stack, index: int) -> Pick:
+def _place(final: NDArray[np.float64], laid: Stack, index: int, ids: NDArray[np.int64] | None) -> Pick:
     token = int(laid.ids[index])
     low = float(laid.edges[index - 1]) if index else 0.0
     rank = index + 1 if index < HEAD else rank_of(final, token)
-    return Pick(token, low, float(laid.edges[index]), rank)
+    return Pick(token if ids is None else int(ids[token]), low, float(laid.edges[index]), rank)
 
 
 def _distribution(final: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,15 +3,13 @@
 `observe` walks the same stages as `stages.shape`, so the record cannot disagree with the draw. `decide` throws the dart
 (or takes the token a person names) and completes the record. Nothing here knows the model, the cache or the screen.
 
-V vocabulary, A tokens not cut, N candidates.
+V vocabulary.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,55 +18,13 @@ from torch import Tensor
 from tinychat.engine import draw
 from tinychat.engine.adaptive import STATEFUL, advance
 from tinychat.engine.context import NOTHING_SEEN, Context
-from tinychat.engine.cuts import CUT
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.rows import Row, first_row, next_row
 from tinychat.engine.stages import checked, walk
 from tinychat.engine.temperature import Heat
-from tinychat.engine.trace import FRESH, Candidate, Odds, SamplerState, StageView, Step
+from tinychat.engine.trace import FRESH, Candidate, Odds, SamplerState, StageView, Step, candidates_of
 
 RAW = "raw"  # the name of the first row, and what cut a token that the model itself gave -inf
-_BITS = math.log2(math.e)  # bits in a nat
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The distribution after one stage, over the tokens that are left."""
-
-    name: str
-    ids: NDArray[np.int64] | None  # (A,) rising; None while nothing is cut
-    logits: NDArray[np.float64]  # (A,) less their largest
-    probs: NDArray[np.float64]  # (A,)
-    log_total: float  # nats: the logarithm of a probability is its logit less this
-    mass: float  # of the probability that came in, the share these tokens had
-
-    @property
-    def entropy(self) -> float:
-        """Bits."""
-        return max(0.0, self.log_total - float(self.probs @ self.logits)) * _BITS
-
-    @property
-    def varentropy(self) -> float:
-        """Bits squared: how much the surprisal varies around the entropy."""
-        surprisal = self.log_total - self.logits
-        mean = float(self.probs @ surprisal)
-        return float(self.probs @ np.square(surprisal - mean)) * _BITS**2
-
-    def find(self, token: int) -> int | None:
-        """Where the token stands in this row; None when it is cut."""
-        if self.ids is None:
-            return token
-        index = int(np.searchsorted(self.ids, token))
-        return index if index < self.ids.size and self.ids[index] == token else None
-
-    def prob(self, token: int) -> float:
-        """Probability of the token; 0 when it is cut."""
-        index = self.find(token)
-        return 0.0 if index is None else float(self.probs[index])
-
-    def surprisal(self, token: int) -> float:
-        """Bits; infinite when the token is cut. Finite where the probability itself rounds to 0."""
-        index = self.find(token)
-        return math.inf if index is None else max(0.0, self.log_total - float(self.logits[index])) * _BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +32,24 @@ class Observation:
     """The odds of one position, and what it takes to complete them once a token is chosen."""
 
     odds: Odds
-    final: NDArray[np.float64]  # (V,) sums to 1; all 0 when odds.kept is 0
     rows: tuple[Row, ...]  # as odds.stages
     raw_logits: NDArray[np.float32]  # (V,)
     shown: int  # of odds.candidates, those that are there without being asked for
     state: SamplerState = FRESH  # before this token
+
+    @property
+    def final(self) -> NDArray[np.float64]:
+        """The probabilities (V,) of the draw: they sum to 1; all 0 when odds.kept is 0."""
+        last = self.rows[-1]
+        return last.spread(last.probs, self.odds.vocab_size, 0.0)
 
     def for_token(self, token: int) -> Odds:
         """The odds with this token's probability in every stage, and the token among the candidates."""
         if not 0 <= token < self.odds.vocab_size:
             raise ValueError(f"token must be from 0 to {self.odds.vocab_size - 1}, got {token}")
         views = tuple(
-            replace(view, chosen=row.prob(token)) for view, row in zip(self.odds.stages, self.rows, strict=True)
+            StageView(name=view.name, kept=view.kept, mass=view.mass, entropy=view.entropy, chosen=row.prob(token))
+            for view, row in zip(self.odds.stages, self.rows, strict=True)
         )
         shown = self.odds.candidates[: self.shown]
         if all(candidate.token != token for candidate in shown):
@@ -99,7 +61,7 @@ class Observation:
             token=token,
             logit=float(self.raw_logits[token]),
             raw=self.rows[0].prob(token),
-            final=float(self.final[token]),
+            final=self.rows[-1].prob(token),
             rank=draw.rank_of(self.raw_logits, token),
             cut_by=next((row.name for row in self.rows if row.find(token) is None), None),
         )
@@ -120,27 +82,22 @@ def observe(
     """
     raw = checked(raw_logits).cpu()
     values = raw.numpy()
-    rows, heat = _walked(values, raw, params, context)
-    last = rows[-1]
-    final = last.probs if last.ids is None else np.zeros(values.size)
-    if last.ids is not None:
-        final[last.ids] = last.probs
+    rows, heat = _walked(raw, params, context)
     listed = draw.likeliest(values, n)
+    views = tuple(StageView(name=row.name, kept=row.kept, mass=row.mass, entropy=row.entropy) for row in rows)
     odds = Odds(
         position=context.place,
         vocab_size=values.size,
-        candidates=_candidates(listed, values, rows, final),
-        stages=tuple(StageView(name=row.name, kept=row.probs.size, mass=row.mass, entropy=row.entropy) for row in rows),
-        entropy=rows[0].entropy,
+        candidates=_candidates(listed, values, rows),
+        stages=views,
+        entropy=views[0].entropy,
         varentropy=rows[0].varentropy,
-        final_entropy=last.entropy,
-        kept=last.probs.size,
+        final_entropy=views[-1].entropy,
+        kept=views[-1].kept,
         temperature=heat.temperature,
         region=heat.region,
     )
-    seen = Observation(
-        odds=odds, final=final, rows=tuple(rows), raw_logits=values, shown=listed.size, state=context.state
-    )
+    seen = Observation(odds=odds, rows=tuple(rows), raw_logits=values, shown=listed.size, state=context.state)
     return seen if token is None else replace(seen, odds=seen.for_token(token))
 
 
@@ -155,7 +112,8 @@ def decide(
     u = draw.uniform(params.seed, odds.position, lane)
     if token is None and odds.kept == 0:
         raise ValueError("no token is left to draw: every one is cut")
-    place = draw.pick(observation.final, u) if token is None else draw.owned(observation.final, token)
+    last = observation.rows[-1]
+    place = draw.pick(last.probs, u, last.ids) if token is None else _owned(last, token)
     chosen = place.token
     entered = {row.name: came.surprisal(chosen) for came, row in pairwise(observation.rows) if row.name in STATEFUL}
     return Step(
@@ -164,7 +122,7 @@ def decide(
         lane=lane,
         forced=token is not None,
         raw=observation.rows[0].prob(chosen),
-        final=float(observation.final[chosen]),
+        final=last.prob(chosen),
         raw_rank=draw.rank_of(observation.raw_logits, chosen),
         final_rank=place.rank,
         surprisal=observation.rows[0].surprisal(chosen),
@@ -176,59 +134,40 @@ def decide(
     )
 
 
-def _walked(
-    values: NDArray[np.float32], raw: Tensor, params: SamplingParams, context: Context
-) -> tuple[list[Row], Heat]:
+def _owned(last: Row, token: int) -> draw.Pick:
+    index = last.find(token)
+    return draw.Pick(token, 0.0, 0.0, 0) if index is None else draw.owned(last.probs, index, last.ids)
+
+
+def _walked(raw: Tensor, params: SamplingParams, context: Context) -> tuple[list[Row], Heat]:
     """The raw row, then one for every switched-on stage; and the temperature that was used."""
-    rows, heat = [_row(RAW, None, values, None)], Heat(params.temperature)
+    rows, heat = [first_row(RAW, raw)], Heat(params.temperature)
     for after in walk(raw, params, context):
-        rows.append(_row(after.name, rows[-1].ids, after.logits.numpy(), rows[-1]))
+        rows.append(next_row(rows[-1], after.name, after.logits, after.ids, after.places, after.kept))
         heat = after.heat or heat
     return rows, heat
 
 
-def _row(name: str, ids: NDArray[np.int64] | None, logits: NDArray[np.float32], came_in: Row | None) -> Row:
-    """Softmax in float64 over the finite entries of `logits` (V,); `ids` are those finite so far."""
-    left = logits if ids is None else logits[ids]
-    alive = left != CUT
-    mass = 1.0
-    if not alive.all():
-        if came_in is not None:
-            mass = float(came_in.probs[alive].sum())
-        ids = np.flatnonzero(alive) if ids is None else ids[alive]
-        left = left[alive]
-    if left.size == 0:
-        nothing = np.zeros(0)
-        return Row(name, ids, nothing, nothing, 0.0, 0.0)
-    below = left.astype(np.float64)
-    below -= below.max()
-    weights = np.exp(below)
-    total = float(weights.sum())
-    weights /= total
-    return Row(name, ids, below, weights, math.log(total), mass)
-
-
-def _candidates(
-    listed: NDArray[np.int64], values: NDArray[np.float32], rows: list[Row], final: NDArray[np.float64]
-) -> tuple[Candidate, ...]:
-    raw = np.zeros(listed.size)
+def _candidates(listed: NDArray[np.int64], values: NDArray[np.float32], rows: list[Row]) -> tuple[Candidate, ...]:
     cut_by: list[str | None] = [None] * listed.size
+    before = values.size
     for row in rows:
-        if row.ids is None:
-            inside: NDArray[Any] = np.ones(listed.size, dtype=bool)
-            places = listed
-        else:
-            places = np.searchsorted(row.ids, listed)
-            inside = np.zeros(listed.size, dtype=bool)
-            reachable = places < row.ids.size
-            inside[reachable] = row.ids[places[reachable]] == listed[reachable]
-        if row is rows[0]:
-            raw[inside] = row.probs[places[inside]]
-        for index in np.flatnonzero(~inside):
-            cut_by[index] = cut_by[index] or row.name
-    return tuple(
-        Candidate(token=token, logit=logit, raw=before, final=after, rank=rank, cut_by=cut)
-        for rank, (token, logit, before, after, cut) in enumerate(
-            zip(listed.tolist(), values[listed].tolist(), raw.tolist(), final[listed].tolist(), cut_by, strict=True), 1
-        )
+        if row.kept < before:
+            for index in np.flatnonzero(~row.inside(listed)).tolist():
+                cut_by[index] = cut_by[index] or row.name
+        before = row.kept
+    raw = rows[0].share.weights[listed] / rows[0].share.total
+    final = np.zeros(listed.size)
+    last = rows[-1]
+    inside = last.inside(listed)
+    places = listed[inside] if last.ids is None else last.ids.searchsorted(listed[inside])
+    final[inside] = last.share.weights[places] / last.share.total
+    return candidates_of(
+        listed.size,
+        listed.tolist(),
+        values[listed].tolist(),
+        raw.tolist(),
+        final.tolist(),
+        range(1, listed.size + 1),
+        cut_by,
     )

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import repeat
 from typing import Any, Literal
 
 from tinychat.engine.orders import STAGE_NAMES
-from tinychat.engine.trace import Candidate, Odds, SamplerState, StageView, Step
+from tinychat.engine.trace import Odds, SamplerState, StageView, Step, candidates_of
 
 # Names travel as their index here. A change of this list (a new stage) is a new VERSION.
 VERSION = 2
@@ -120,7 +118,9 @@ def _read_odds(data: bytes, start: int) -> Odds:
     values: Sequence[Any] = columns.unpack_from(data, start)
     ranks = (*range(1, ranked + 1), *values[4 * n : 5 * n - ranked])
     by: Iterable[str | None] = map(_name_or_none, values[5 * n - ranked :])
-    candidates = _candidates(n, values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], ranks, by)
+    candidates = candidates_of(
+        n, values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], ranks, by
+    )
     start += columns.size
     values = rows.unpack_from(data, start)
     stages = tuple(
@@ -161,17 +161,3 @@ def _name(index: int) -> str:
 
 def _name_or_none(index: int) -> str | None:
     return None if index == _NOBODY else _name(index)
-
-
-# A frozen record's own __init__ goes through object.__setattr__ six times, 64 times a step: at 1,000 tokens/s that
-# alone would be a tenth of the screen's core. Slots can be filled column by column instead, at the speed of map().
-_SETTERS: tuple[Any, ...] = tuple(
-    getattr(Candidate, name).__set__ for name in ("token", "logit", "raw", "final", "rank", "cut_by")
-)
-
-
-def _candidates(n: int, *columns: Iterable[object]) -> tuple[Candidate, ...]:
-    records = tuple(map(object.__new__, repeat(Candidate, n)))
-    for setter, column in zip(_SETTERS, columns, strict=True):
-        deque(map(setter, records, column), maxlen=0)
-    return records

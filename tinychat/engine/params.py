@@ -122,6 +122,17 @@ class SamplingParams:
         return ORDERS[self.order] if isinstance(self.order, str) else tuple(self.order)
 
     @property
+    def active(self) -> tuple[str, ...]:
+        """The names of the stages that are switched on, in order."""
+        on = {
+            stage
+            for stage, switches in _SWITCHES.items()
+            for name, neutral in switches
+            if getattr(self, name) != neutral
+        }
+        return tuple(stage for stage in self.stages if stage in on)
+
+    @property
     def is_greedy(self) -> bool:
         """Whether the draw is no draw, at any position: the temperature cannot rise, and one token stays."""
         highest = self.temperature

@@ -18,6 +18,7 @@ from tinychat.engine.observe import Observation, decide
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.runner import Runner
 from tinychat.engine.trace import Step
+from tinychat.model.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,23 @@ class Paths:
         self.context = engine.context
         self.max_tokens = max_tokens
         self.end_ids = engine.end_ids
-        self.vocabulary = engine.vocabulary
         self.lanes = lanes
         self.calls = 0
-        negative = len(params.negative_ids) if params.is_on("guidance") else 0  # its side pass has the reply after it
+        negative = (
+            len(tuple(params.negative_ids)) if params.is_on("guidance") else 0
+        )  # its side pass has the reply after it
         length = min(engine.context, max(len(self.prompt), negative) + max_tokens)
         self.pool = engine.twin(lanes=lanes, context=length, runner=runner)
         self._used = [0] * lanes  # when each lane was last looked at, for `seat`
         self._clock = 0
         self.pool.set_context(self.prompt, prompt_len=self.prompt_len)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the tokens stand for; ValueError where that is not known."""
+        if self.pool.vocabulary is None:
+            raise ValueError("answers are text: the engine must know its vocabulary")
+        return self.pool.vocabulary
 
     @property
     def passes(self) -> int:
@@ -84,13 +93,15 @@ class Paths:
         """How many tokens a hypothesis may get."""
         return min(self.max_tokens, self.context - len(self.prompt))
 
-    def ending(self, token: int, n: int) -> str | None:
-        """Why a hypothesis of n tokens, the last of them this one, goes no further; None when it can."""
-        if token in self.end_ids:
+    def ending(self, ids: Sequence[int]) -> str | None:
+        """Why a hypothesis of these tokens goes no further; None when it can."""
+        if ids[-1] in self.end_ids:
             return "end"
-        if len(self.prompt) + n >= self.context:
+        if self.pool.is_whole([*self.prompt[self.prompt_len :], *ids], self.params):
+            return "grammar"
+        if len(self.prompt) + len(ids) >= self.context:
             return "context"
-        return "length" if n >= self.max_tokens else None
+        return "length" if len(ids) >= self.max_tokens else None
 
     def look(self, lanes: Sequence[int]) -> dict[int, Sight]:
         """The odds after each of these lanes; what they owe is one pass."""

@@ -1,7 +1,4 @@
-"""Stages that change the logits of tokens that were there before.
-
-B any leading axes, V vocabulary.
-"""
+"""Stages that change the logits of tokens that were there before."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ def encoder_repetition(logits: Tensor, params: SamplingParams, context: Context)
 def frequency(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Lowers a token's logit by the penalty for every time it was seen (the OpenAI formula)."""
     ids, counts = context.seen(params, logits.shape[-1])
-    times = torch.from_numpy(counts).float().to(logits.device)
+    times = torch.from_numpy(counts).float()
     return _changed(logits, ids, lambda before: before - times * params.frequency_penalty)
 
 
@@ -58,7 +55,7 @@ def dry(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     fit = (lengths >= params.dry_allowed_length) & (ids >= 0) & (ids < logits.shape[-1])
     with np.errstate(over="ignore"):
         grown = params.dry_multiplier * np.power(params.dry_base, lengths[fit] - params.dry_allowed_length)
-    lost = torch.from_numpy(np.minimum(grown, HIGHEST)).to(logits.device)
+    lost = torch.from_numpy(np.minimum(grown, HIGHEST))
     return _changed(logits, ids[fit], lambda before: before.double() - lost)
 
 
@@ -70,7 +67,7 @@ def _changed(logits: Tensor, ids: NDArray[np.int64], change: Callable[[Tensor], 
     """The logits with those of some ids changed; what is cut stays cut, and nothing becomes infinite."""
     if not ids.size:
         return logits
-    places = torch.from_numpy(ids).to(logits.device)
+    places = torch.from_numpy(ids)
     before = logits[..., places]
     changed = logits.clone()
     changed[..., places] = as_cut(change(before), before)
@@ -94,7 +91,8 @@ def _repeats(history: NDArray[np.int64], breakers: list[frozenset[int]]) -> tupl
     """
     back = history[::-1].tolist()
     size = len(back)
-    limit = next((place for place, token in enumerate(back) if any(token in each for each in breakers)), size)
+    broken = set().union(*(each.intersection(back) for each in breakers))
+    limit = next((place for place, token in enumerate(back) if token in broken), size)
     longest: dict[int, int] = {}
     if limit:
         lengths = [0] * size
@@ -109,6 +107,5 @@ def _repeats(history: NDArray[np.int64], breakers: list[frozenset[int]]) -> tupl
             follower = back[place - 1]
             if length > longest.get(follower, 0):
                 longest[follower] = length
-    free = [token for token in longest if not any(token in each for each in breakers)]
-    free.sort()
+    free = sorted(longest.keys() - broken)
     return np.array(free, dtype=np.int64), np.array([longest[token] for token in free], dtype=np.int64)

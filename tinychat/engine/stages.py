@@ -1,11 +1,11 @@
 """Choose the next token, one stage at a time.
 
-Each stage is a pure function on the last axis of the logits, float32 in and out. It cuts only by -inf, it never brings
-a cut token back, and a cut token never enters a sum, an entropy or a deviation. Every truncation keeps at least one
-token; a row that is all -inf passes through every stage. Sums and probabilities are float64, computed from the float32
-logits. Nothing here knows text, threads, screens or the draw.
+Each stage is a pure function on the last axis of the logits, float32 in and out, on the CPU. It cuts only by -inf, it
+never brings a cut token back, and a cut token never enters a sum, an entropy or a deviation. Every truncation keeps at
+least one token; a row that is all -inf passes through every stage. Sums and probabilities are float64, computed from
+the float32 logits. Nothing here knows text, threads, screens or the draw.
 
-B any leading axes, V vocabulary.
+B any leading axes, V vocabulary, A what is left of it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,26 +23,37 @@ from torch import Tensor
 from tinychat.engine import adaptive, bias, constrain, guidance, penalties, truncations
 from tinychat.engine import temperature as temperatures
 from tinychat.engine.context import NOTHING_SEEN, Context
+from tinychat.engine.cuts import CUT
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.temperature import Heat, divided, heat_of
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A named step of the chain: (logits (B..., V), settings, context) -> logits (B..., V)."""
+    """A named step of the chain: (logits (B..., V), settings, context) -> logits (B..., V).
+
+    A stage `by_id` must be given whole rows, where a place is a token; any other may be given the tokens not cut.
+    """
 
     name: str
     apply: Callable[[Tensor, SamplingParams, Context], Tensor]
+    by_id: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """What one stage of a walk left."""
+    """What one stage of a walk left: a row over all tokens or, when few are left, over these alone."""
 
     name: str
-    logits: Tensor  # (V,)
+    logits: Tensor  # (A,)
+    ids: NDArray[np.int64] | None  # (A,) whose logits they are, rising; None for the whole row
+    places: NDArray[np.int64] | None  # (A,) where they stood in the row before; None where both rows have one length
+    kept: int  # tokens not cut
     heat: Heat | None = None  # the temperature it used; None for every other stage
 
+
+_FEW = 4  # a row shrinks when it loses all but this part of its tokens,
+_SMALL = 4096  # or any, when it is this short
 
 # one line a stage; the orders they run in are in orders.py
 STAGES: dict[str, Stage] = {
@@ -64,21 +76,21 @@ STAGES: dict[str, Stage] = {
         Stage("presence", penalties.presence),
         Stage("dry", penalties.dry),
         Stage("end_decay", bias.end_decay),
-        Stage("top_n_sigma", truncations.top_n_sigma),
-        Stage("temperature", temperatures.temperature),
-        Stage("quadratic", truncations.quadratic),
-        Stage("top_k", truncations.top_k),
-        Stage("typical", truncations.typical),
-        Stage("top_p", truncations.top_p),
-        Stage("min_p", truncations.min_p),
-        Stage("epsilon", truncations.epsilon),
-        Stage("eta", truncations.eta),
-        Stage("tfs", truncations.tfs),
-        Stage("top_a", truncations.top_a),
-        Stage("top_h", truncations.top_h),
-        Stage("xtc", truncations.xtc),
-        Stage("mirostat", adaptive.mirostat),
-        Stage("adaptive_p", adaptive.adaptive_p),
+        Stage("top_n_sigma", truncations.top_n_sigma, by_id=False),
+        Stage("temperature", temperatures.temperature, by_id=False),
+        Stage("quadratic", truncations.quadratic, by_id=False),
+        Stage("top_k", truncations.top_k, by_id=False),
+        Stage("typical", truncations.typical, by_id=False),
+        Stage("top_p", truncations.top_p, by_id=False),
+        Stage("min_p", truncations.min_p, by_id=False),
+        Stage("epsilon", truncations.epsilon, by_id=False),
+        Stage("eta", truncations.eta, by_id=False),
+        Stage("tfs", truncations.tfs, by_id=False),
+        Stage("top_a", truncations.top_a, by_id=False),
+        Stage("top_h", truncations.top_h, by_id=False),
+        Stage("xtc", truncations.xtc, by_id=False),
+        Stage("mirostat", adaptive.mirostat, by_id=False),
+        Stage("adaptive_p", adaptive.adaptive_p, by_id=False),
     )
 }
 
@@ -90,25 +102,57 @@ def shape(logits: Tensor | NDArray[Any], params: SamplingParams, context: Contex
     everything is cut, all is -inf. NaN, +inf, another number of axes or a logit bias outside the vocabulary raise
     ValueError.
     """
-    shaped = torch.as_tensor(logits).detach().to(torch.float32)
-    for after in walk(shaped, params, context):
-        shaped = after.logits
+    whole = torch.as_tensor(logits).detach().to(torch.float32)
+    shaped, ids = whole, None
+    for after in walk(whole, params, context):
+        shaped, ids = after.logits, after.ids
+    if ids is not None:
+        return _whole(shaped, ids, whole.numel())
     return shaped.clone()  # with every stage off this is the caller's own memory
 
 
 def walk(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Iterator[After]:
-    """What every switched-on stage left, in the order of the settings."""
-    current = checked(logits)
+    """What every switched-on stage left of the logits (V,), in the order of the settings.
+
+    Once few tokens are left, the row shrinks to them: what is cut costs the stages that follow nothing. Once none is
+    left, the stages that follow are not asked.
+    """
+    row = checked(logits).cpu()
+    size = row.numel()
+    ids: NDArray[np.int64] | None = None
+    kept = int(np.count_nonzero(row.numpy() != CUT))
     length = len(context.history)
     if not 0 <= context.prompt_len <= length:
         raise ValueError(f"prompt_len must be from 0 to the {length} ids of the history, got {context.prompt_len}")
-    names = [name for name in params.stages if params.is_on(name)]
+    names = params.active
     if names:
         context = replace(context, history=context.ids())  # an array once, not once per penalty
     for name in names:
-        heat = heat_of(current, params, context) if name == "temperature" else None
-        current = divided(current, params, heat) if heat else STAGES[name].apply(current, params, context)
-        yield After(name, current, heat)
+        heat, places = None, None
+        if kept:
+            stage = STAGES[name]
+            by_id = stage.by_id or (name == "temperature" and params.temperature_mode == "kl")
+            among = ids if by_id else None
+            given = row if among is None else _whole(row, among, size)
+            if name == "temperature":
+                heat = heat_of(given, params, context)
+                given = divided(given, params, heat)
+            else:
+                given = stage.apply(given, params, context)
+            row = given if among is None else given[torch.from_numpy(among)]
+            values = row.numpy()
+            kept = int(np.count_nonzero(values != CUT))
+            if kept < values.size and (kept * _FEW <= values.size or values.size <= _SMALL):
+                places = np.flatnonzero(values != CUT)
+                row, ids = torch.from_numpy(values[places]), places if ids is None else ids[places]
+        yield After(name, row, ids, places, kept, heat)
+
+
+def _whole(row: Tensor, ids: NDArray[np.int64], size: int) -> Tensor:
+    """The row (V,) of which these are the logits not cut."""
+    spread = torch.full((size,), CUT)
+    spread[torch.from_numpy(ids)] = row
+    return spread
 
 
 def checked(logits: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def top_k(row: Tensor, params: SamplingParams, context: Context) -> Tensor:
     if not 0 < params.top_k < size:
         return row
     place = size - params.top_k
-    return cut_below(row, np.partition(row.cpu().numpy(), place)[place])
+    return cut_below(row, np.partition(row.numpy(), place)[place])
 
 
 @by_row
@@ -71,7 +71,7 @@ def top_n_sigma(row: Tensor, params: SamplingParams, context: Context) -> Tensor
     """
     if params.top_n_sigma <= 0.0:
         return row
-    values = row.cpu().numpy()
+    values = row.numpy()
     largest = float(row.max())
     below = values[values != CUT].astype(np.float64) - largest
     return cut_below(row, granted(largest - params.top_n_sigma * float(below.std()), largest))
@@ -88,7 +88,7 @@ def typical(row: Tensor, params: SamplingParams, context: Context) -> Tensor:
         return row
     whole = softmax(row)
     distance = np.abs(whole.below + (whole.entropy - whole.log_total))
-    distance[row.cpu().numpy() == CUT] = math.inf
+    distance[row.numpy() == CUT] = math.inf
     for places in nearest_heads(distance):
         mass = np.cumsum(whole.weights[places]) / whole.total
         if mass[-1] >= params.typical_p:
@@ -171,7 +171,7 @@ def xtc(row: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """
     if context.dart(params, STREAM_XTC) >= params.xtc_probability:
         return row
-    values = row.cpu().numpy()
+    values = row.numpy()
     whole = softmax(row)
     threshold = params.xtc_threshold
     floor = whole.logit_of(math.log(threshold)) if threshold > 0.0 else LOWEST
@@ -180,7 +180,7 @@ def xtc(row: Tensor, params: SamplingParams, context: Context) -> Tensor:
     top = np.flatnonzero(values >= granted(floor, whole.largest))
     last = np.flatnonzero(values[top] == values[top].min())[-1]
     gone = np.delete(top, last)
-    return row.index_fill(0, torch.from_numpy(gone).to(row.device), CUT) if gone.size else row
+    return row.index_fill(0, torch.from_numpy(gone), CUT) if gone.size else row
 
 
 def quadratic(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
