@@ -132,6 +132,16 @@ def test_a_grammar_holds_in_every_hypothesis() -> None:
         assert re.fullmatch(pattern, b"".join(WORDS.token_bytes[token] for token in each.ids).decode())
 
 
+@pytest.mark.parametrize("method", ["beam", "best-first", "contrastive", "cot", "self-eval", "best-of"])
+def test_a_grammar_that_is_met_ends_a_hypothesis_where_no_id_can(method: str) -> None:
+    engine = Engine(network(), vocabulary=WORDS, record=3)
+    engine.set_context(PROMPT)
+    done = done_of(engine, SearchParams(method=method, max_tokens=8), SamplingParams(regex="(ab|c)[d-f]z"))
+    assert {each.reason for each in done.hypotheses} == {"grammar"}
+    for each in done.hypotheses:
+        assert re.fullmatch("(ab|c)[d-f]z", b"".join(WORDS.token_bytes[token] for token in each.ids).decode())
+
+
 # ---- contrastive search ----------------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,7 @@ from tinychat.engine.search_tree import SearchEvent, Tree
 @dataclass(frozen=True, slots=True, eq=False)
 class _Live:
     node: int  # 0: no token yet
+    ids: tuple[int, ...]
     lane: int
     logprob: float
     running: float  # what the group chooses by: logprob, less what diversity cost
@@ -73,7 +74,7 @@ def beam_search(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool])
     tree = Tree()
     count = spec.groups if spec.method == "diverse" else 1
     source = np.zeros(paths.prompt_len if spec.coverage else 0)
-    groups = [_Group(spec.width // count, [_Live(0, 0, 0.0, 0.0, source)]) for _ in range(count)]
+    groups = [_Group(spec.width // count, [_Live(0, (), 0, 0.0, 0.0, source)]) for _ in range(count)]
     n = 0
     while any(group.live for group in groups):
         if interrupt():
@@ -111,8 +112,9 @@ def _choose(
         else:
             found = _likeliest(rows, wanted)
         choices = [
-            _Choice(group.live[index], token, float(rows[index][token]), paths.ending(token, n))
+            _Choice(parent, token, float(rows[index][token]), paths.ending((*parent.ids, token)))
             for index, token in found
+            for parent in (group.live[index],)
         ]
         ended = [each for rank, each in enumerate(choices) if each.reason is not None and rank < group.width]
         going = sorted((each for each in choices if each.reason is None), key=lambda each: -each.running)
@@ -170,7 +172,8 @@ def _grow(
             event = tree.grow(each.parent.node, sight.step(each.token), score=score, logprob=logprob)
             yield event
             if each.reason is None:
-                child = _Live(event.node.id, each.parent.lane, logprob, each.running, covered, penalty)
+                ids = (*each.parent.ids, each.token)
+                child = _Live(event.node.id, ids, each.parent.lane, logprob, each.running, covered, penalty)
                 going.append((each, child))
             else:
                 group.ended.append((event.node.score, event.node.id))

@@ -81,7 +81,8 @@ def best_first(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
             if sight.log_probs[token] == -np.inf:
                 break
             logprob = top.logprob + float(sight.log_probs[token])
-            reason = paths.ending(token, n + 1)
+            ids = (*top.ids, token)
+            reason = paths.ending(ids)
             if reason is None:
                 to_come = longest - (n + 1)
                 hope = logprob - spec.heuristic * to_come
@@ -89,7 +90,7 @@ def best_first(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
             else:
                 priority = lengths.score(logprob, n + 1)
             pushed += 1
-            waiting = _Waiting(node, sight.step(token), (*top.ids, token), logprob, reason)
+            waiting = _Waiting(node, sight.step(token), ids, logprob, reason)
             heapq.heappush(queue, (-priority, token, pushed, waiting))
     yield from _leave(tree)
     yield tree.done(stop, calls=paths.calls, passes=paths.passes)
@@ -121,7 +122,7 @@ def exhaustive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
             here = logprob + float(sight.log_probs[token])
             event = tree.grow(node, sight.step(token), score=spec.lengths.score(here, n), logprob=here)
             yield event
-            reason = paths.ending(token, n)
+            reason = paths.ending((*ids, token))
             if reason is None:
                 further.append((event.node.id, (*ids, token), here))
             else:

@@ -53,9 +53,9 @@ def contrastive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool])
     runner = paths.pool.runner
     assert isinstance(runner, HiddenRunner)
     seen = runner.take()[0]  # (S, D)
-    node, lane, logprob = 0, 0, 0.0
+    node, lane, logprob, ids = 0, 0, 0.0, list[int]()
     reason = stop = "complete"
-    for n in range(1, paths.longest + 1):
+    for _ in range(paths.longest):
         if interrupt():
             reason = stop = "interrupted"
             break
@@ -83,7 +83,8 @@ def contrastive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool])
                 yield tree.prune(each_node.id)
         node, lane, logprob = grown[chosen].id, lanes[chosen], grown[chosen].logprob
         seen = torch.cat((seen, states[lane][-1:]))
-        ending = paths.ending(tokens[chosen], n)
+        ids.append(tokens[chosen])
+        ending = paths.ending(ids)
         if ending is not None:
             reason = ending
             break

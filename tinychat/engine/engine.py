@@ -303,6 +303,10 @@ class Engine:
             return "grammar"
         return "context" if len(here.main.tokens) >= self.context else None
 
+    def is_whole(self, reply: Sequence[int], params: SamplingParams) -> bool:
+        """Whether the reply meets a regex or schema that lets nothing follow, and no id could end it: "grammar"."""
+        return self._grammars is not None and not self.end_ids and self._grammars.is_complete(params, reply)
+
     def _take(self, params: SamplingParams, here: Lane, draw_lane: int | None, token: int | None) -> Step:
         if len(here.main.tokens) >= self.context:
             what = f"The context is full: {self.context} tokens."
@@ -329,8 +333,7 @@ class Engine:
             step = replace(step, drafted="accepted" if right else "rejected")
             self.accepted += right
         here.take(step.token, step.state, ends=step.token in self.end_ids)
-        if self._grammars and not self.end_ids:
-            here.complete = self._grammars.is_complete(params, here.main.tokens[here.prompt_len :])
+        here.complete = self.is_whole(here.main.tokens[here.prompt_len :], params)
         self._passes.release(here, kinds)
         if self._ahead is not None:
             self._ahead.drew(here, params, dice)

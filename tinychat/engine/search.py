@@ -52,6 +52,8 @@ def search(
     ValueError where settings and search contradict each other, ContextFull when there is no room for a token.
     """
     check_search(params, spec)
+    if spec.method in ("cot", "majority") and engine.vocabulary is None:
+        raise ValueError(f"{spec.method} reads answers: the engine must know its vocabulary")
     if engine.length(0) >= engine.context:
         raise ContextFull(f"The context is full: {engine.context} tokens.", "Go back some tokens.")
     runner: Callable[[Runner], Runner] | None = HiddenRunner if spec.method == "contrastive" else None

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from tinychat.engine.knobs import GREEDY_BELOW, KNOBS, plain_number
-from tinychat.engine.lists import LISTS
+from tinychat.engine.knobs import GREEDY_BELOW, KNOBS, Knob, plain_number
+from tinychat.engine.lists import LISTS, ListSetting
 from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.scores import LENGTH_RULES, LengthRule, LengthScore
@@ -42,7 +42,8 @@ SAMPLING = ("beam-sampling", "best-of", "majority")  # they draw: the whole chai
 
 # stages 1 to 4 of the default chain: what makes a score. Later ones only say how a draw is made.
 SCORING = STAGE_NAMES[: STAGE_NAMES.index("top_n_sigma")]
-_NEUTRAL = {each.name: each.neutral for each in (*KNOBS, *LISTS) if each.stage not in SCORING}
+_SETTINGS: tuple[Knob | ListSetting, ...] = (*KNOBS, *LISTS)
+_NEUTRAL = {each.name: each.neutral for each in _SETTINGS if each.stage not in SCORING}
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "width": (1, 64), "groups": (1, 64), "diversity": (0.0, 1000.0), "length_alpha": (-10.0, 10.0),

@@ -48,7 +48,7 @@ class Finished:
     """A hypothesis is complete; from here on it competes with its score."""
 
     node: int
-    reason: str  # end, length, context, no_legal_token, interrupted
+    reason: str  # end, grammar, length, context, no_legal_token, interrupted
     score: float
 
 
@@ -89,7 +89,7 @@ SearchEvent = Grown | Pruned | Finished | Done
 
 
 class Tree:
-    """Makes the nodes and keeps them; `calls` is filled in by whoever looks at odds."""
+    """Makes the nodes and keeps them."""
 
     def __init__(self) -> None:
         self.nodes: dict[int, Node] = {}

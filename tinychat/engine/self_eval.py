@@ -32,7 +32,7 @@ def self_eval(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -
     tree = Tree()
     node, lane, logprob, ids = 0, 0, 0.0, list[int]()
     reason = stop = "complete"
-    for n in range(1, paths.longest + 1):
+    for _ in range(paths.longest):
         if interrupt():
             reason = stop = "interrupted"
             break
@@ -45,7 +45,7 @@ def self_eval(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -
         nodes = []
         scores = [float(sight.log_probs[token]) for token in rivals]
         if len(rivals) > 1:
-            judgements, chains = _roll_out(paths, spec, lane, rivals, n)
+            judgements, chains = _roll_out(paths, spec, lane, rivals, ids)
             weight = spec.rollout_weight
             scores = [(1 - weight) * own + weight * seen for own, seen in zip(scores, judgements, strict=True)]
         for token, score, total in zip(rivals, scores, logprobs, strict=True):
@@ -65,7 +65,7 @@ def self_eval(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -
                     yield tree.prune(above)
         node, logprob = nodes[chosen], logprobs[chosen]
         ids.append(rivals[chosen])
-        ending = paths.ending(ids[-1], n)
+        ending = paths.ending(ids)
         if ending is not None:
             reason = ending
             break
@@ -88,12 +88,12 @@ def _rivals(sight: Sight, spec: SearchParams) -> list[int]:
 
 
 def _roll_out(
-    paths: Paths, spec: SearchParams, lane: int, rivals: list[int], n: int
+    paths: Paths, spec: SearchParams, lane: int, rivals: list[int], ids: list[int]
 ) -> tuple[list[float], list[list[tuple[Sight, int]]]]:
     """Per rival the mean log-probability of its greedy continuation, and the continuation; rivals share the passes."""
     chains: list[list[tuple[Sight, int]]] = [[] for _ in rivals]
-    going = [(place, lane, token) for place, token in enumerate(rivals) if paths.ending(token, n) is None]
-    for further in range(1, spec.rollout + 1):
+    going = [(place, lane, token) for place, token in enumerate(rivals) if paths.ending([*ids, token]) is None]
+    for _ in range(spec.rollout):
         lanes = paths.grow([(where, token) for _, where, token in going])
         sights = paths.look(lanes)
         following = []
@@ -102,7 +102,7 @@ def _roll_out(
                 continue
             token = int(sights[where].log_probs.argmax())
             chains[place].append((sights[where], token))
-            if paths.ending(token, n + further) is None:
+            if paths.ending([*ids, rivals[place], *(each for _, each in chains[place])]) is None:
                 following.append((place, where, token))
         going = following
         if not going:

@@ -29,6 +29,7 @@ class _Way:
     node: int
     lane: int
     logprob: float
+    ids: list[int] = field(default_factory=list)
     leads: list[float] = field(default_factory=list)  # p1 - p2 of every token
     reason: str | None = None
 
@@ -42,7 +43,7 @@ def cot(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> Iter
     ways = [_Way(0, 0, 0.0) for _ in firsts]
     choices = list(zip(ways, (token for _, token in firsts), strict=True))
     stop = "complete"
-    for n in range(1, paths.longest + 1):
+    for _ in range(paths.longest):
         for way, token in choices:
             log_probs = sights[way.lane].log_probs
             top = np.exp(np.sort(np.partition(log_probs, -2)[-2:])) if log_probs.size > 1 else np.array([0.0, 1.0])
@@ -52,7 +53,8 @@ def cot(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> Iter
                 way.node, sights[way.lane].step(token), score=float(np.mean(way.leads)), logprob=way.logprob
             )
             yield event
-            way.node, way.reason = event.node.id, paths.ending(token, n)
+            way.ids.append(token)
+            way.node, way.reason = event.node.id, paths.ending(way.ids)
         going = [(way, token) for way, token in choices if way.reason is None]
         if not going:
             break
@@ -70,8 +72,7 @@ def cot(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> Iter
                 choices.append((way, int(sights[way.lane].log_probs.argmax())))
     votes = []
     for way in ways:
-        ids = tree.ids(way.node)
-        found = answers.find_for(spec, ids, paths.vocabulary)
+        found = answers.find_for(spec, way.ids, paths.vocabulary)
         delta = float(np.mean(way.leads[found.start : found.end])) if found else 0.0
         said = found.text if found else None
         yield tree.finish(way.node, way.reason or "interrupted", delta, said)
@@ -104,11 +105,12 @@ def sample(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> I
             way.logprob -= step.surprisal * math.log(2)
             event = tree.grow(way.node, step, score=spec.lengths.score(way.logprob, n), logprob=way.logprob)
             yield event
-            way.node, way.reason = event.node.id, paths.ending(step.token, n)
+            way.ids.append(step.token)
+            way.node, way.reason = event.node.id, paths.ending(way.ids)
     votes = []
     for way in ways:
         if way.node:
-            found = answers.find_for(spec, tree.ids(way.node), paths.vocabulary) if spec.method == "majority" else None
+            found = answers.find_for(spec, way.ids, paths.vocabulary) if spec.method == "majority" else None
             said = found.text if found else None
             yield tree.finish(way.node, way.reason or "interrupted", answer=said)
             votes.append((said, 1.0, way.node))
