@@ -11,6 +11,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TINYCHAT_STEP", "eager")  # every test has a cache folder of its own, and would fill it anew
 
 
 @pytest.fixture(autouse=True)

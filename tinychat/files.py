@@ -140,6 +140,11 @@ def _place(variable: str, fallback: str) -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / fallback) / "tinychat"
 
 
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/tinychat (what can be made again), made when missing."""
+    return _home("XDG_CACHE_HOME", ".cache")
+
+
 def _home(variable: str, fallback: str) -> Path:
     folder = _place(variable, fallback)
     try:

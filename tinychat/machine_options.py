@@ -19,7 +19,9 @@ from tinychat.option_groups import spread
 # option without dashes -> kind, metavar, help
 _MACHINE: dict[str, tuple[type, str, str]] = {
     "device": (str, "NAME", "auto, cpu or cuda. Default: auto."),
-    "dtype": (str, "NAME", "The number type of the weights. Default: float32."),
+    "dtype": (str, "NAME", "The number type of the weights: float32, bfloat16, float16, int8. Default: the file's."),
+    "step": (str, "NAME", "What decodes on the CPU: auto, native (compiled C++, waited for) or eager (torch). "
+                          "Default: auto."),
     "threads": (int, "N", "CPU threads; chosen by size if left out."),
     "amateur": (Path, "PATH", "A smaller checkpoint with the same tokenizer, for --contrastive."),
 }
@@ -58,8 +60,8 @@ def read_machine(given: Mapping[str, Any]) -> Machine:
         name: None if name not in given else str(files.find_checkpoint(given[name])) for name in ("amateur", "draft")
     }
     return Machine(
-        device=given.get("device", "auto"), dtype=given.get("dtype"), threads=threads, **helpers,
-        speculation=_speculation(given),
+        device=given.get("device", "auto"), dtype=given.get("dtype"), step=given.get("step"), threads=threads,
+        speculation=_speculation(given), **helpers,
     )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ from tinychat.engine.lanes import Lane
 from tinychat.engine.observe import Observation, decide, observe
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.passes import ContextFull, Passes
-from tinychat.engine.runner import Runner, choose_device, choose_dtype, default_threads, is_out_of_memory
+from tinychat.engine.quantise import to_int8
+from tinychat.engine.runner import INT8, Runner, choose_device, choose_dtype, default_threads, is_out_of_memory
 from tinychat.engine.speculate import Speculation, Verdict, verify
 from tinychat.engine.trace import Odds, SamplerState, Step
 from tinychat.errors import OutOfMemoryError_, TinychatError, UsageError
@@ -62,8 +63,9 @@ class Engine:
         record: int = 64,
         runner: Callable[[Runner], Runner] | None = None,
         ahead: bool | None = None,
+        step: str = "eager",
     ) -> None:
-        """`ahead` decodes runs in a pipeline on the device (graphs.py); None: on CUDA."""
+        """`ahead` decodes runs in a pipeline on the device (graphs.py); None: on CUDA. `step` is the runner's."""
         self.config = model.config
         self.context = model.config.context if context is None else context
         self.end_ids = frozenset(end_ids)
@@ -77,6 +79,7 @@ class Engine:
             length=self.context,
             end_ids=self.end_ids,
             wrap=runner,
+            step=step,
         )
         self._lanes = self._passes.lanes
         wished = self.runner.device.type == "cuda" if ahead is None else ahead
@@ -99,14 +102,17 @@ class Engine:
         lanes: int = 1,
         context: int | None = None,
         record: int = 64,
+        step: str | None = None,
     ) -> Engine:
         """The engine of a checkpoint file. Sets torch's thread count (runner.default_threads when `threads` is None).
 
         `amateur` and `draft` are checkpoints with the same tokenizer, for contrastive decoding and for speculation.
-        Raises FileFormatError for a bad file, UsageError for a device that is not here and for a helper with another
-        tokenizer, OutOfMemoryError_.
+        `step` None is auto: see Runner. In `dtype` int8 all models are rounded.
+        Raises FileFormatError for a bad file, UsageError for a device or step that is not here and for a helper with
+        another tokenizer, OutOfMemoryError_.
         """
-        where, what = choose_device(device), choose_dtype(dtype)
+        where = choose_device(device)
+        what = choose_dtype(dtype, where)
         helpers: dict[str, Any] = {}
         try:
             model, info = load(Path(path), device=where, dtype=what)
@@ -117,8 +123,18 @@ class Engine:
                         raise UsageError(
                             f"{each} has another tokenizer than {path}.", f"Take a model of the same family as {name}."
                         )
+            if dtype == INT8:
+                for each in (model, *helpers.values()):
+                    to_int8(each)
             engine = Engine(
-                model, end_ids=end_ids, vocabulary=vocabulary, lanes=lanes, context=context, record=record, **helpers
+                model,
+                end_ids=end_ids,
+                vocabulary=vocabulary,
+                lanes=lanes,
+                context=context,
+                record=record,
+                step=step or "auto",
+                **helpers,
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -146,6 +162,7 @@ class Engine:
             context=self.context if context is None else context,
             record=self.record,
             runner=runner,
+            step=self._passes.step,
         )
         twin.info = self.info
         return twin
@@ -181,7 +198,8 @@ class Engine:
             "vocab_size": self.config.vocab_size,
             "context": self.context,
             "device": str(self.runner.device),
-            "dtype": str(weight.dtype).removeprefix("torch."),
+            "dtype": INT8 if self.runner.model.int8 else str(weight.dtype).removeprefix("torch."),
+            "forward": self.runner.step_state,
             "threads": torch.get_num_threads(),
             "cache_bytes": self.runner.cache.nbytes,
             "passes": self.runner.forwards,

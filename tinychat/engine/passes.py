@@ -39,10 +39,12 @@ class Passes:
         length: int,
         end_ids: Collection[int] = (),
         wrap: Callable[[Runner], Runner] | None = None,
+        step: str = "eager",
     ) -> None:
         self.config = model.config
         self.end_ids = end_ids
-        plain = Runner(model, lanes=lanes, length=length)
+        self.step = step
+        plain = Runner(model, lanes=lanes, length=length, step=step)
         self.runner = plain if wrap is None else wrap(plain)
         self.amateur = self._helper(amateur, "amateur", lanes, length)
         self.draft = self._helper(draft, "draft", lanes, length)
@@ -192,7 +194,7 @@ class Passes:
         if theirs != ours:
             what = f"The {name} model has {theirs} tokens, the model {ours}."
             raise UsageError(what, "Take one with the same tokenizer.")
-        return Runner(model, lanes=lanes, length=min(length, model.config.context))
+        return Runner(model, lanes=lanes, length=min(length, model.config.context), step=self.step)
 
 
 def _as_of(lane: Lane, context: Context) -> Context:

@@ -14,12 +14,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tinychat.engine.native import choose_step, native_step
 from tinychat.errors import UsageError
 from tinychat.model.cache import KVCache
 from tinychat.model.transformer import Transformer
 
 ONE_THREAD_BELOW = 3_000_000  # parameters: below, the barriers of a team cost more than the sums they share
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+INT8 = "int8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,31 @@ class Pass:
 
 
 class Runner:
-    """A model and the cache of its lanes, one row each. `forwards` counts the passes."""
+    """A model and the cache of its lanes, one row each. `forwards` counts the whole passes.
 
-    def __init__(self, model: Transformer, *, lanes: int = 1, length: int | None = None) -> None:
+    `step` is what decodes on the CPU: eager is torch; native is compiled C++ and waits for it, UsageError where there
+    can be none; auto goes from the first to the second as soon as it is there.
+    """
+
+    def __init__(self, model: Transformer, *, lanes: int = 1, length: int | None = None, step: str = "eager") -> None:
         self.model = model.eval()
         weight = next(model.parameters())
         self.cache = KVCache(model.config, lanes=lanes, length=length, dtype=weight.dtype, device=weight.device)
         self.forwards = 0
+        step = choose_step(step)
+        self._native = None if step == "eager" or weight.device.type != "cpu" else native_step(model)
+        if step == "native" and not self.await_step():
+            reason = "on the CPU only" if self._native is None else self._native.state
+            raise UsageError(f"There is no native step: {reason}.", "Use --step auto or --step eager.")
+
+    def await_step(self) -> bool:
+        """Wait until the native step is built or cannot be, where one is wished for; whether it decodes."""
+        return self._native is not None and self._native.wait()
+
+    @property
+    def step_state(self) -> str:
+        """What decodes: native and its number type, or eager and why."""
+        return "eager" if self._native is None else self._native.state
 
     @property
     def device(self) -> torch.device:
@@ -51,8 +71,13 @@ class Runner:
     def feed(self, rows: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
         """Append each row's ids to its lane, in one pass; per lane the logits (V,) after its last id, float32, CPU.
 
-        Lanes that are not named stay as they are, but take part in the pass as padding.
+        Lanes that are not named stay as they are, but take part in torch's pass as padding.
         """
+        if self._native is not None and all(len(ids) == 1 for ids in rows.values()):
+            found = self._native.step(self.cache, {lane: ids[0] for lane, ids in rows.items()})
+            if found is not None:
+                self.forwards += 1
+                return found
         ids, counts = self._table(rows)
         with torch.inference_mode():
             logits = self.model(ids, self.cache, counts=counts, last_only=True)[:, 0].float().cpu()  # (B, V)
@@ -87,7 +112,7 @@ class Runner:
             depths = [x, *(model.norm(tap) for layer in exits for tap in taps[layer])]  # 1 + J of (B, T or 1, D)
             asked = torch.stack([torch.cat([at[lane, wanted[lane]] for lane in rows]) for at in depths], 1)
             logits = model.logits(asked).float().cpu()  # (all that is asked for, 1 + J, V): the head is read once
-        self.forwards += 1
+        self.forwards += layers is None
         found, start = {}, 0
         for lane, span in spans.items():
             lines = logits[start : (start := start + wanted[lane].stop - wanted[lane].start)]
@@ -121,10 +146,17 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def choose_dtype(wanted: str | None) -> torch.dtype | None:
-    """The number type of that name; None leaves the choice to the checkpoint."""
+def choose_dtype(wanted: str | None, device: torch.device) -> torch.dtype | None:
+    """The number type of that name that weights are loaded in; None leaves the choice to the checkpoint.
+
+    int8 weights (quantise.py) are float32 numbers, rounded: only the step of the CPU reads them as bytes.
+    """
+    if wanted == INT8:
+        if device.type != "cpu":
+            raise UsageError(f"int8 is for the CPU, not for {device}.", "Use --dtype bfloat16 there.")
+        return torch.float32
     if wanted is not None and wanted not in DTYPES:
-        raise UsageError(f"There is no number type {wanted!r}.", f"Use one of {', '.join(DTYPES)}.")
+        raise UsageError(f"There is no number type {wanted!r}.", f"Use one of {', '.join((*DTYPES, INT8))}.")
     return None if wanted is None else DTYPES[wanted]
 
 

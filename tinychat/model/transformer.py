@@ -166,6 +166,7 @@ class Transformer(nn.Module):
     """The network of a ModelConfig; weights are arbitrary until `init_weights` or `load`."""
 
     rope: Tensor | None
+    int8: bool = False  # matrices hold whole numbers times a scale a row, see engine/quantise.py
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -26,14 +26,17 @@ enum : int32_t { SWIGLU, GELU, GELU_TANH, RELU2 };
 
 struct Model {
     int32_t norm_type, activation;
-    int32_t layers, width, heads, groups, hidden, context, lanes;
+    int32_t layers, width, heads, groups, hidden, context;
     float eps;
     const Layer* layer;  // (layers)
     Norm norm;
     Matrix embedding, head;
     const float* positions;  // (context, D) learned, or null
     const float* rope;  // (2, context, E): cosine and signed sine, or null
-    void *keys, *values;  // of the cache, and their strides in numbers
+};
+
+struct Cache {  // keys and values, (layers, lanes, G, places, E) each, and how many numbers lie between two of each
+    void *keys, *values;
     int64_t layer_stride, lane_stride, group_stride, position_stride;
 };
 

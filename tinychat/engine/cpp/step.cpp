@@ -38,25 +38,19 @@ struct Desk {
 class Step final : public Work {
   public:
     Step(const Model& model, int threads) : m_(model), layers_(model.layer, model.layer + model.layers), desks_(threads) {
-        const size_t lanes = m_.lanes, widest = std::max(m_.width, m_.hidden);
-        x_.resize(lanes * m_.width);
-        mixed_.resize(lanes * m_.width);
-        qkv_.resize(lanes * layers_[0].qkv.rows);
-        up_.resize(lanes * layers_[0].up.rows);
         for (Desk& desk : desks_) {
-            desk.input.resize(lanes * widest);
-            desk.small.resize(WHOLE ? lanes * widest : 0);
-            desk.scale.resize(lanes);
             desk.scores.resize(m_.context);
             for (auto* head : {&desk.query, &desk.key, &desk.value}) head->resize(head_width());
         }
+        reserve(1);
         const int phases = m_.layers * PHASES + 1;
         chunks_.resize(size_t(phases) * threads);
         team_ = std::make_unique<Team>(*this, threads, phases);
     }
 
-    void run(int n, const Row* rows, float* logits) {
-        rows_ = rows, n_ = n, logits_ = logits;
+    void run(const Cache& cache, int n, const Row* rows, float* logits) {
+        reserve(n);
+        cache_ = cache, rows_ = rows, n_ = n, logits_ = logits;
         for (size_t i = 0; i < chunks_.size(); i++) {
             const int phase = int(i / desks_.size()), part = int(i % desks_.size());
             const Range range = range_of(phase, part);
@@ -111,6 +105,21 @@ class Step final : public Work {
     struct Range {
         int first, last;
     };
+
+    // Room for the vectors of n rows.
+    void reserve(size_t n) {
+        const size_t D = m_.width, widest = std::max(m_.width, m_.hidden);
+        if (x_.size() >= n * D) return;
+        x_.resize(n * D);
+        mixed_.resize(n * D);
+        qkv_.resize(n * layers_[0].qkv.rows);
+        up_.resize(n * layers_[0].up.rows);
+        for (Desk& desk : desks_) {
+            desk.input.resize(n * widest);
+            desk.small.resize(WHOLE ? n * widest : 0);
+            desk.scale.resize(n);
+        }
+    }
 
     int head_width() const { return m_.width / m_.heads; }
     bool is_attention(int phase) const { return phase % PHASES == ATTENTION; }
@@ -279,14 +288,14 @@ class Step final : public Work {
         const int b = unit / H, head = unit % H, group = head / (H / G);
         const Row& row = rows_[b];
         const float* qkv = &qkv_[size_t(b) * (H + 2 * G) * E];
-        const int64_t place = layer * m_.layer_stride + row.lane * m_.lane_stride + group * m_.group_stride;
-        Cached* keys = static_cast<Cached*>(m_.keys) + place;
-        Cached* values = static_cast<Cached*>(m_.values) + place;
+        const int64_t place = layer * cache_.layer_stride + row.lane * cache_.lane_stride + group * cache_.group_stride;
+        Cached* keys = static_cast<Cached*>(cache_.keys) + place;
+        Cached* values = static_cast<Cached*>(cache_.values) + place;
         float *q = desk.query.data(), *k = desk.key.data(), *v = desk.value.data();
         turn(qkv + head * E, row.position, q);
         turn(qkv + (H + group) * E, row.position, k);
         std::copy_n(qkv + (H + G + group) * E, E, v);
-        const int64_t own = row.position * m_.position_stride;
+        const int64_t own = row.position * cache_.position_stride;
         for (int e = 0; e < E; e++) {
             Cached key, value;
             narrow(k[e], &key);
@@ -295,7 +304,7 @@ class Step final : public Work {
             if (head % (H / G) == 0) keys[own + e] = key, values[own + e] = value;
         }
         float* y = &mixed_[size_t(b) * m_.width + head * E];
-        attend(keys, values, m_.position_stride, int(row.position), q, k, v, E, desk.scores.data(), y);
+        attend(keys, values, cache_.position_stride, int(row.position), q, k, v, E, desk.scores.data(), y);
     }
 
     // Llama's half-split rotary embedding of one head; a copy where positions are learned.
@@ -315,6 +324,7 @@ class Step final : public Work {
     std::vector<float> x_, mixed_, qkv_, up_;  // (B, D), (B, D), (B, (H + 2 G) E), (B, 2 F or F)
     std::vector<Desk> desks_;
     std::vector<int> chunks_;  // (phases, parts)
+    Cache cache_ = {};
     const Row* rows_ = nullptr;
     int n_ = 0;
     float* logits_ = nullptr;
@@ -334,9 +344,15 @@ void* tinychat_step_new(const Model* model, int32_t threads) {
     }
 }
 
-// `rows` (n), n <= lanes, no lane twice; `logits` (n, V). What stands before a row's position must be in the cache.
-void tinychat_step_run(void* step, int32_t n, const Row* rows, float* logits) {
-    static_cast<Step*>(step)->run(n, rows, logits);
+// `rows` (n), no lane twice; `logits` (n, V). The cache holds what stands before each row's position, and takes its own
+// keys and values there. False when memory is not to be had; then nothing has changed.
+bool tinychat_step_run(void* step, const Cache* cache, int32_t n, const Row* rows, float* logits) {
+    try {
+        static_cast<Step*>(step)->run(*cache, n, rows, logits);
+        return true;
+    } catch (...) {
+        return false;
+    }
 }
 
 void tinychat_step_free(void* step) { delete static_cast<Step*>(step); }
