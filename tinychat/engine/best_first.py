@@ -128,6 +128,7 @@ def exhaustive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
             else:
                 yield tree.finish(event.node.id, reason)
         stack.extend(reversed(further))
+    yield from _leave(tree)
     yield tree.done("complete", calls=paths.calls, passes=paths.passes)
 
 
