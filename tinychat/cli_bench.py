@@ -24,6 +24,10 @@ def bench(
     lanes: Annotated[str, typer.Option("--lanes", metavar="N,N,...", help="Texts decoded side by side.")] = "1",
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help="float32, bfloat16 or int8.")] = "float32",
+    step: Annotated[
+        str | None,
+        typer.Option("--step", metavar="NAME", help="On the CPU: auto, native (compiled C++) or eager (torch)."),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option("--threads", metavar="N", min=1, max=1024, help="CPU threads; chosen by size if left out."),
@@ -72,6 +76,7 @@ def bench(
         lanes=lane_counts(lanes),
         device=device,
         dtype=options.one_of("--dtype", dtype, ("float32", "bfloat16", "int8")),
+        step=None if step is None else options.one_of("--step", step, ("auto", "native", "eager")),
         threads=threads,
         prompt=prompt_length,
         tokens=tokens,

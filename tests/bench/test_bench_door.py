@@ -16,7 +16,7 @@ from tinychat.bench.plan import GREEDY, OURS, Job, Request
 from tinychat.errors import TinychatError, UsageError
 from tinychat.model.config import ModelConfig
 
-SMALL = ("--prompt-length", "4", "--tokens", "6", "--rounds", "2", "--threads", "1", "--quick")
+SMALL = ("--prompt-length", "4", "--tokens", "6", "--rounds", "2", "--threads", "1", "--step", "eager", "--quick")
 
 
 def bench(*args: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,7 @@ def bench(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_run_ends_with_one_object_that_has_everything(checkpoint: Path) -> None:
-    ended = bench("-m", str(checkpoint), *SMALL, "--lanes", "1,2", "--kl", "own", "--json", "--preset", "story")
+    ended = bench("-m", str(checkpoint), *SMALL, "--lanes", "2", "--kl", "own", "--json", "--preset", "story")
     assert ended.returncode == 0, ended.stderr
     (line,) = ended.stdout.splitlines()
     found: dict[str, Any] = json.loads(line)
@@ -35,9 +35,10 @@ def test_a_run_ends_with_one_object_that_has_everything(checkpoint: Path) -> Non
     assert found["command"][:3] == ["tinychat", "bench", "-m"]
     assert found["machine"]["torch"]
     assert found["protocol"]["settings"]["top_p"] == 0.95
-    assert [run["lanes"] for run in found["runs"]] == [1, 2]
+    assert [run["lanes"] for run in found["runs"]] == [2]
     for run in found["runs"]:
         assert run["facts"]["threads"] == 1
+        assert run["facts"]["forward"] == "eager"
         assert run["generations"] == 2 * 5
         assert len(run["decode_tokens_per_s"]["values"]) == 2
         speed = run["decode_tokens_per_s"]
@@ -48,7 +49,7 @@ def test_a_run_ends_with_one_object_that_has_everything(checkpoint: Path) -> Non
         assert run["memory"]["host_bytes"] > 1e7
         assert run["costs"]["record_share"] < 1
         assert run["peers"] == []
-    assert found["runs"][1]["bytes_per_step"]["cache"] == 2 * found["runs"][0]["bytes_per_step"]["cache"]
+    assert found["runs"][0]["bytes_per_step"]["cache"] == 2 * 7 * 2 * 2 * 32 * 4  # lanes, positions, k and v, layers
     assert found["kl"][0]["kl_max"] == pytest.approx(0.0, abs=1e-12)
     assert "warms up" in ended.stderr
 
@@ -70,6 +71,7 @@ def test_the_table_goes_to_stdout_and_fits(checkpoint: Path) -> None:
         (("--shape", "15m", "--tokens", "300"), "context of 256"),
         (("--shape", "15m", "--dtype", "float8"), "float8"),
         (("--shape", "15m", "--observe", "all"), "all"),
+        (("--shape", "15m", "--step", "fast"), "fast"),
         (("--shape", "15m", "--peer", "vllm"), "vllm"),
         (("--shape", "15m", "--kl", "text.txt"), "--kl FILE needs a tokenizer"),
     ],
@@ -90,7 +92,7 @@ def test_a_missing_peer_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) 
 
 def job(**changes: Any) -> Job:
     config = ModelConfig(vocab_size=50, context=32, width=16, layers=1, heads=2).to_dict()
-    raw = Job(kind=OURS, device="cpu", dtype="float32", config=config, threads=1).to_dict()
+    raw = Job(kind=OURS, device="cpu", dtype="float32", config=config, threads=1, step="eager").to_dict()
     return Job.from_dict({**raw, **changes})
 
 

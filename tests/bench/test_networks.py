@@ -18,8 +18,8 @@ CPU = torch.device("cpu")
 
 
 def job(**changes: object) -> Job:
-    raw = Job(kind=OURS, device="cpu", dtype="float32", config=TINY.to_dict(), threads=1, prompt=5, tokens=6).to_dict()
-    return Job.from_dict({**raw, **changes})
+    raw = Job(kind=OURS, device="cpu", dtype="float32", config=TINY.to_dict(), threads=1, step="eager").to_dict()
+    return Job.from_dict({**raw, "prompt": 5, "tokens": 6, **changes})
 
 
 def test_random_weights_are_the_same_again_and_their_logits_spread_as_promised() -> None:

@@ -61,7 +61,13 @@ def result(*, name: str = "15m", device: str = "cpu", dropped: int | None = 7) -
     """A report with every kind of line in it."""
     job = Job(kind="hf dynamic", device=device, dtype="float32", config={})
     speeds = report.decoding([timing(0.0123)] * 3, lanes=1, prompt=32)
-    facts = {"parameters": 109_529_856, "vocab_size": 128_256, "device": device, "threads": 16}
+    facts = {
+        "parameters": 109_529_856,
+        "vocab_size": 128_256,
+        "device": device,
+        "threads": 16,
+        "forward": "native bfloat16",
+    }
     memory = {"host_bytes": 16_123_456_789, "device_bytes": 15_123_456_789}
     counts = {"generations": 35, "dropped": dropped, "noisy": None if dropped is None else 12}
     ready = {
@@ -74,7 +80,8 @@ def result(*, name: str = "15m", device: str = "cpu", dropped: int | None = 7) -
     floor = report.floor_figures([measured], {})
     kinds = {kind: [timing(0.01)] for kind in (ASKED, FORWARD, OFF, RECORD, CHAIN)}
     run = {
-        "name": name, "lanes": 16, "dtype": "bfloat16", "facts": facts, "memory": memory, "warmups": 10,
+        "name": name, "step_ready_s": 12.3, "lanes": 16,
+        "dtype": "bfloat16", "facts": facts, "memory": memory, "warmups": 10,
         "settled": False, **speeds, **counts, "floor": floor,
         **report.against_floor(81.3, Traffic(weights=438_119_424, cache=11_796_480), floor, 16),
         "costs": report.costs(kinds),
@@ -84,7 +91,8 @@ def result(*, name: str = "15m", device: str = "cpu", dropped: int | None = 7) -
         ],
     }  # fmt: skip
     kl = {
-        "name": name, "dtype": "int8", "tokens": 4096, "text": "given", "perplexity_float32": 12.3456,
+        "name": name, "step": "native int8", "dtype": "int8",
+        "tokens": 4096, "text": "given", "perplexity_float32": 12.3456,
         "perplexity": 12.3999, "kl_mean": 1.234e-4, "kl_max": 0.0123, "same_argmax": 0.987,
     }  # fmt: skip
     protocol = {"prompt": 32, "tokens": 512, "rounds": 100, "observe": "full", "settings": {"temperature": 0.0}}

@@ -18,6 +18,7 @@ from torch import Tensor
 from tinychat.bench.measure import open_model, prompts
 from tinychat.bench.plan import Job
 from tinychat.engine.engine import Engine
+from tinychat.engine.native import choose_step
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.runner import Runner, choose_device
 
@@ -30,10 +31,12 @@ def divergence(job: Job) -> dict[str, Any]:
     device = choose_device(job.device)
     exact = open_model(replace(job, dtype="float32"), device)
     length = exact.config.context
-    engine = Engine(exact, record=1)
+    engine = Engine(exact, record=1, step=choose_step(job.step))
+    engine.runner.await_step()
     ids = list(job.text[:MOST_TOKENS]) or _own(engine)
     coarse = open_model(job, device)
-    one, other = engine.runner, Engine(coarse, record=1).runner
+    one, other = engine.runner, Engine(coarse, record=1, step=choose_step(job.step)).runner
+    other.await_step()
     nll = [0.0, 0.0]
     kls: list[float] = []
     agree = 0
@@ -50,6 +53,7 @@ def divergence(job: Job) -> dict[str, Any]:
     count = len(kls)
     return {
         "dtype": job.dtype,
+        "step": other.step_state,
         "tokens": count,
         "text": "given" if job.text else "own",
         "perplexity_float32": math.exp(nll[0] / count),

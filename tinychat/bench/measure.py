@@ -24,8 +24,10 @@ from tinychat.bench.quiet import Watch
 from tinychat.bench.traffic import BYTES
 from tinychat.bench.weights import random_model
 from tinychat.engine.engine import Engine
+from tinychat.engine.native import choose_step
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.runner import choose_device, choose_dtype
+from tinychat.engine.quantise import to_int8
+from tinychat.engine.runner import INT8, choose_device, choose_dtype
 from tinychat.errors import OutOfMemoryError_
 from tinychat.model.config import ModelConfig
 from tinychat.model.transformer import Transformer, load
@@ -62,9 +64,12 @@ class Ours:
 
     def engine(self, record: int) -> Engine:
         if record not in self._engines:
-            self._engines[record] = Engine(
-                self.model, lanes=self.job.lanes, context=self.job.prompt + self.job.tokens, record=record
+            job = self.job
+            engine = Engine(
+                self.model, lanes=job.lanes, context=job.prompt + job.tokens, record=record, step=choose_step(job.step)
             )
+            engine.runner.await_step()  # a step that takes over in mid-measurement would be no measurement
+            self._engines[record] = engine
         return self._engines[record]
 
     def facts(self) -> dict[str, Any]:
@@ -124,18 +129,21 @@ class Ours:
 
 def open_model(job: Job, device: torch.device) -> Transformer:
     """The job's network: of its file, or with random weights. Raises OutOfMemoryError_ before anything is made."""
-    dtype = choose_dtype(job.dtype)
+    dtype = choose_dtype(job.dtype, device)
     assert dtype is not None
     check_memory(job.model_config, job.dtype, device)
     if job.path is not None:
-        return load(Path(job.path), device=device, dtype=dtype)[0]
-    return random_model(job.model_config, device=device, dtype=dtype)
+        model = load(Path(job.path), device=device, dtype=dtype)[0]
+    else:
+        model = random_model(job.model_config, device=device, dtype=dtype)
+    return to_int8(model) if job.dtype == INT8 else model
 
 
 def check_memory(config: ModelConfig, dtype: str, device: torch.device) -> None:
     """Raise OutOfMemoryError_ where the weights, and what a process needs beside them, are more than what is free."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
-    needed = config.n_parameters() * BYTES[dtype] + _BESIDE_BYTES
+    # int8 stands beside the float32 numbers that prompts are computed with
+    needed = config.n_parameters() * (BYTES[dtype] + 4 * (dtype == INT8)) + _BESIDE_BYTES
     if free is not None and needed > free:
         raise OutOfMemoryError_(
             f"{config.n_parameters() / 1e9:.2f} billion parameters in {dtype} need {needed / 1e9:.1f} GB;"

@@ -21,7 +21,7 @@ OURS = "tinychat"
 # what a person may well have on at once; no top-k, which would leave the truncations after it little to do
 FULL_CHAIN = SamplingParams(
     temperature=0.8, repetition_penalty=1.1, frequency_penalty=0.1, presence_penalty=0.1, no_repeat_ngram=4,
-    dry_multiplier=0.8, top_n_sigma=3.0, typical_p=0.98, top_p=0.95, min_p=0.02, xtc_probability=0.3,
+    dry_multiplier=0.8, dry_breakers=(), top_n_sigma=3.0, typical_p=0.98, top_p=0.95, min_p=0.02, xtc_probability=0.3,
 )  # fmt: skip
 GREEDY = PRESETS["greedy"]
 
@@ -40,6 +40,7 @@ class Request:
     lanes: tuple[int, ...] = (1,)
     device: str = "auto"
     dtype: str = "float32"
+    step: str | None = None
     threads: int | None = None
     prompt: int = 32
     tokens: int = 128
@@ -65,6 +66,7 @@ class Job:
     prompt: int = 32
     tokens: int = 128
     record: int = 64
+    step: str | None = None  # as Engine.open takes it
     settings: Mapping[str, Any] | None = None  # of a SamplingParams
     warmups: int = 10
     text: tuple[int, ...] = ()  # of "kl": the ids to score; none: what the model writes itself
