@@ -11,6 +11,7 @@ from collections.abc import Callable
 from textual import on
 
 from tinychat.engine.knobs import KNOB_BY_NAME, Knob
+from tinychat.engine.lists import LIST_BY_NAME
 from tinychat.engine.notes import params_notes
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SamplingParams
@@ -23,7 +24,7 @@ from tinychat.tui.player import Player
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.knobs import KnobsView
 from tinychat.tui.widgets.stream import StreamView
-from tinychat.tui.wording import label_of
+from tinychat.tui.wording import label_of, shown_settings
 
 RATES: tuple[float | None, ...] = (2, 5, 10, 20, 30, 60, 120, 250, None)
 STOPPED = "stopped, the text is kept"
@@ -181,10 +182,27 @@ class ActionScreen(PanelScreen):
     # choosing
 
     def action_candidate_up(self) -> None:
-        self._choose(-1)
+        self._up_or_down(-1)
 
     def action_candidate_down(self) -> None:
-        self._choose(1)
+        self._up_or_down(1)
+
+    def _up_or_down(self, delta: int) -> None:
+        """In the panel that Tab has chosen: another candidate, another knob, or the lines above and below."""
+        if self.tab == "knobs":
+            self._pick_neighbour(delta)
+        elif self.tab == "pipeline":
+            self.pipeline.scroll_rows(delta)
+        elif self.tab == "why":
+            self.why.scroll_rows(delta)
+        else:
+            self._choose(delta)
+
+    def _pick_neighbour(self, delta: int) -> None:
+        if self.player is not None:
+            names = [each.name for each in shown_settings(self.player.session.params, self.picked)]
+            at = names.index(self.picked) + delta
+            self.action_pick(names[min(max(at, 0), len(names) - 1)])
 
     def _choose(self, delta: int) -> None:
         self.armed = False
@@ -205,6 +223,9 @@ class ActionScreen(PanelScreen):
         self._take(message.token)
 
     def action_take(self) -> None:
+        if self.armed and self.picked in LIST_BY_NAME:
+            self.type_value("")
+            return
         if self.player is not None and not len(self.player.session.tree):
             self.action_edit()
             return

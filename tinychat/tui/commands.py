@@ -12,7 +12,9 @@ from tinychat.engine.lists import ListSetting
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.presets import PRESETS
-from tinychat.session.spelling import SETTINGS, read_text
+from tinychat.errors import UsageError
+from tinychat.session.presets import find_preset
+from tinychat.session.spelling import SETTINGS, check_ids, read_text
 from tinychat.tui.keys import ACTION_BY_NAME
 from tinychat.tui.wording import Setting
 
@@ -48,15 +50,36 @@ class Perform:
     name: str
 
 
-Wish = Settings | MaxTokens | Rate | System | Perform
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Text to be made ids: phrases that may not come, or the prompt to move away from."""
+
+    bad_words: tuple[str, ...] = ()
+    negative: str | None = None
+
+    @property
+    def picked(self) -> str:
+        """The list they go into."""
+        return "bad_words" if self.bad_words else "negative_ids"
+
+
+@dataclass(frozen=True, slots=True)
+class SavePreset:
+    name: str
+
+
+Wish = Settings | MaxTokens | Rate | System | Perform | Words | SavePreset
 
 WORDS = {
     "seed N": "the seed of the draws, 0 to 2**64 - 1",
     "max N": "tokens to draw at most",
     "rate N": "tokens a second; 0 is as fast as it goes",
-    "preset NAME": ", ".join(PRESETS),
+    "preset NAME": ", ".join(PRESETS) + ", or one of yours",
+    "save-preset NAME": "keep these settings under a name",
     "order NAMES": ", ".join(ORDERS) + ", or stages joined by commas",
     "bias ID=X": "add X to a token's logit, -inf bans it; bias alone clears",
+    "bad-word TEXT": "a phrase that may not come whole",
+    "negative TEXT": "guidance: the prompt to move away from",
     "system TEXT": "the system message of the next chat",
     "T 0.9": "any knob by letter or name, any other setting by name: regex [a-z ]+; off clears",
 }
@@ -73,7 +96,9 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
     if (setting := _setting(word)) is not None:
         cleared = rest == "off" or (not rest and isinstance(setting, ListSetting))
         value = setting.neutral if cleared and not _is_choice(setting, rest) else read_line(setting.name, rest)
-        return Settings(params.with_(**{setting.name: value}), picked=setting.name)
+        changed = params.with_(**{setting.name: value})
+        check_ids(changed, vocab_size)
+        return Settings(changed, picked=setting.name)
     if name == "seed":
         seed = int(_number(rest, "seed", whole=True))
         if not 0 <= seed < SEED_LIMIT:
@@ -95,22 +120,31 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return Settings(params.with_(order=rest or "default"))
     if name == "bias":
         return Settings(params.with_(logit_bias=_bias(rest, params, vocab_size)))
+    if name == "save_preset":
+        return SavePreset(rest)
+    if name == "bad_word":
+        if not rest:
+            raise ValueError("bad-word needs some text, for example:  bad-word owl")
+        return Words(bad_words=(rest,))
+    if name == "negative":
+        return Words(negative=rest)
     if name == "system":
         return System(rest)
     if name in _ACTIONS:
         return Perform(_ACTIONS[name])
     if name in ACTION_BY_NAME:
         return Perform(name)
-    known = [*(w.split()[0] for w in WORDS), *_ACTIONS, *SETTINGS, *ACTION_BY_NAME]
+    known = [*(w.split()[0].replace("-", "_") for w in WORDS), *_ACTIONS, *SETTINGS, *ACTION_BY_NAME]
     near = difflib.get_close_matches(name, known, n=1)
     raise ValueError(f"there is no {word!r}" + (f"; did you mean {near[0]}?" if near else "; ? lists all"))
 
 
 def preset(name: str, params: SamplingParams) -> SamplingParams:
     """The settings of a preset with the seed in hand."""
-    if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
-    return PRESETS[name].with_(seed=params.seed)
+    try:
+        return find_preset(name).with_(seed=params.seed)
+    except UsageError as error:
+        raise ValueError(f"{error.what} {error.hint}") from error
 
 
 def _setting(word: str) -> Setting | None:

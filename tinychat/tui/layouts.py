@@ -14,7 +14,7 @@ from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.widget import Widget
 
 Shape = Literal["message", "tiny", "narrow", "low", "normal", "wide"]
-TABS = ("candidates", "pipeline", "knobs", "entropy")
+TABS = ("candidates", "pipeline", "knobs", "entropy", "why")
 MIN_WIDTH, MIN_HEIGHT = 40, 4
 
 
@@ -22,7 +22,7 @@ MIN_WIDTH, MIN_HEIGHT = 40, 4
 class Wish:
     """What the arrangement depends on besides the size."""
 
-    tab: str = "candidates"  # the lower panel where there is room for one
+    tab: str = "candidates"  # the panel that Up and Down act on; the lower one where there is room for one
     editing: bool = False
     prompt_lines: int = 1
 
@@ -79,7 +79,8 @@ def arrange(width: int, height: int, wish: Wish) -> dict[str, Region]:
     knobs = 9
     pipeline = min(12, (room - knobs) * 45 // 100)
     candidates = room - knobs - pipeline
-    parts["candidates"] = Region(left, top, right, candidates)
+    # there is no place for both: the words stand where the table is while they are asked for
+    parts["why" if wish.tab == "why" else "candidates"] = Region(left, top, right, candidates)
     parts["pipeline"] = Region(left, top + candidates, right, pipeline)
     parts["knobs"] = Region(left, top + room - knobs, right, knobs)
     return parts

@@ -18,20 +18,25 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.timer import Timer
 
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
 from tinychat.engine.trace import Step
 from tinychat.engine.wire import Frame
 from tinychat.errors import TinychatError
+from tinychat.session.presets import own_presets
 from tinychat.session.replay import command
 from tinychat.session.transcript import Speller
 from tinychat.session.tree import KIND_NAMES, PROMPT
 from tinychat.text.terminal import clean
 from tinychat.tui import status
 from tinychat.tui.driver import ByteBudget
+from tinychat.tui.explain import explain, next_words
 from tinychat.tui.helpline import help_row
 from tinychat.tui.layouts import TABS, PlayLayout, Shape, Wish, shape_of
 from tinychat.tui.lineview import Piece, Row
 from tinychat.tui.palette import Look
 from tinychat.tui.player import Decoder, Player
+from tinychat.tui.titles import PLACEHOLDERS, panel_titles, tab_names
 from tinychat.tui.tokentext import StreamToken
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.entropy import EntropyView
@@ -46,12 +51,6 @@ TICK_S = 1 / 30
 READABLE_RATE = 60  # tokens a second
 NAN = float("nan")
 ASCII_SIGNS = str.maketrans({"␣": "_", "↵": "\\n", "⇥": "\\t"})
-PLACEHOLDERS = {
-    "completion": "Type a beginning and press Enter: the model goes on. Then Space pauses, arrow keys walk over the "
-    "tokens, F1 lists all keys.",
-    "chat": "Type a message and press Enter: the model answers. Esc, then arrow keys walk over the tokens; "
-    "F1 lists all keys.",
-}
 
 
 class PanelScreen(Screen[None]):
@@ -119,6 +118,16 @@ class PanelScreen(Screen[None]):
         self._timer = self.set_interval(TICK_S, self.tick, pause=True)
         self._listen()
         self.paint_all()
+
+        self.read_presets()
+
+    def read_presets(self) -> None:
+        """The person's own presets, as they are in the file now; a mistake there is told."""
+        try:
+            self.knobs.presets = PRESETS | own_presets()
+        except TinychatError as error:
+            self.notice = (clean(f"{error.what} {error.hint}", keep=""), "warn")
+            self.paint_lines()
 
     def on_unmount(self) -> None:
         if self.decoder.fileno() >= 0:
@@ -266,9 +275,7 @@ class PanelScreen(Screen[None]):
         session, shown = player.session, self.visible_panels()
         step, label = self.step_here(), self.label_of
         odds = step.odds if step is not None else (player.odds if self.position == len(session.tree) else None)
-        params = session.params
-        if step is not None:
-            params = session.settings[session.tree.path.setting[step.position]]
+        params = session.params if step is None else self.settings_of(step)
         if "candidates" in shown:
             self.candidates.show(odds, step=step, label=label, selected=self.selected_row(step))
         if "pipeline" in shown:
@@ -278,8 +285,14 @@ class PanelScreen(Screen[None]):
             cursor = step.position - start if step is not None and step.position >= start else None
             self.entropy.show(path.entropy[start:], cursor, second=path.final_entropy[start:])
         if "why" in shown:
-            self.why.show(*(status.explain(step, label) if step is not None else [status.next_words(odds)]))
+            self.why.show(*(explain(step, label, params) if step is not None else [next_words(odds)]))
         self.paint_token_title(step)
+
+    def settings_of(self, step: Step) -> SamplingParams:
+        """What a token of the path was drawn with."""
+        assert self.player is not None, "steps come with a player"
+        session = self.player.session
+        return session.settings[session.tree.path.setting[step.position]]
 
     def label_of(self, token: int) -> str:
         """The name of a token, with the signs of this screen."""
@@ -346,7 +359,7 @@ class PanelScreen(Screen[None]):
         elif not player.running and player.stop in status.STOPS:
             groups.append(((status.STOPS[player.stop], "quiet"),))
         if (step := self.step_here()) is not None:
-            groups += status.token_facts(step, short=not roomy)
+            groups += status.token_facts(step, self.settings_of(step), short=not roomy)
         return groups + status.reply_facts(player.session)
 
     def paint_titles(self) -> None:
@@ -356,14 +369,9 @@ class PanelScreen(Screen[None]):
         self.stream.placeholder = PLACEHOLDERS["chat" if chat else "completion"]
         self.title_of("prompt", "1 Prompt", "chat: your message" if chat else "completion: text to go on from")
         self.title_of("stream", "2 Stream", f"c {self.stream.mode}{' + marks' if self.stream.marks else ''}")
-        names = {"candidates": "3 cand", "pipeline": "4 pipeline", "knobs": "5 knobs", "entropy": "7 entropy"}
-        tabs = " ".join(f"[{names[tab]}]" if tab == self.tab else names[tab] for tab in TABS)
-        preset = "- = nudge"
-        self.title_of("pipeline", "4 Pipeline", tabs if one_panel else "o order")
-        self.title_of("knobs", "5 Knobs (live)", tabs if one_panel else preset)
-        self.title_of("entropy", "7 Entropy, bits before sampling", tabs if one_panel else "")
-        self.title_of("why", "10 Why this token", "")
-        self._candidates_note = tabs if one_panel else "raw > final"
+        for panel, (title, note) in panel_titles(self.tab, tabbed=one_panel).items():
+            self.title_of(panel, title, note)
+        self._candidates_note = tab_names(self.tab) if one_panel else "raw > final"
         self.paint_token_title(self.step_here())
 
     def paint_token_title(self, step: Step | None) -> None:

@@ -14,10 +14,14 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tinychat.engine.presets import PRESETS
+from tinychat.engine.lists import LIST_BY_NAME
+from tinychat.engine.params import SamplingParams
+from tinychat.errors import TinychatError
+from tinychat.session.presets import save_preset
 from tinychat.session.replay import command
-from tinychat.session.spelling import settings_flags
+from tinychat.session.spelling import SETTINGS, settings_flags
 from tinychat.session.transcript import reply_text
+from tinychat.session.words import with_words
 from tinychat.tui import commands, copying
 from tinychat.tui.actions import ActionScreen
 from tinychat.tui.help import HelpScreen
@@ -27,6 +31,7 @@ from tinychat.tui.palette import MODES, spelled
 from tinychat.tui.player import Player
 from tinychat.tui.status import moves
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
+from tinychat.tui.wording import short_text
 
 LEAVE_S = 3.0  # a second Ctrl+C within this time leaves
 
@@ -101,11 +106,36 @@ class PlayScreen(ActionScreen):
         def choose(name: str) -> Callable[[], None]:
             return lambda: self._perform(f"preset {name}")
 
+        self.read_presets()
         entries = [
-            (name, choose(name), " ".join(settings_flags(params)) or "the model's own odds")
-            for name, params in PRESETS.items()
+            (name, choose(name), copying.plain(" ".join(settings_flags(params))) or "the model's own odds")
+            for name, params in self.knobs.presets.items()
         ]
-        self.app.search_commands(entries, placeholder="A preset sets all knobs")
+        self.app.search_commands(entries, placeholder="A preset sets all knobs; :save-preset NAME keeps these")
+
+    def action_settings(self) -> None:
+        if self.player is None:
+            return
+        params = self.player.session.params
+        entries = [
+            (f"{name}  {spelled(short_text(each, params), self.look.glyphs)}", self._chosen(name), each.help)
+            for name, each in SETTINGS.items()
+        ]
+        self.app.search_commands(entries, placeholder="A setting: - and = turn it, : types a value")
+
+    def _chosen(self, name: str) -> Callable[[], None]:
+        """What choosing a setting from a list does: it is picked where it can be seen, or its value is asked for."""
+
+        def choose() -> None:
+            self.action_pick(name)
+            if name in LIST_BY_NAME:
+                self.type_value("")
+            else:
+                self.tab = "knobs"
+                self.lay_out()
+                self.call_after_refresh(self.paint_all)
+
+        return choose
 
     # screen
 
@@ -259,6 +289,15 @@ class PlayScreen(ActionScreen):
         except ValueError as error:
             self.say(str(error), "warn")
             return
+        if isinstance(wish, commands.Words):
+            session = player.session
+            wish = commands.Settings(
+                with_words(
+                    session.params, session.tokenizer, bad_words=wish.bad_words, negative=wish.negative,
+                    chat=session.mode == "chat", system=session.system,
+                ),
+                picked=wish.picked,
+            )  # fmt: skip
         if isinstance(wish, commands.Settings):
             if wish.seed_asked:
                 player.session.fixed_seed = True
@@ -268,6 +307,8 @@ class PlayScreen(ActionScreen):
             if not self.notice[0]:
                 self.notice = (f"{change}, from the next token on" if change else "that is set already", "strong")
             self.knobs_changed()
+        elif isinstance(wish, commands.SavePreset):
+            self._save_preset(wish.name, player.session.params)
         elif isinstance(wish, commands.MaxTokens):
             player.session.max_tokens = wish.count
             self.say(f"at most {wish.count} tokens a run")
@@ -278,6 +319,17 @@ class PlayScreen(ActionScreen):
             self.say("system message set" + ("; ctrl+n starts a chat with it" if len(player.session.tree) else ""))
         else:
             getattr(self, f"action_{wish.name}")()
+
+    def _save_preset(self, name: str, params: SamplingParams) -> None:
+        replaced = name in self.knobs.presets
+        try:
+            path = save_preset(name, params)
+        except TinychatError as error:
+            self.say(f"{error.what} {error.hint}", "warn")
+            return
+        self.read_presets()
+        self.knobs_changed()
+        self.say(f"preset {name} {'replaced' if replaced else 'saved'} in {path}")
 
     def action_help(self) -> None:
         self.app.push_screen(HelpScreen(ascii_only=self.look.glyphs == "ascii"))
@@ -300,7 +352,16 @@ class PlayScreen(ActionScreen):
             )
             for k in PICKED_KNOBS
         ]
-        return found
+        found += [
+            SystemCommand(f"Setting {name}", each.help, self._chosen(name))
+            for name, each in SETTINGS.items()
+            if each not in PICKED_KNOBS
+        ]
+        return [
+            *found,
+            SystemCommand("Save preset", "Keep these settings under a name: :save-preset NAME.",
+                          lambda: self._open_command("save-preset ")),
+        ]  # fmt: skip
 
     def action_interrupt(self) -> None:
         player = self.player

@@ -5,17 +5,14 @@ Plain functions of the session and the player; nothing here draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rich.cells import cell_len
 
 from tinychat.engine.knobs import Knob
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Odds, Step
+from tinychat.engine.trace import Step
 from tinychat.session.session import Session
 from tinychat.session.spelling import SETTINGS
 from tinychat.text.terminal import clean
-from tinychat.tui.bars import percent
 from tinychat.tui.lineview import Piece, Row, fit
 from tinychat.tui.player import Player
 from tinychat.tui.wording import is_on, label_of, short_text, shown_settings
@@ -128,16 +125,22 @@ def reply_facts(session: Session) -> list[Group]:
     return groups
 
 
-def token_facts(step: Step, *, short: bool) -> list[Group]:
+def token_facts(step: Step, params: SamplingParams, *, short: bool) -> list[Group]:
     """How one token came out."""
     surprise = f"{step.surprisal:.1f}bit" if short else f"surprisal {step.surprisal:.1f} bit"
     if step.forced:
         how = "forced" if step.final_rank else "forced, the settings had cut it"
         return [((how, "forced"),), ((f"raw rank {step.raw_rank}", "text"),), ((surprise, "text"),)]
+    odds = step.odds
     rank = (
         f"rank {step.final_rank}/{step.odds.kept}" if short else f"drew rank {step.final_rank} of {step.odds.kept} kept"
     )
-    return [((rank, "text"),), ((surprise, "text"),)]
+    facts: list[Group] = [((rank, "text"),), ((surprise, "text"),)]
+    if odds.region is not None or params.temperature_mode != "fixed":
+        facts.append(((" ".join([f"T {odds.temperature:.2f}", odds.region or ""]).rstrip(), "text"),))
+    if step.drafted is not None:
+        facts.append(((f"draft {step.drafted}", "text"),))
+    return facts
 
 
 def knob_words(params: SamplingParams, picked: str, *, cells: int = 60) -> Group:
@@ -160,42 +163,6 @@ def knob_words(params: SamplingParams, picked: str, *, cells: int = 60) -> Group
     return tuple(pieces)
 
 
-def explain(step: Step, label: Callable[[int], str]) -> list[Piece]:
-    """Why this token: plain sentences from its record."""
-    odds, name = step.odds, f"'{label(step.token)}'"
-    said: list[Piece] = [
-        (f"{name} was the model's {ordinal(step.raw_rank)} choice, with {percent(step.raw)}%.", "text")
-    ]
-    for before, after in zip(odds.stages, odds.stages[1:], strict=False):
-        word = after.name.replace("_", " ")
-        if after.kept < before.kept:
-            said.append(
-                (f"{word} kept {after.kept} of {before.kept} tokens, {percent(after.mass)}% of the mass.", "quiet")
-            )
-        elif abs(after.entropy - before.entropy) >= 0.01:
-            verb = "sharpened" if after.entropy < before.entropy else "flattened"
-            said.append((f"{word} {verb} the odds from {before.entropy:.2f} to {after.entropy:.2f} bits.", "quiet"))
-    if step.forced:
-        said.append(("You chose it; nothing was drawn.", "forced"))
-    elif odds.kept == 1 or step.high - step.low >= 1.0:
-        said.append((f"Nothing else was left, so {name} was certain.", "text"))
-    else:
-        said.append((f"That left {name} a share of {percent(step.final)}%.", "text"))
-        said.append((f"The draw u={step.u:.4f} fell into its slice {step.low:.4f} to {step.high:.4f}.", "text"))
-    first = odds.candidates[0] if odds.candidates else None
-    if first is not None and first.token != step.token:
-        said.append((f"The likeliest token was '{label(first.token)}', with {percent(first.raw)}%.", "quiet"))
-    return said
-
-
-def next_words(odds: Odds | None) -> Piece:
-    """What can be said before a token is drawn."""
-    if odds is None or not odds.candidates:
-        return ("Nothing is known yet: run, or choose a token.", "quiet")
-    word = f"{odds.kept} of {odds.vocab_size} tokens could come next, with {odds.final_entropy:.2f} bits of choice."
-    return (word, "quiet")
-
-
 def moves(before: SamplingParams, after: SamplingParams) -> str:
     """What changed between two tokens: `T 0.80 P 0.90`."""
     words = []
@@ -210,9 +177,3 @@ def moves(before: SamplingParams, after: SamplingParams) -> str:
     if before.seed != after.seed:
         words.append(f"seed {after.seed}")
     return " ".join(words)
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th ..."""
-    tail = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{tail}"

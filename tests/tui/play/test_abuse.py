@@ -77,7 +77,7 @@ async def test_hostile_text_reaches_no_cell_raw(start, tokenizer) -> None:
     ("line", "answer"),
     [("rate nan", "at least 0"), ("rate -1", "at least 0"), ("bias 999999=1", "token id from 0 to"),
      ("max 0", "at least 1"), ("seed -1", "2**64"), ("order x", "order must be"), ("t", "must be a number"),
-     ("preset x", "there are")],
+     ("preset x", "no preset 'x'")],
 )  # fmt: skip
 async def test_a_value_out_of_range_is_told_and_changes_nothing(start, line, answer) -> None:
     async with start(editing=False) as play:

@@ -6,6 +6,7 @@ settings and says what was wished; it changes nothing itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
 from textual import events
@@ -49,6 +50,7 @@ class KnobsView(LineView):
             self.name, self.steps = name, steps
             super().__init__()
 
+    presets: Mapping[str, SamplingParams] = PRESETS  # that settings may be called by
     _params = SamplingParams()
     _picked = "temperature"
     _top = 0  # first of the shown knobs
@@ -121,7 +123,12 @@ class KnobsView(LineView):
         more: tuple[Piece, ...] = ((f" {hidden} more: up, down ", "dart"),) if hidden > 0 else ()
         notes = params_notes(params)
         last: Piece = (f"  {notes[0]}", "warn") if notes else ("  a lists all settings", "quiet")
-        return (*more, (f" order {order}", "quiet"), (f"  preset {preset_name(params)}", "quiet"), last)
+        return (*more, (f" order {order}", "quiet"), (f"  preset {self._preset()}", "quiet"), last)
+
+    def _preset(self) -> str:
+        """The preset these settings are, whatever the seed; an honest word otherwise."""
+        seed = self._params.seed
+        return next((name for name, each in self.presets.items() if each.with_(seed=seed) == self._params), "own")
 
     # mouse
 
@@ -184,11 +191,3 @@ def _span_text(knob: Knob, value: Value) -> str:
         return f"{int(knob.place(value)) + 1} of {len(knob.choices)}"
     low, high = knob.shown
     return f"{knob.text(low)}..{knob.text(high)}"
-
-
-def preset_name(params: SamplingParams) -> str:
-    """The preset these settings are, whatever the seed; the nearest-sounding honest word otherwise."""
-    for name, preset in PRESETS.items():
-        if preset.with_(seed=params.seed) == params:
-            return name
-    return "own"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.cells import cell_len
+from textual import events
 
 from tinychat.tui.lineview import LineView, Piece, Row, fit
 
@@ -26,19 +27,34 @@ class Paragraph(LineView):
     """Wrapped plain text, one role a paragraph."""
 
     _text: tuple[Piece, ...] = ()
+    _first = 0  # line
 
     def show(self, *text: Piece) -> None:
         """Draw these paragraphs."""
         if text != self._text:
-            self._text = text
+            self._text, self._first = text, 0
             self.redraw()
+
+    def scroll_rows(self, delta: int) -> None:
+        """Move over the lines, as far as there are any."""
+        self._first += delta
+        self.redraw()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll_rows(1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll_rows(-1)
 
     def rows(self, width: int, height: int) -> list[Row]:
         rows: list[Row] = []
         for text, role in self._text:
             for line in wrap(text, width - 2):
                 rows.append(((f" {line}", role),))
-        return rows
+        self._first = max(0, min(self._first, len(rows) - height))
+        return rows[self._first :]
 
 
 def wrap(text: str, width: int) -> list[str]:
