@@ -20,8 +20,11 @@ from tinychat.option_groups import spread
 _MACHINE: dict[str, tuple[type, str, str]] = {
     "device": (str, "NAME", "auto, cpu or cuda. Default: auto."),
     "dtype": (str, "NAME", "The number type of the weights: float32, bfloat16, float16, int8. Default: the file's."),
-    "step": (str, "NAME", "What decodes on the CPU: auto, native (compiled C++, waited for) or eager (torch). "
-                          "Default: auto."),
+    "step": (
+        str,
+        "NAME",
+        "What decodes on the CPU: auto, native (compiled C++, waited for) or eager (torch). Default: auto.",
+    ),
     "threads": (int, "N", "CPU threads; chosen by size if left out."),
     "amateur": (Path, "PATH", "A smaller checkpoint with the same tokenizer, for --contrastive."),
 }
@@ -33,7 +36,8 @@ _SPECULATION: dict[str, tuple[type, str, str]] = {
     "ngram": (int, "N", "lookup: the longest suffix that is looked for. Default: 3."),
     "exit_layer": (int, "N", "exit: so many layers guess; 0 is half of them. Default: 0."),
     "verify": (str, "NAME", "match: the tokens are those without guessing; residual: the same distribution with other "
-                            "tokens, more guesses kept. Default: match."),
+                            "tokens, more guesses kept; typical (Medusa): still more kept, another distribution. "
+                            "Default: match."),
 }  # fmt: skip
 MACHINE_NAMES, SPECULATION_NAMES = tuple(_MACHINE), tuple(_SPECULATION)
 _FIELD = {"speculate": "kind", "draft_length": "length", "ngram": "ngram", "exit_layer": "layer", "verify": "verify"}

@@ -19,7 +19,7 @@ from tinychat.engine.context import Context
 from tinychat.engine.engine import Engine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.runner import Pass, Runner
-from tinychat.engine.speculate import Speculation, look_up, verify
+from tinychat.engine.speculate import Speculation, accept_typical, look_up, verify
 from tinychat.engine.stages import shape
 from tinychat.engine.trace import Step
 from tinychat.errors import UsageError
@@ -295,6 +295,37 @@ def test_residual_is_deterministic_and_greedy_as_without() -> None:
     assert drawn(an_engine(plan), 30, GREEDY) == drawn(an_engine(), 30, GREEDY)
 
 
+# ---- typical acceptance ----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=seeds, size=st.integers(2, 40), spread=st.sampled_from([0.3, 2.0, 6.0]), dart=st.floats(0.0, 0.99))
+def test_typical_acceptance_is_its_formula(seed: int, size: int, spread: float, dart: float) -> None:
+    p = probs(a_vector(seed, size, spread, cut=0.3))
+    entropy = -sum(share * np.log(share) for share in p if share)
+    bound = min(0.09, 0.3 * np.exp(-entropy))
+    for token in range(size):
+        found = accept_typical(p, token, epsilon=0.09, delta=0.3, dart=dart)
+        if abs(p[token] - bound) > 1e-9:
+            assert (found is not None) == (p[token] > bound)
+        if found is not None:
+            assert found.high - found.low == pytest.approx(p[token])
+
+
+def test_typical_keeps_more_guesses_says_so_and_is_greedy_where_that_is_asked() -> None:
+    exact = an_engine(PLANS["draft"])
+    loose = an_engine(Speculation(kind="draft", length=4, verify="typical", epsilon=0.01))
+    hot = SamplingParams(seed=4)
+    drawn(exact, 40, hot)
+    steps = [loose.step(hot) for _ in range(40)]
+    assert loose.accepted > exact.accepted
+    assert any(step.drafted == "accepted" and not step.low <= step.u < step.high for step in steps)
+    assert not any(step.forced for step in steps)
+    for engine in (exact, loose):
+        engine.set_context(PROMPT)
+    assert drawn(loose, 20, GREEDY) == drawn(exact, 20, GREEDY)
+
+
 # ---- what cannot be --------------------------------------------------------------------------------------------------
 
 
@@ -311,8 +342,8 @@ def test_plans_that_cannot_work_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"kind": "medusa"}, {"verify": "typical"}, {"length": 0}, {"length": 2.5}, {"ngram": 0}, {"layer": -1},
-     {"kind": "lookup", "verify": "residual"}],
+    [{"kind": "medusa"}, {"verify": "hope"}, {"epsilon": 1.5}, {"delta": "x"}, {"length": 0}, {"length": 2.5},
+     {"ngram": 0}, {"layer": -1}, {"kind": "lookup", "verify": "residual"}],
 )  # fmt: skip
 def test_a_plan_checks_itself(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=list(values)[-1]):

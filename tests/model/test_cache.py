@@ -52,6 +52,23 @@ def test_a_copied_lane_continues_alone(config: ModelConfig, network: Make) -> No
     torch.testing.assert_close(tail[1], model(torch.cat([first[1:2, :7], other[:, :1]], 1))[0, -1:], **CLOSE)
 
 
+def test_a_cache_grows_and_shrinks_by_lanes(config: ModelConfig, network: Make) -> None:
+    model, first, other = network(config), ids(config, 1, 12), ids(config, 1, 6, seed=1)
+    cache = KVCache(config)
+    model(first, cache)
+    cache.resize(3)
+    assert cache.lengths == (12, 0, 0)
+    logits = model(other.expand(3, -1), cache, counts=[2, 0, 6])
+    torch.testing.assert_close(logits[2], model(other)[0], **CLOSE)
+    torch.testing.assert_close(logits[0, :2], model(torch.cat([first, other[:, :2]], 1))[0, 12:], **CLOSE)
+    cache.resize(1)
+    assert (cache.lanes, cache.lengths) == (1, (14,))
+    whole = torch.cat([first, other[:, :4]], 1)
+    torch.testing.assert_close(model(other[:, 2:4], cache)[0], model(whole)[0, 14:], **CLOSE)
+    with pytest.raises(ValueError, match="lanes"):
+        cache.resize(0)
+
+
 def test_a_copy_onto_a_longer_lane_leaves_nothing_of_it(config: ModelConfig, network: Make) -> None:
     model, first = network(config), ids(config, 2, 20)
     cache = KVCache(config, lanes=2)

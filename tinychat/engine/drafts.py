@@ -1,4 +1,7 @@
-"""Guesses from a model: drawn one after the other from the odds of a cheaper pass, under the settings of the reply."""
+"""Guesses from a model, and what becomes of a guess.
+
+A draft is drawn token after token from the odds of a cheaper pass, under the settings of the reply.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ import torch
 from torch import Tensor
 
 from tinychat.engine import draw
-from tinychat.engine.context import STREAM_DRAFT, Context
+from tinychat.engine.context import STREAM_ACCEPT, STREAM_DRAFT, Context
+from tinychat.engine.observe import Observation
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.speculate import Guess, Speculation
+from tinychat.engine.speculate import Guess, Speculation, Verdict, accept_typical, verify
 from tinychat.engine.stages import shape
 from tinychat.engine.tracks import CHUNK, Track
 
@@ -57,6 +61,18 @@ def from_layers(
         return _drawn(more, track.tokens[-1:], plan, count, params, context, end_ids)
     finally:
         track.runner.cache.cut(track.row, held)
+
+
+def judge(guess: Guess, plan: Speculation, seen: Observation, params: SamplingParams, dice: int) -> Verdict | None:
+    """The verdict on a guess of the position that was seen; None: draw as ever, it may still come."""
+    place = seen.odds.position
+    dart = draw.uniform(params.seed, place, dice)
+    if plan.verify == "typical":
+        return accept_typical(seen.final, guess.token, epsilon=plan.epsilon, delta=plan.delta, dart=dart)
+    if plan.verify == "match" or guess.odds is None:
+        return None
+    accept = draw.uniform(params.seed, place, dice, STREAM_ACCEPT)
+    return verify(seen.final, guess.odds, guess.token, accept=accept, dart=dart)
 
 
 def _drawn(

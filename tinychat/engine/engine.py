@@ -21,21 +21,22 @@ from typing import Any, Literal
 
 import torch
 
-from tinychat.engine import draw, sides
+from tinychat.engine import sides
 from tinychat.engine.ahead import Ahead
 from tinychat.engine.constrain import Grammars
-from tinychat.engine.context import STREAM_ACCEPT, Context
+from tinychat.engine.context import Context
+from tinychat.engine.drafts import judge
 from tinychat.engine.lanes import Lane
 from tinychat.engine.observe import Observation, decide, observe
+from tinychat.engine.opening import load_family
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.passes import ContextFull, Passes
-from tinychat.engine.quantise import to_int8
-from tinychat.engine.runner import INT8, Runner, choose_device, choose_dtype, default_threads, is_out_of_memory
-from tinychat.engine.speculate import Speculation, Verdict, verify
+from tinychat.engine.runner import INT8, Runner, choose_device, default_threads, is_out_of_memory
+from tinychat.engine.speculate import Speculation
 from tinychat.engine.trace import Odds, SamplerState, Step
-from tinychat.errors import OutOfMemoryError_, TinychatError, UsageError
+from tinychat.errors import OutOfMemoryError_, TinychatError
 from tinychat.model.checkpoint import CheckpointInfo, tokenizer_of
-from tinychat.model.transformer import Transformer, load
+from tinychat.model.transformer import Transformer
 from tinychat.model.vocabulary import Vocabulary
 
 _READING = ("grammar", "dry", "min_tokens", "end_decay")  # stages that look into the vocabulary
@@ -112,20 +113,9 @@ class Engine:
         another tokenizer, OutOfMemoryError_.
         """
         where = choose_device(device)
-        what = choose_dtype(dtype, where)
-        helpers: dict[str, Any] = {}
         try:
-            model, info = load(Path(path), device=where, dtype=what)
-            for name, each in (("amateur", amateur), ("draft", draft)):
-                if each is not None:
-                    helpers[name], other = load(Path(each), device=where, dtype=what)
-                    if other.tokenizer_digest != info.tokenizer_digest:
-                        raise UsageError(
-                            f"{each} has another tokenizer than {path}.", f"Take a model of the same family as {name}."
-                        )
-            if dtype == INT8:
-                for each in (model, *helpers.values()):
-                    to_int8(each)
+            beside = {"amateur": amateur, "draft": draft}
+            model, info, helpers = load_family(Path(path), beside, device=where, dtype=dtype)
             engine = Engine(
                 model,
                 end_ids=end_ids,
@@ -134,7 +124,8 @@ class Engine:
                 context=context,
                 record=record,
                 step=step or "auto",
-                **helpers,
+                amateur=helpers.get("amateur"),
+                draft=helpers.get("draft"),
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -341,7 +332,9 @@ class Engine:
             what = f"The settings cut every token at position {seen.odds.position}."
             trouble = self._grammars and self._grammars.trouble(params, here.main.tokens[here.prompt_len :])
             raise NoLegalToken(*(trouble or (what, "Loosen the logit bias or the cuts.")))
-        verdict = self._verdict(seen, params, here, context.lane) if token is None else None
+        verdict = None
+        if token is None and self.speculation is not None and here.guesses:
+            verdict = judge(here.guesses[0], self.speculation, seen, params, context.lane)
         chosen = token if verdict is None else verdict.token
         step = decide(seen, params, lane=context.lane, token=chosen, time_s=time.perf_counter() - started)
         if verdict is not None:
@@ -356,15 +349,6 @@ class Engine:
         if self._ahead is not None:
             self._ahead.drew(here, params, dice)
         return step
-
-    def _verdict(self, seen: Observation, params: SamplingParams, here: Lane, dice: int) -> Verdict | None:
-        """What becomes of the next guess, where it is to be accepted or not by its odds."""
-        plan, guess = self.speculation, here.guesses[0] if here.guesses else None
-        if plan is None or plan.verify != "residual" or guess is None or guess.odds is None:
-            return None
-        place = seen.odds.position
-        accept = draw.uniform(params.seed, place, dice, STREAM_ACCEPT)
-        return verify(seen.final, guess.odds, guess.token, accept=accept, dart=draw.uniform(params.seed, place, dice))
 
     def _observe(self, params: SamplingParams, here: Lane, draw_lane: int | None, token: int | None) -> Observation:
         _, context = self._ready(params, here, draw_lane)

@@ -1,7 +1,7 @@
 """Speculation: guess the next tokens cheaply, look beyond all of them in one pass, keep what proves right.
 
 The guesses come from the text itself (prompt lookup), from a draft model or from the model's own first layers, and
-whatever they are, the output follows the model and the settings exactly. Two ways to verify:
+whatever they are, the output follows the model and the settings exactly, unless asked otherwise. Ways to verify:
 
 match       every token is drawn as ever, with its own dart; a guess that equals it saves a pass. So with one seed the
             tokens are those without speculation, but for the rounding of passes over several tokens. Drafts are drawn
@@ -9,6 +9,9 @@ match       every token is drawn as ever, with its own dart; a guess that equals
 residual    speculative sampling (Leviathan et al. 2022, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318): a guess
             drawn from q is accepted with probability min(1, p/q), else the token is drawn from max(p - q, 0). The same
             distribution, with other tokens: which ones depends on where drafts began, so a rewind may change them.
+typical     Medusa's rule (Cai et al. 2024, arXiv 2401.10774): a guess is accepted where p > min(epsilon, delta e^-H), H
+            the entropy of p in nats, else the token is drawn as ever. NOT the same distribution: likely guesses crowd
+            out what else could have come. At temperature 0 nothing differs.
 
 p is the distribution after all settings, of that very moment, so a turned knob acts on the next token either way.
 Nothing here runs a model.
@@ -26,7 +29,7 @@ from numpy.typing import NDArray
 from tinychat.engine import draw
 
 Kind = Literal["lookup", "draft", "exit"]
-Verify = Literal["match", "residual"]
+Verify = Literal["match", "residual", "typical"]
 LIMIT = 64  # guesses a pass
 
 
@@ -39,6 +42,8 @@ class Speculation:
     ngram: int = 3  # lookup: the longest suffix that is looked for; shorter ones are tried after it
     layer: int = 0  # exit: so many blocks draft; 0 is half of them
     verify: Verify = "match"
+    epsilon: float = 0.09  # typical: a guess this likely is always accepted (both values are Medusa's)
+    delta: float = 0.3  # typical: the wider the field, the less likely it may be
 
     def __post_init__(self) -> None:
         for name, choices in (("kind", get_args(Kind)), ("verify", get_args(Verify))):
@@ -48,6 +53,10 @@ class Speculation:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+        for name in ("epsilon", "delta"):
+            share = getattr(self, name)
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 1.0:
+                raise ValueError(f"{name} must be a number from 0 to 1, got {share!r}")
         if self.kind == "lookup" and self.verify == "residual":
             raise ValueError("verify must be match with kind lookup, whose guesses have no odds; got 'residual'")
 
@@ -64,8 +73,9 @@ class Guess:
 class Verdict:
     """A token and the slice [low, high) of the unit interval in which `u` chose it.
 
-    Accepted: `u` is the acceptance's own number, and the slice [0, min(1, p/q)). Else `u` is the position's dart, and
-    the slice is the token's in the residual distribution.
+    Residual: accepted, `u` is the acceptance's own number, and the slice [0, min(1, p/q)); else `u` is the position's
+    dart, and the slice is the token's in the residual distribution. Typical: dart and slice as ever, but the dart need
+    not lie in it.
     """
 
     token: int
@@ -116,3 +126,15 @@ def verify(final: NDArray[np.float64], odds: NDArray[np.float64], token: int, *,
     # all 0 only where both are equal up to rounding: then what is wanted is the residue
     place = draw.pick(rest / total if total > 0.0 else final, dart)
     return Verdict(place.token, accepted=False, u=dart, low=place.low, high=place.high)
+
+
+def accept_typical(
+    final: NDArray[np.float64], token: int, *, epsilon: float, delta: float, dart: float
+) -> Verdict | None:
+    """Typical acceptance of a guess where `final` (V,) is wanted; None when it is not accepted."""
+    some = final[final > 0.0]
+    entropy = float(-(some * np.log(some)).sum())  # nats
+    if not final[token] > min(epsilon, delta * float(np.exp(-entropy))):
+        return None
+    place = draw.owned(final, token)
+    return Verdict(token, accepted=True, u=dart, low=place.low, high=place.high)
