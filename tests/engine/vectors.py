@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine.context import Context
+from tinychat.engine.context import Context, Sides
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import STAGES
+from tinychat.model.vocabulary import Vocabulary
 
 INF = math.inf
 NEAR = 1e-6  # tests keep this far from a threshold: there, the last bit of a sum decides
@@ -71,3 +72,18 @@ def walk_whole(logits: Tensor, params: SamplingParams, context: Context) -> Iter
         if params.is_on(name):
             logits = STAGES[name].apply(logits, params, context)
             yield name, logits
+
+
+def a_context(size: int, history: Sequence[int] = (0, 0, 1, 0, 0), *, prompt_len: int = 2, seed: int = 0) -> Context:
+    """A context in which every stage finds what it asks for, for rows of `size` logits."""
+    texts = (b"a", b"b", b"\n", b" ", b":")
+    sides = [a_vector(seed + index, size) for index in range(5)]
+    legal = torch.from_numpy(np.random.default_rng(seed).random(size) < 0.8)
+    legal[0] = True
+    return Context(
+        history,
+        min(prompt_len, len(history)),
+        vocabulary=Vocabulary(tuple(texts[token % 5] for token in range(size)), end_ids=(size // 2,)),
+        sides=Sides(sides[0], sides[1], sides[2], torch.stack(sides[3:])),
+        legal=legal,
+    )

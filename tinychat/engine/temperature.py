@@ -45,6 +45,8 @@ EDT_BASE = 0.8  # the N of the paper
 KL_FLOOR = 1e-7  # as the authors' code: a token that one side calls impossible must not make the divergence infinite
 REGION_FACTORS: dict[str, float] = dict(zip(REGIONS, (0.0, 0.5, 1.25, 0.75, 1.0, 0.6), strict=True))
 
+_ABSOLUTE = frozenset({"repetition", "encoder_repetition", "end_decay"})  # stages that look at sign or size of a logit
+
 
 @dataclass(frozen=True, slots=True)
 class Heat:
@@ -88,8 +90,8 @@ def divided(logits: Tensor, params: SamplingParams, heat: Heat) -> Tensor:
     """Logits (V,) over the temperature.
 
     The largest logit is subtracted first: at a small temperature the quotients would overflow or lose their digits.
-    So the largest becomes 0, which changes no probability and none of our stages but one: a repetition penalty that an
-    order puts later looks at the sign, and for its sake the quotient of the largest is added back.
+    So the largest becomes 0, which changes no probability and few of our stages: those that look at the sign or the
+    size of a logit, and where an order puts one later, the quotient of the largest is added back for its sake.
     """
     if heat.temperature == 1.0:
         return logits
@@ -98,8 +100,7 @@ def divided(logits: Tensor, params: SamplingParams, heat: Heat) -> Tensor:
         return torch.full_like(logits, CUT).scatter(-1, best, logits.gather(-1, best))
     largest = logits.gather(-1, best)
     quotients = (logits.double() - largest) / heat.temperature
-    stages = params.stages
-    if params.is_on("repetition") and stages.index("repetition") > stages.index("temperature"):
+    if not _ABSOLUTE.isdisjoint(params.active[params.active.index("temperature") :]):
         quotients += largest.double() / heat.temperature
     return as_cut(quotients, logits)
 
@@ -147,7 +148,7 @@ def _opens_block(context: Context) -> bool:
     token_bytes = context.vocabulary.token_bytes
     indented = False
     for token in reversed(context.history):
-        text = token_bytes[token]
+        text = token_bytes[token] if 0 <= token < len(token_bytes) else b""
         _, newline, tail = text.rpartition(b"\n")
         if tail.strip(b" \t") or not text:  # a word, or a token without text
             return False
