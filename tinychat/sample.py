@@ -84,7 +84,7 @@ def run(request: Request) -> int:
         raise UsageError(
             "--raw would send the model's own bytes to a terminal.", "Redirect the output, or leave --raw out."
         )
-    from tinychat.sample_output import Notices, run_facts, summary, writer_for
+    from tinychat.sample_output import Notices, engine_record, run_facts, summary, writer_for
     from tinychat.sample_prompt import check_outputs, request_notes, resolved
 
     check_outputs(request)
@@ -124,6 +124,7 @@ def run(request: Request) -> int:
             if put is None:
                 writer.token(None, text, outcome)
     facts = run_facts(request, info, ids, outcome) | found
+    facts |= engine_record(engine.facts(), request.machine)
     facts["timing"] = {
         "load_s": round(loaded - started, 4),
         "first_token_s": round(first_token_s, 4) if first_token_s is not None else None,

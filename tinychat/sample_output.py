@@ -11,10 +11,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from tinychat import __version__
+from tinychat.engine.machine import Machine
 from tinychat.engine.trace import Candidate, StageView, Step
 from tinychat.errors import TinychatError
 from tinychat.text import terminal
@@ -124,6 +125,16 @@ def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcom
     }
 
 
+def engine_record(facts: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
+    """What it ran on, from Engine.facts(); with speculation also how many guesses came true."""
+    names = ("device", "dtype", "threads", "forward", "passes")
+    record: dict[str, Any] = {"engine": {name: facts[name] for name in names}}
+    if machine.speculation is not None:
+        counts = {name: facts[name] for name in ("drafted", "accepted", "passes")}
+        record["speculation"] = {**machine.speculation, **counts}
+    return record
+
+
 def schedule_record(request: Request) -> dict[str, Any]:
     """The changes as plain values, checked: what was typed may hold what JSON does not."""
     plain, found = request.params, {}
@@ -184,7 +195,7 @@ class _JsonlWriter(_TextWriter):
         self.put_json(record)
 
     def end(self, facts: dict[str, Any], outcome: Outcome) -> None:
-        if not self._closed:  # no token was asked for
+        if not self._closed and self.request.search is None:  # no token was asked for
             self.token(None, "", outcome)
 
 
@@ -240,6 +251,8 @@ def summary(request: Request, facts: dict[str, Any], outcome: Outcome) -> str:
         parts.append(f"{request.search.method} search: {facts['calls']} odds in {facts['passes']} passes")
     if request.search is None or request.search.samples:
         parts.append("greedy" if request.params.is_greedy else f"seed {request.params.seed}")
+    if guessed := facts.get("speculation"):
+        parts.append(f"drafted {guessed['drafted']}, accepted {guessed['accepted']}, {guessed['passes']} passes")
     if request.verbose:
         timing = facts["timing"]
         parts += [f"{timing['tokens_per_s']} tokens/s", f"loaded in {timing['load_s']:.2f} s"]
