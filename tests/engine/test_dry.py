@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow import longest_repeats
 from vectors import INF, a_vector, seeds, survivors
 
 from tinychat.engine.context import Context
@@ -20,21 +21,8 @@ VOCABULARY = Vocabulary(TEXTS)
 SIZE = len(TEXTS)
 
 
-def longest_repeats(history: list[int], breakers: set[int]) -> dict[int, int]:
-    """m(v) for every v, word by word: the longest end of the history, without breakers, that v once followed."""
-    found: dict[int, int] = {}
-    for length in range(1, len(history)):
-        end = history[len(history) - length :]
-        if breakers & set(end):
-            break
-        for start in range(len(history) - length):
-            if history[start : start + length] == end:
-                found[history[start + length]] = length
-    return {token: length for token, length in found.items() if token not in breakers}
-
-
-def breaker_ids(texts: tuple[str, ...]) -> set[int]:
-    return {token for token, data in enumerate(TEXTS) if any(text.encode() in data for text in texts)}
+def breaker_ids(texts: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(token for token, data in enumerate(TEXTS) if any(text.encode() in data for text in texts))
 
 
 @settings(max_examples=300, deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,167 +9,92 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from slow import TooClose, slow_walk, softmax
 from torch import Tensor
 from transformers import (
+    EncoderNoRepeatNGramLogitsProcessor,
+    EncoderRepetitionPenaltyLogitsProcessor,
+    EpsilonLogitsWarper,
+    EtaLogitsWarper,
     LogitsProcessorList,
+    MinNewTokensLengthLogitsProcessor,
     MinPLogitsWarper,
+    NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor,
     TemperatureLogitsWarper,
+    TopHLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
     TypicalLogitsWarper,
 )
+from transformers.generation.logits_process import ExponentialDecayLengthPenalty
 from vectors import INF, a_vector, seeds, survivors
 
 from tinychat.engine.context import Context
 from tinychat.engine.orders import ORDERS, STAGE_NAMES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.stages import shape
+from tinychat.model.vocabulary import Vocabulary
 
-Vector = NDArray[np.float64]
+SIZE = 60
+VOCABULARY = Vocabulary(tuple(b"\n" if token % 7 == 6 else b"x" for token in range(SIZE)), end_ids=(4, 41))
+few = st.integers(0, 9)  # histories of few ids, so that sequences come back
+phrases = st.lists(few, min_size=1, max_size=3).map(tuple)
+histories = st.lists(few, max_size=30)
 
-
-class TooClose(Exception):
-    """A threshold lies where the last bit of a sum decides."""
-
-
-def _far(distances: Vector) -> None:
-    if distances.size and np.abs(distances).min() < 1e-5:
-        raise TooClose
-
-
-def slow_walk(logits: Tensor, params: SamplingParams, history: list[int], prompt_len: int) -> dict[int, float]:
-    """The specification in plain numbers: {token: logit} of what is left, stage after stage, by the definitions."""
-    left = {token: float(value) for token, value in enumerate(logits.tolist()) if value > -INF}
-    reach = history if params.penalty_scope == "all" else history[prompt_len:]
-    reach = reach[-params.penalty_window :] if params.penalty_window else reach
-    for stage in params.stages:
-        if params.is_on(stage):
-            left = _SLOW[stage](left, params, reach)
-    return left
-
-
-def _softmax(left: dict[int, float]) -> dict[int, float]:
-    top = max(left.values())
-    total = math.fsum(math.exp(value - top) for value in left.values())
-    return {token: math.exp(value - top) / total for token, value in left.items()}
-
-
-def _repetition(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    theta = params.repetition_penalty
-    return {t: (v / theta if v > 0 else v * theta) if t in reach else v for t, v in left.items()}
-
-
-def _frequency(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    return {t: v - reach.count(t) * params.frequency_penalty for t, v in left.items()}
-
-
-def _presence(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    return {t: v - (t in reach) * params.presence_penalty for t, v in left.items()}
-
-
-def _bias(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    biased = {t: v + dict(params.bias).get(t, 0.0) for t, v in left.items()}
-    return {t: v for t, v in biased.items() if v > -INF}
-
-
-def _sigma(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    floor = max(left.values()) - params.top_n_sigma * float(np.std(list(left.values())))
-    _far(np.array(list(left.values())) - floor)
-    return {t: v for t, v in left.items() if v >= floor}
-
-
-def _temperature(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    return {t: v / params.temperature for t, v in left.items()}
-
-
-def _top_k(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    smallest = sorted(left.values(), reverse=True)[: params.top_k][-1]
-    _far(np.array([v - smallest for v in left.values() if v != smallest]))
-    return {t: v for t, v in left.items() if v >= smallest}
-
-
-def _prefix(left: dict[int, float], order: list[int], goal: float) -> dict[int, float]:
-    """The smallest prefix of the ordered tokens whose mass reaches the goal."""
-    p = _softmax(left)
-    kept, mass = {}, 0.0
-    for token in order:
-        kept[token] = left[token]
-        mass += p[token]
-        _far(np.array([mass - goal]))
-        if mass >= goal:
-            break
-    return kept
-
-
-def _top_p(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    order = sorted(left, key=lambda token: (-left[token], token))
-    _far(np.diff(sorted(left.values())))
-    return _prefix(left, order, params.top_p)
-
-
-def _typical(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    p = _softmax(left)
-    entropy = -math.fsum(value * math.log(value) for value in p.values())
-    distance = {token: abs(-math.log(value) - entropy) for token, value in p.items()}
-    _far(np.diff(sorted(distance.values())))
-    return _prefix(left, sorted(left, key=lambda token: distance[token]), params.typical_p)
-
-
-def _min_p(left: dict[int, float], params: SamplingParams, reach: list[int]) -> dict[int, float]:
-    p = _softmax(left)
-    floor = params.min_p * max(p.values())
-    _far(np.array([math.log(value / floor) for value in p.values()]))
-    return {token: value for token, value in left.items() if p[token] >= floor}
-
-
-_SLOW = {
-    "logit_bias": _bias,
-    "repetition": _repetition,
-    "frequency": _frequency,
-    "presence": _presence,
-    "top_n_sigma": _sigma,
-    "temperature": _temperature,
-    "top_k": _top_k,
-    "typical": _typical,
-    "top_p": _top_p,
-    "min_p": _min_p,
+WIDE: dict[str, st.SearchStrategy[Any]] = {
+    "temperature": st.floats(0.4, 2.5),
+    "top_k": st.integers(2, 50),
+    "top_p": st.floats(0.5, 0.98),
+    "min_p": st.floats(0.005, 0.2),
+    "typical_p": st.floats(0.5, 0.98),
+    "top_n_sigma": st.floats(1.0, 4.0),
+    "epsilon_cutoff": st.floats(0.0005, 0.05),
+    "eta_cutoff": st.floats(0.0005, 0.05),
+    "tfs_z": st.floats(0.7, 0.99),
+    "top_a": st.floats(0.01, 0.5),
+    "top_h": st.floats(0.4, 0.95),
+    "xtc_probability": st.floats(0.3, 1.0),
+    "smoothing_factor": st.floats(0.05, 0.5),
+    "smoothing_curve": st.floats(1.0, 3.0),
+    "repetition_penalty": st.floats(0.7, 1.8),
+    "encoder_repetition_penalty": st.floats(0.7, 1.8),
+    "frequency_penalty": st.floats(-0.5, 1.0),
+    "presence_penalty": st.floats(-0.5, 1.0),
+    "dry_multiplier": st.floats(0.1, 1.0),
+    "dry_allowed_length": st.integers(1, 3),
+    "no_repeat_ngram": st.integers(2, 4),
+    "encoder_no_repeat_ngram": st.integers(2, 4),
+    "min_tokens": st.integers(1, 20),
+    "end_decay": st.floats(1.01, 1.1),
+    "logit_bias": st.dictionaries(st.integers(0, 59), st.sampled_from([-INF, 1.5, -2.0]), min_size=1, max_size=4),
+    "sequence_bias": st.dictionaries(phrases, st.sampled_from([1.5, -2.0]), min_size=1, max_size=4),
+    "bad_words": st.lists(phrases, min_size=1, max_size=4),
+    "banned_ids": st.lists(st.integers(0, 59), min_size=1, max_size=5),
+    "allowed_ids": st.lists(st.integers(0, 59), min_size=20, max_size=40).map(lambda ids: [*ids, *range(0, 60, 3)]),
 }
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> dict[str, Any]:
-    """Settings with most of the stages on."""
-    wide = {
-        "temperature": st.floats(0.4, 2.5),
-        "top_k": st.integers(2, 50),
-        "top_p": st.floats(0.5, 0.98),
-        "min_p": st.floats(0.005, 0.2),
-        "typical_p": st.floats(0.5, 0.98),
-        "top_n_sigma": st.floats(1.0, 4.0),
-        "repetition_penalty": st.floats(0.7, 1.8),
-        "frequency_penalty": st.floats(-0.5, 1.0),
-        "presence_penalty": st.floats(-0.5, 1.0),
-        "logit_bias": st.dictionaries(st.integers(0, 59), st.sampled_from([-INF, 1.5, -2.0]), min_size=1, max_size=4),
-    }
-    names = draw(st.lists(st.sampled_from(sorted(wide)), min_size=2, unique=True))
-    return {name: draw(wide[name]) for name in names}
+def chains(draw: st.DrawFn, names: list[str] | None = None) -> dict[str, Any]:
+    """Settings with many of the stages on."""
+    picked = draw(st.lists(st.sampled_from(names or sorted(WIDE)), min_size=2, max_size=12, unique=True))
+    return {name: draw(WIDE[name]) for name in picked}
 
 
-histories = st.lists(st.integers(0, 59), max_size=30)
-
-
-def _agree(logits: Tensor, params: SamplingParams, history: list[int], prompt_len: int) -> None:
+def _agree(logits: Tensor, params: SamplingParams, context: Context) -> None:
     try:
-        want = slow_walk(logits, params, history, prompt_len)
+        want = slow_walk(logits, params, context)
     except TooClose:
         assume(False)
-    left = shape(logits, params, Context(history, prompt_len))
+    left = shape(logits, params, context)
     assert survivors(left) == sorted(want)
-    ours = left.double().softmax(-1)
-    for token, prob in _softmax(want).items():
-        assert float(ours[token]) == pytest.approx(prob, rel=1e-4, abs=1e-9)
+    if want:
+        ours = left.double().softmax(-1)
+        for token, prob in softmax(want).items():
+            assert float(ours[token]) == pytest.approx(prob, rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize("order", sorted(ORDERS))
@@ -179,10 +103,11 @@ def _agree(logits: Tensor, params: SamplingParams, history: list[int], prompt_le
     seed=seeds, values=chains(), history=histories, scope=st.sampled_from(["all", "output"]), window=st.integers(0, 9)
 )
 def test_a_named_order_equals_the_slow_walk(
-    order: str, seed: int, values: dict[str, Any], history: list[int], scope: Any, window: int
+    order: str, seed: int, values: dict[str, Any], history: list[int], scope: str, window: int
 ) -> None:
     params = SamplingParams(**values, order=order, penalty_scope=scope, penalty_window=window)
-    _agree(a_vector(seed, 60, 2.0), params, history, len(history) // 2)
+    context = Context(history, len(history) // 2, lane=seed % 5, vocabulary=VOCABULARY)
+    _agree(a_vector(seed, SIZE, 2.0), params, context)
 
 
 @settings(max_examples=120, deadline=None)
@@ -190,43 +115,59 @@ def test_a_named_order_equals_the_slow_walk(
 def test_an_order_of_one_s_own_equals_the_slow_walk(
     seed: int, values: dict[str, Any], history: list[int], order: list[str]
 ) -> None:
-    _agree(a_vector(seed, 60, 2.0), SamplingParams(**values, order=order), history, 0)
+    context = Context(history, len(history) // 3, vocabulary=VOCABULARY)
+    _agree(a_vector(seed, SIZE, 2.0), SamplingParams(**values, order=order), context)
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    seed=seeds,
-    history=st.lists(st.integers(0, 59), min_size=1, max_size=20),
-    theta=st.floats(0.8, 1.6),
-    temperature=st.floats(0.4, 2.5),
-    k=st.integers(2, 50),
-    p=st.floats(0.4, 0.98),
-    m=st.floats(0.005, 0.2),
-    typical=st.floats(0.4, 0.98),
-)
-def test_the_hf_order_equals_transformers_own_chain(
-    seed: int, history: list[int], theta: float, temperature: float, k: int, p: float, m: float, typical: float
-) -> None:
-    params = SamplingParams(
-        repetition_penalty=theta, temperature=temperature, top_k=k, top_p=p, min_p=m, typical_p=typical, order="hf"
-    )
-    logits = a_vector(seed, 60, 2.0)
+PEERS = [
+    "sequence_bias", "encoder_repetition_penalty", "repetition_penalty", "no_repeat_ngram", "encoder_no_repeat_ngram",
+    "bad_words", "min_tokens", "end_decay", "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p",
+    "epsilon_cutoff", "eta_cutoff",
+]  # fmt: skip
+
+
+def transformers_chain(params: SamplingParams, prompt: list[int]) -> LogitsProcessorList:
+    """The classes of transformers in the order in which its generate() puts them."""
+    ends = list(VOCABULARY.end_ids)
+    encoder = torch.tensor([prompt])
+    biases = {tuple(ids): bias for ids, bias in params.sequence_bias}
+    made: dict[str, Any] = {
+        "sequence_bias": lambda: SequenceBiasLogitsProcessor(biases),
+        "encoder_repetition": lambda: EncoderRepetitionPenaltyLogitsProcessor(
+            params.encoder_repetition_penalty, encoder
+        ),
+        "repetition": lambda: RepetitionPenaltyLogitsProcessor(params.repetition_penalty),
+        "no_repeat_ngram": lambda: NoRepeatNGramLogitsProcessor(params.no_repeat_ngram),
+        "encoder_no_repeat_ngram": lambda: EncoderNoRepeatNGramLogitsProcessor(params.encoder_no_repeat_ngram, encoder),
+        "bad_words": lambda: NoBadWordsLogitsProcessor([list(word) for word in params.bad_words]),
+        "min_tokens": lambda: MinNewTokensLengthLogitsProcessor(len(prompt), params.min_tokens, ends, device="cpu"),
+        "end_decay": lambda: ExponentialDecayLengthPenalty((0, params.end_decay), ends, len(prompt)),
+        "temperature": lambda: TemperatureLogitsWarper(params.temperature),
+        "top_h": lambda: TopHLogitsWarper(params.top_h),
+        "top_k": lambda: TopKLogitsWarper(params.top_k),
+        "top_p": lambda: TopPLogitsWarper(params.top_p),
+        "min_p": lambda: MinPLogitsWarper(params.min_p),
+        "typical": lambda: TypicalLogitsWarper(params.typical_p),
+        "epsilon": lambda: EpsilonLogitsWarper(params.epsilon_cutoff),
+        "eta": lambda: EtaLogitsWarper(params.eta_cutoff),
+    }
+    assert [name for name in ORDERS["hf"] if name in made] == list(made)
+    return LogitsProcessorList([make() for name, make in made.items() if params.is_on(name)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=seeds, values=chains(PEERS), history=st.lists(few, min_size=4, max_size=24))
+def test_the_hf_order_equals_transformers_own_chain(seed: int, values: dict[str, Any], history: list[int]) -> None:
+    params = SamplingParams(**values, order="hf")
+    logits, context = a_vector(seed, SIZE, 2.0), Context(history, len(history) // 2, vocabulary=VOCABULARY)
     try:
-        slow_walk(logits, params, history, 0)
+        slow_walk(logits, params, context)
     except TooClose:
         assume(False)
-    chain = LogitsProcessorList(
-        [
-            RepetitionPenaltyLogitsProcessor(theta),
-            TemperatureLogitsWarper(temperature),
-            TopKLogitsWarper(k),
-            TopPLogitsWarper(p),
-            MinPLogitsWarper(m),
-            TypicalLogitsWarper(typical),
-        ]
-    )
+    chain = transformers_chain(params, history[: len(history) // 2])
     theirs = chain(torch.tensor([history]), logits.double()[None])[0]
-    ours = shape(logits, params, Context(history))
+    ours = shape(logits, params, context)
+    assume(survivors(theirs))
     assert survivors(ours) == survivors(theirs)
     np.testing.assert_allclose(ours.double().softmax(-1), theirs.softmax(-1), rtol=1e-4, atol=1e-12)
 
