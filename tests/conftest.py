@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,3 +58,51 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training={"valid_loss": 1.25},
     )
     return path
+
+
+class Run:
+    """One command, run in this process."""
+
+    def __init__(self, code: int, out: bytes, err: str) -> None:
+        self.code = code
+        self.bytes = out
+        self.text = out.decode()
+        self.err = err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def tinychat(monkeypatch: pytest.MonkeyPatch):
+    """Run `tinychat ARGS` with stdin bytes, through the real entry point."""
+    from tinychat import __main__ as entry
+
+    def run(*args: object, stdin: bytes = b"") -> Run:
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        monkeypatch.setattr(sys, "argv", ["tinychat", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        with pytest.raises(SystemExit) as ended:
+            entry.main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        err.flush()
+        return Run(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
+
+    return run
+
+
+@pytest.fixture
+def sample(tinychat, checkpoint: Path):
+    def run(*args: object, stdin: bytes = b"") -> Run:
+        return tinychat("sample", "-m", checkpoint, *args, stdin=stdin)
+
+    return run

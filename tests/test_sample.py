@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
 import os
@@ -11,60 +10,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tinychat.engine.params import SamplingParams
 from tinychat.errors import UsageError
-
-
-class Run:
-    """One command, run in this process."""
-
-    def __init__(self, code: int, out: bytes, err: str) -> None:
-        self.code = code
-        self.bytes = out
-        self.text = out.decode()
-        self.err = err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.text.splitlines()]
-
-
-@pytest.fixture
-def tinychat(monkeypatch: pytest.MonkeyPatch):
-    """Run `tinychat ARGS` with stdin bytes, through the real entry point."""
-    from tinychat import __main__ as entry
-
-    def run(*args: object, stdin: bytes = b"") -> Run:
-        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-        err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-        monkeypatch.setattr(sys, "argv", ["tinychat", *map(str, args)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stderr", err)
-        with pytest.raises(SystemExit) as ended:
-            entry.main()
-        code = ended.value.code
-        assert isinstance(code, int)
-        err.flush()
-        return Run(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
-
-    return run
-
-
-@pytest.fixture
-def sample(tinychat, checkpoint: Path):
-    def run(*args: object, stdin: bytes = b"") -> Run:
-        return tinychat("sample", "-m", checkpoint, *args, stdin=stdin)
-
-    return run
 
 
 def test_a_seed_gives_the_same_text_and_another_seed_another(sample) -> None:

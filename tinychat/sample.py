@@ -124,7 +124,7 @@ def run(request: Request) -> int:
             if put is None:
                 writer.token(None, text, outcome)
     facts = run_facts(request, info, ids, outcome) | found
-    facts |= engine_record(engine.facts(), request.machine)
+    facts |= {"notes": notes, **engine_record(engine.facts(), request.machine)}
     facts["timing"] = {
         "load_s": round(loaded - started, 4),
         "first_token_s": round(first_token_s, 4) if first_token_s is not None else None,
