@@ -26,7 +26,7 @@ from tinychat import files
 from tinychat.errors import TinychatError
 
 SOURCES = Path(__file__).parent / "cpp"
-FLAGS = ("-std=c++17", "-O3", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+FLAGS = ("-std=c++17", "-O3", "-fopenmp-simd", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
 TARGETS = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler knows
 BUILD_S = 300.0  # a compiler that takes longer is stuck
 RETRY_S = 600.0  # a failed build is not tried again before

@@ -52,8 +52,8 @@ inline void mix(const Cached* values, int64_t stride, const float* own, const fl
                 float* y) {
     Floats sums[C] = {};
     for (int t = 0; t < n; t++)
-        for (int c = 0; c < C; c++) sums[c] += scores[t] * load(values + t * stride + c * WIDE);
-    for (int c = 0; c < C; c++) store(y + c * WIDE, (sums[c] + scores[n] * load(own + c * WIDE)) * weight);
+        for (int c = 0; c < C; c++) sums[c] = fused(Floats{} + scores[t], load(values + t * stride + c * WIDE), sums[c]);
+    for (int c = 0; c < C; c++) store(y + c * WIDE, fused(Floats{} + scores[n], load(own + c * WIDE), sums[c]) * weight);
 }
 
 // y (E) = attention of `query` (E) over `n` cached keys and values and the row's own. `scores` has room for n + 1.
@@ -69,7 +69,7 @@ inline void attend(const Cached* keys, const Cached* values, int64_t stride, int
     for (; e + WIDE <= E; e += WIDE) mix<1>(values + e, stride, value + e, scores, n, weight, y + e);
     for (; e < E; e++) {
         float total = 0.0f;
-        for (int t = 0; t < n; t++) total = std::fma(scores[t], widen(values[t * stride + e]), total);
-        y[e] = std::fma(scores[n], value[e], total) * weight;
+        for (int t = 0; t < n; t++) total = fused(scores[t], widen(values[t * stride + e]), total);
+        y[e] = fused(scores[n], value[e], total) * weight;
     }
 }

@@ -1,0 +1,34 @@
+"""The C++ step, compiled once for all tests that want it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tinychat.engine import native_build
+
+TYPES = (("float", "float"), ("uint16_t", "uint16_t"), ("int8_t", "float"))
+
+
+@pytest.fixture(scope="session")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache home in which all libraries are built; where no compiler is, the test is skipped."""
+    home = tmp_path_factory.mktemp("libraries")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(home))
+        try:
+            native_build.compiler()
+        except native_build.BuildFailed as error:
+            pytest.skip(str(error))
+        with ThreadPoolExecutor() as pool:
+            for path in pool.map(lambda types: native_build.build(*types), TYPES):
+                assert path is not None
+    return home
+
+
+@pytest.fixture
+def native(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`step="native"` is there at once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(libraries))
