@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine.context import NOTHING_SEEN, Context, History
-from tinychat.engine.cuts import CUT, HIGHEST, LOWEST, as_cut
+from tinychat.engine.cuts import CUT, LOWEST, change
 from tinychat.engine.params import SamplingParams
 
 _STEEPEST = 700.0  # e to this is still a float64
@@ -64,9 +64,10 @@ def allowed(logits: Tensor, params: SamplingParams, context: Context = NOTHING_S
     _check("banned_ids", banned, logits)
     left = logits
     if kept:
-        ids = torch.tensor(kept)
-        left = torch.full_like(logits, CUT)
-        left[..., ids] = logits[..., ids]
+        values = logits.numpy()
+        only = np.full_like(values, CUT)
+        only[..., kept] = values[..., kept]
+        left = torch.from_numpy(only)
     return _without(left, banned)
 
 
@@ -88,12 +89,9 @@ def end_decay(logits: Tensor, params: SamplingParams, context: Context = NOTHING
     past = len(context.history) - context.prompt_len - params.end_decay_start
     if params.end_decay == 1.0 or past <= 0:
         return logits
-    ids = torch.tensor(_end_ids("end_decay", context, logits), dtype=torch.int64)
-    before = logits[..., ids]
+    ids = np.array(_end_ids("end_decay", context, logits), dtype=np.int64)
     growth = math.expm1(min(past * math.log(params.end_decay), _STEEPEST))
-    pulled = logits.clone()
-    pulled[..., ids] = as_cut(before.double() + before.double().masked_fill(before == CUT, 0.0).abs() * growth, before)
-    return pulled
+    return change(logits, ids, lambda before: before + np.abs(before.clip(LOWEST)).astype(np.float64) * growth)
 
 
 def no_repeat_ngram(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
@@ -142,19 +140,13 @@ def _check(name: str, ids: Iterable[int], logits: Tensor) -> None:
 
 def _biased(logits: Tensor, pairs: Iterable[tuple[int, float]]) -> Tensor:
     found = list(pairs)
-    if not found:
-        return logits
-    ids = torch.tensor([token for token, _ in found])
-    biases = torch.tensor([bias for _, bias in found], dtype=torch.float64)
-    before = logits[..., ids]
-    after = (before.double() + biases).clamp(LOWEST, HIGHEST).float()  # a huge bias must not turn into an infinity
-    biased = logits.clone()
-    biased[..., ids] = after.masked_fill((before == CUT) | (biases == CUT), CUT)
-    return biased
+    ids = np.array([token for token, _ in found], dtype=np.int64)
+    biases = np.array([bias for _, bias in found], dtype=np.float64)
+    return change(logits, ids, lambda before: before + biases)
 
 
 def _without(logits: Tensor, ids: Sequence[int] | NDArray[np.int64]) -> Tensor:
     """The logits with these ids cut; ids outside the vocabulary are ignored."""
     found = np.asarray(ids, dtype=np.int64)
     found = found[(found >= 0) & (found < logits.shape[-1])]
-    return logits.index_fill(-1, torch.from_numpy(found), CUT) if found.size else logits
+    return change(logits, found, lambda before: np.full_like(before, CUT))

@@ -12,6 +12,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def by_row(stage: Apply) -> Apply:
     @functools.wraps(stage)
     def apply(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN) -> Tensor:
         if logits.ndim == 1:
-            return stage(logits, params, context) if float(logits.max()) > CUT else logits
+            return stage(logits, params, context) if logits.numpy().max() > CUT else logits
         rows = [apply(row, params, context) for row in logits.reshape(-1, logits.shape[-1])]
         return torch.stack(rows).reshape(logits.shape)
 
@@ -52,6 +53,23 @@ def as_cut(changed: Tensor, before: Tensor) -> Tensor:
     return row.masked_fill(before == CUT, CUT)
 
 
+def change(
+    logits: Tensor, ids: NDArray[np.int64], by: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+) -> Tensor:
+    """The logits (B..., V) with those of some ids changed by a rule; cut is what was cut, and what the rule cuts.
+
+    Anything else stays a number.
+    """
+    if not ids.size:
+        return logits
+    values = logits.numpy()
+    before = values[..., ids]
+    after = by(before)
+    changed = values.copy()
+    changed[..., ids] = np.where((before == CUT) | (after == CUT), CUT, np.clip(after, LOWEST, HIGHEST))
+    return torch.from_numpy(changed)
+
+
 # ---- one row (V,) with something left -------------------------------------------------------------------------------
 
 
@@ -59,8 +77,8 @@ def as_cut(changed: Tensor, before: Tensor) -> Tensor:
 class Softmax:
     """The weights of a row: probabilities are `weights / total`, their logarithms `below - log_total`."""
 
-    largest: float
-    below: NDArray[np.float64]  # (V,) logits less the largest; about -3e38 where cut, so that 0 times it is 0
+    largest: float  # logit, or one near it
+    below: NDArray[np.float64]  # (V,) logits less `largest`; about -3e38 where cut, so that 0 times it is 0
     weights: NDArray[np.float64]  # (V,) the exponentials
     total: float
 
@@ -81,8 +99,8 @@ class Softmax:
 
 def softmax(row: Tensor) -> Softmax:
     """In float64."""
-    largest = float(row.max())
     values = row.numpy()
+    largest = float(values.max())
     below = values.astype(np.float64)
     below -= largest
     if values.min() == CUT:

@@ -100,10 +100,10 @@ def likeliest(values: NDArray[Any], count: int) -> NDArray[np.int64]:
     if count <= 0:
         return np.zeros(0, dtype=np.int64)
     last = np.partition(values, size - count)[size - count]
-    above = np.flatnonzero(values > last)
-    # a partition is free to choose among equals: take them by hand, lowest ids first
-    equal = np.flatnonzero(values == last)[: count - above.size]
-    found = np.concatenate([above, equal])
+    found = np.flatnonzero(values >= last)
+    if found.size > count:  # a partition is free to choose among equals: take them by hand, lowest ids first
+        above = values[found] > last
+        found = np.concatenate([found[above], found[~above][: count - np.count_nonzero(above)]])
     return found[np.argsort(-values[found], kind="stable")]
 
 

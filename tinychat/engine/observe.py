@@ -150,18 +150,19 @@ def _walked(raw: Tensor, params: SamplingParams, context: Context) -> tuple[list
 
 def _candidates(listed: NDArray[np.int64], values: NDArray[np.float32], rows: list[Row]) -> tuple[Candidate, ...]:
     cut_by: list[str | None] = [None] * listed.size
-    before = values.size
+    left, before = np.arange(listed.size), values.size  # which of them are not cut yet
     for row in rows:
         if row.kept < before:
-            for index in np.flatnonzero(~row.inside(listed)).tolist():
-                cut_by[index] = cut_by[index] or row.name
+            inside = row.inside(listed[left])
+            for index in left[~inside].tolist():
+                cut_by[index] = row.name
+            left = left[inside]
         before = row.kept
     raw = rows[0].share.weights[listed] / rows[0].share.total
     final = np.zeros(listed.size)
     last = rows[-1]
-    inside = last.inside(listed)
-    places = listed[inside] if last.ids is None else last.ids.searchsorted(listed[inside])
-    final[inside] = last.share.weights[places] / last.share.total
+    places = listed[left] if last.ids is None else last.ids.searchsorted(listed[left])
+    final[left] = last.share.weights[places] / last.share.total
     return candidates_of(
         listed.size,
         listed.tolist(),

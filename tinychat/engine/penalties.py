@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine.context import Context
-from tinychat.engine.cuts import HIGHEST, as_cut
+from tinychat.engine.cuts import HIGHEST, change
 from tinychat.engine.params import SamplingParams
 
 
 def repetition(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Divides positive and multiplies negative logits of seen tokens, once each (CTRL, arXiv 1909.05858, by sign)."""
     ids, _ = context.seen(params, logits.shape[-1])
-    return _changed(logits, ids, lambda before: _by_sign(before, params.repetition_penalty))
+    return change(logits, ids, lambda before: _by_sign(before, params.repetition_penalty))
 
 
 def encoder_repetition(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """The repetition penalty with 1/x on the prompt's tokens: above 1 raises them (transformers)."""
     ids = np.unique(context.ids()[: context.prompt_len])
     ids = ids[(ids >= 0) & (ids < logits.shape[-1])]
-    return _changed(logits, ids, lambda before: _by_sign(before, 1.0 / params.encoder_repetition_penalty))
+    return change(logits, ids, lambda before: _by_sign(before, 1.0 / params.encoder_repetition_penalty))
 
 
 def frequency(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Lowers a token's logit by the penalty for every time it was seen (the OpenAI formula)."""
     ids, counts = context.seen(params, logits.shape[-1])
-    times = torch.from_numpy(counts).float()
-    return _changed(logits, ids, lambda before: before - times * params.frequency_penalty)
+    return change(logits, ids, lambda before: before - counts * params.frequency_penalty)
 
 
 def presence(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Lowers a token's logit by the penalty, once, if it was seen (the OpenAI formula)."""
     ids, _ = context.seen(params, logits.shape[-1])
-    return _changed(logits, ids, lambda before: before - params.presence_penalty)
+    return change(logits, ids, lambda before: before.astype(np.float64) - params.presence_penalty)
 
 
 def dry(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
@@ -55,23 +51,15 @@ def dry(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     fit = (lengths >= params.dry_allowed_length) & (ids >= 0) & (ids < logits.shape[-1])
     with np.errstate(over="ignore"):
         grown = params.dry_multiplier * np.power(params.dry_base, lengths[fit] - params.dry_allowed_length)
-    lost = torch.from_numpy(np.minimum(grown, HIGHEST))
-    return _changed(logits, ids[fit], lambda before: before.double() - lost)
+    lost = np.minimum(grown, HIGHEST)
+    return change(logits, ids[fit], lambda before: before - lost)
 
 
-def _by_sign(logits: Tensor, theta: float) -> Tensor:
-    return torch.where(logits > 0, logits / theta, logits * theta)
-
-
-def _changed(logits: Tensor, ids: NDArray[np.int64], change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The logits with those of some ids changed; what is cut stays cut, and nothing becomes infinite."""
-    if not ids.size:
-        return logits
-    places = torch.from_numpy(ids)
-    before = logits[..., places]
-    changed = logits.clone()
-    changed[..., places] = as_cut(change(before), before)
-    return changed
+def _by_sign(logits: NDArray[np.float32], theta: float) -> NDArray[np.float64]:
+    # by theta as a float32: transformers' numbers to the last bit, for their float32 results are these, rounded once
+    factor = float(np.float32(theta))
+    exact = logits.astype(np.float64)
+    return np.where(exact > 0, exact / factor, exact * factor)
 
 
 # ---- DRY ------------------------------------------------------------------------------------------------------------
@@ -91,7 +79,8 @@ def _repeats(history: NDArray[np.int64], breakers: list[frozenset[int]]) -> tupl
     """
     back = history[::-1].tolist()
     size = len(back)
-    broken = set().union(*(each.intersection(back) for each in breakers))
+    present = set(back)
+    broken = set().union(*(present & each for each in breakers))
     limit = next((place for place, token in enumerate(back) if token in broken), size)
     longest: dict[int, int] = {}
     if limit:

@@ -6,15 +6,17 @@ V vocabulary, A the entries of the row.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine.cuts import CUT, Softmax, softmax
+from tinychat.engine.cuts import CUT, LOWEST, Softmax, exp, softmax
 
 _BITS = math.log2(math.e)  # bits in a nat
+_FEW = 8  # a row in which more than one in so many logits changed is computed afresh,
+_DRIFT = 30.0  # or one whose largest logit is now this far from what the exponentials are relative to; nats
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +96,47 @@ class Row:
 def first_row(name: str, logits: Tensor) -> Row:
     """The row of all tokens, before any stage."""
     values = logits.numpy()
-    return _row(name, None, logits, int(np.count_nonzero(values != CUT)), 1.0)
+    kept = int(np.count_nonzero(values != CUT))
+    if not kept:
+        return replace(_nothing(name, None, values), mass=1.0)
+    return Row(name, None, values, softmax(logits), kept, 1.0)
 
 
 def next_row(
     came: Row, name: str, logits: Tensor, ids: NDArray[np.int64] | None, places: NDArray[np.int64] | None, kept: int
 ) -> Row:
-    """The row after a stage; `places` are where its entries stood in the row that came in, None for all of them."""
-    mass = 1.0 if kept else 0.0
-    if 0 < kept < came.kept:
-        if places is None:
-            weights = came.share.weights @ (logits.numpy() != CUT).astype(np.float64)
-        else:
-            weights = came.share.weights[places].sum()
-        mass = float(weights) / came.share.total
-    return _row(name, ids, logits, kept, mass)
+    """The row after a stage; `places` are where its entries stood in the row that came in, None for all of them.
 
-
-def _row(name: str, ids: NDArray[np.int64] | None, logits: Tensor, kept: int, mass: float) -> Row:
+    Most stages change a few logits, or only cut. Then the exponentials of the others are taken over, relative to the
+    same logit as before, which by now need not be the largest.
+    """
     values = logits.numpy()
-    if kept:
+    if not kept:
+        return _nothing(name, ids, values)
+    mass = 1.0
+    if kept < came.kept:
+        if places is None:
+            alive = came.share.weights @ (values != CUT).astype(np.float64)
+        else:
+            alive = came.share.weights[places].sum()
+        mass = float(alive) / came.share.total
+    before = came.share
+    old, below, weights = came.logits, before.below, before.weights
+    if places is not None:
+        old, below, weights = old[places], below[places], weights[places]
+    changed = np.flatnonzero(values != old)
+    if changed.size * _FEW > values.size or abs(float(values.max()) - before.largest) > _DRIFT:
         return Row(name, ids, values, softmax(logits), kept, mass)
-    return Row(name, ids, values, Softmax(CUT, np.zeros(values.size), np.zeros(values.size), 1.0), 0, mass)
+    if changed.size:
+        if places is None:
+            below, weights = below.copy(), weights.copy()
+        below[changed] = np.maximum(values[changed].astype(np.float64) - before.largest, LOWEST)
+        weights[changed] = exp(below[changed])
+    elif places is None:
+        return Row(name, ids, values, before, kept, mass)
+    return Row(name, ids, values, Softmax(before.largest, below, weights, float(weights.sum())), kept, mass)
+
+
+def _nothing(name: str, ids: NDArray[np.int64] | None, values: NDArray[np.float32]) -> Row:
+    empty = np.zeros(values.size)
+    return Row(name, ids, values, Softmax(CUT, empty, empty, 1.0), 0, 0.0)

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from tinychat.engine.context import NOTHING_SEEN, Context
-from tinychat.engine.cuts import CUT, as_cut, by_row, softmax
+from tinychat.engine.cuts import CUT, as_cut, by_row, keep_only, softmax
 from tinychat.engine.knobs import GREEDY_BELOW
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import REGIONS
@@ -95,14 +95,17 @@ def divided(logits: Tensor, params: SamplingParams, heat: Heat) -> Tensor:
     """
     if heat.temperature == 1.0:
         return logits
-    best = logits.argmax(-1, keepdim=True)  # the first of equals
+    values = logits.numpy()
+    best = int(values.argmax())  # the first of equals
+    largest = float(values[best])
     if heat.temperature <= GREEDY_BELOW:
-        return torch.full_like(logits, CUT).scatter(-1, best, logits.gather(-1, best))
-    largest = logits.gather(-1, best)
-    quotients = (logits.double() - largest) / heat.temperature
+        return keep_only(logits, np.array([best]))
+    quotients = values.astype(np.float64)
+    quotients -= largest
+    quotients /= heat.temperature
     if not _ABSOLUTE.isdisjoint(params.active[params.active.index("temperature") :]):
-        quotients += largest.double() / heat.temperature
-    return as_cut(quotients, logits)
+        quotients += largest / heat.temperature
+    return as_cut(torch.from_numpy(quotients), logits)
 
 
 def _dynamic(logits: Tensor, params: SamplingParams) -> float:

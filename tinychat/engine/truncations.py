@@ -59,7 +59,7 @@ def min_p(row: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """Keeps tokens at least m times as likely as the likeliest (arXiv 2407.01082): l >= max + ln m, equality kept."""
     if params.min_p <= 0.0:
         return row
-    largest = float(row.max())
+    largest = float(row.numpy().max())
     return cut_below(row, granted(largest + math.log(params.min_p), largest))
 
 
@@ -72,9 +72,15 @@ def top_n_sigma(row: Tensor, params: SamplingParams, context: Context) -> Tensor
     if params.top_n_sigma <= 0.0:
         return row
     values = row.numpy()
-    largest = float(row.max())
-    below = values[values != CUT].astype(np.float64) - largest
-    return cut_below(row, granted(largest - params.top_n_sigma * float(below.std()), largest))
+    largest = float(values.max())
+    cut = np.flatnonzero(values == CUT)
+    below = values.astype(np.float64)
+    below[cut] = largest  # a cut token must add nothing, here and in the squares
+    below -= largest
+    below -= below.sum() / (below.size - cut.size)
+    below[cut] = 0.0
+    sigma = math.sqrt(float(below @ below) / (below.size - cut.size))
+    return cut_below(row, granted(largest - params.top_n_sigma * sigma, largest))
 
 
 @by_row
