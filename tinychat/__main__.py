@@ -27,6 +27,8 @@ EXIT_PIPE = 141  # 128 + SIGPIPE: the reader has gone
 
 def main() -> None:
     """The entry point: every ending has its exit code, and an error is two lines on stderr."""
+    # before numpy loads, and for every child: its small products would wake, and wait for, a thread on every core
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
