@@ -26,7 +26,7 @@ def bench(
     dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help="float32, bfloat16 or int8.")] = "float32",
     step: Annotated[
         str | None,
-        typer.Option("--step", metavar="NAME", help="On the CPU: auto, native (compiled C++) or eager (torch)."),
+        typer.Option("--step", metavar="NAME", help="auto, native (C++, CPU), compiled (CUDA) or eager."),
     ] = None,
     threads: Annotated[
         int | None,
@@ -76,7 +76,7 @@ def bench(
         lanes=lane_counts(lanes),
         device=device,
         dtype=options.one_of("--dtype", dtype, ("float32", "bfloat16", "int8")),
-        step=None if step is None else options.one_of("--step", step, ("auto", "native", "eager")),
+        step=None if step is None else options.one_of("--step", step, ("auto", "native", "compiled", "eager")),
         threads=threads,
         prompt=prompt_length,
         tokens=tokens,

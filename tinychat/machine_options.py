@@ -23,7 +23,8 @@ _MACHINE: dict[str, tuple[type, str, str]] = {
     "step": (
         str,
         "NAME",
-        "What decodes on the CPU: auto, native (compiled C++, waited for) or eager (torch). Default: auto.",
+        "What decodes: auto, native (C++ on the CPU, waited for), compiled (torch's compiler on CUDA, waited for) or "
+        "eager (plain torch). Default: auto.",
     ),
     "threads": (int, "N", "CPU threads; chosen by size if left out."),
     "amateur": (Path, "PATH", "A smaller checkpoint with the same tokenizer, for --contrastive."),

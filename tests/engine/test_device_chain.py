@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinychat.engine import device_chain, draw
+from tinychat.engine import device_chain, device_record, draw
 from tinychat.engine.context import Context
 from tinychat.engine.observe import decide, observe
 from tinychat.engine.params import SamplingParams
@@ -39,7 +39,7 @@ def the_slow_way(logits: torch.Tensor, params: SamplingParams, lane: int, n: int
 
 def the_fast_way(rows: torch.Tensor, params: list[SamplingParams], n: int) -> list[Step | None]:
     size, place = rows.shape[-1], len(HISTORY)
-    counts, bias = torch.zeros(rows.shape), torch.zeros(rows.shape)
+    counts, bias = torch.zeros(rows.shape), torch.zeros(rows.shape, dtype=torch.float64)
     for lane, each in enumerate(params):
         seen = HISTORY[PROMPT:] if each.penalty_scope == "output" else HISTORY
         counts[lane] = torch.from_numpy(np.bincount([t for t in seen if t < size], minlength=size)).float()
@@ -51,9 +51,9 @@ def the_fast_way(rows: torch.Tensor, params: list[SamplingParams], n: int) -> li
     _, records = device_chain.run(
         rows, stages, values, counts, bias, torch.tensor(darts, dtype=torch.float64), min(n, size)
     )
-    assert records.shape == (len(params), device_chain.record_width(len(stages), min(n, size)))
+    assert records.shape == (len(params), device_record.width(len(stages), min(n, size)))
     return [
-        device_chain.read(
+        device_record.read(
             records[lane].tolist(), each, position=place, vocab_size=size, lane=lane, u=darts[lane], time_s=0.0
         )
         for lane, each in enumerate(params)
@@ -121,9 +121,9 @@ def test_it_never_asks_the_host() -> None:
         u = torch.zeros(3, dtype=torch.float64)
         knobs = torch.zeros(3, len(device_chain.COLUMNS), dtype=torch.float64)
     stages = device_chain.program(params)
-    token, record = device_chain.run(rows, stages, knobs, rows, rows, u, 64)
+    token, record = device_chain.run(rows, stages, knobs, rows, rows.double(), u, 64)
     assert token.shape == (3,)
-    assert record.shape == (3, device_chain.record_width(len(stages), 64))
+    assert record.shape == (3, device_record.width(len(stages), 64))
 
 
 def test_what_the_host_must_do_is_not_taken() -> None:

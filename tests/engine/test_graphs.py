@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tinychat.engine import static_step
+from tinychat.engine.draw import uniform
 from tinychat.engine.engine import Engine
-from tinychat.engine.graphs import AHEAD, Pipeline, Row
+from tinychat.engine.graphs import DARTS, Pipeline, Row
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
 from tinychat.model.cache import KVCache
@@ -59,7 +60,7 @@ def test_the_forward_step_of_fixed_shapes_is_the_model(changes: dict[str, object
             model(prompts, each, counts=[6, 2, 4])
         ids = torch.tensor([1, 2, 3])
         wanted = model(ids[:, None], twin)[:, 0]
-        got = static_step.forward(model, *cache.memory, ids, torch.tensor([6, 2, 4]), 128)
+        got = static_step.forward(model, list(zip(*cache.memory, strict=True)), ids, torch.tensor([6, 2, 4]), 128)
         torch.testing.assert_close(got, wanted, atol=2e-5, rtol=1e-5)
         for mine, theirs in zip(cache.memory, twin.memory, strict=True):
             for lane, length in enumerate((7, 3, 5)):
@@ -138,22 +139,16 @@ def test_what_was_launched_and_not_read_leaves_no_trace() -> None:
     assert cache.length == 300
 
 
-def test_it_ends_with_its_darts_and_with_the_context() -> None:
+def test_it_throws_new_darts_and_ends_with_the_context() -> None:
     model = a_model()
     pipeline, _ = a_pipeline(model, PROMPT)
+    darts = []
     with torch.inference_mode():
         pipeline.start({0: Row(PROMPT, len(PROMPT), WARM, 0)})
-        count = 0
-        while pipeline.take(0, WARM, 0) is not None:
-            count += 1
-        assert count == AHEAD
-        long = tuple(i % 97 for i in range(295))
-        pipeline, _ = a_pipeline(model, long)
-        pipeline.start({0: Row(long, 295, WARM, 0)})
-        count = 0
-        while pipeline.take(0, WARM, 0) is not None:
-            count += 1
-    assert count == 5
+        while (step := pipeline.take(0, WARM, 0)) is not None:
+            darts.append((step.odds.position, step.u, step.low <= step.u < step.high))
+    assert len(darts) == 300 - len(PROMPT) > DARTS
+    assert darts == [(place, uniform(WARM.seed, place), True) for place in range(len(PROMPT), 300)]
 
 
 def test_settings_that_the_host_must_walk_are_refused() -> None:

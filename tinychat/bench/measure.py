@@ -129,7 +129,7 @@ class Ours:
 
 def open_model(job: Job, device: torch.device) -> Transformer:
     """The job's network: of its file, or with random weights. Raises OutOfMemoryError_ before anything is made."""
-    dtype = choose_dtype(job.dtype, device)
+    dtype = choose_dtype(job.dtype)
     assert dtype is not None
     check_memory(job.model_config, job.dtype, device)
     if job.path is not None:

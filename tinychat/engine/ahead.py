@@ -30,15 +30,29 @@ class _Habit:
 
 
 class Ahead:
-    """One for each engine on a device that runs beside the host. `record` is the number of candidates."""
+    """One for each engine on a device that runs beside the host. `record` is the number of candidates.
 
-    def __init__(self, passes: Passes, *, record: int) -> None:
+    `compiled` sends the step through torch's compiler, and the first of each kind waits for it.
+    """
+
+    def __init__(self, passes: Passes, *, record: int, compiled: bool = False) -> None:
         self._passes = passes
         self._record = record
+        self._compiled = compiled
         self._pipeline: Pipeline | None = None
         self._habits: dict[int, _Habit] = {}
         self._running: tuple[Lane, ...] = ()
-        self.trouble = ""  # why there is no pipeline
+        self._trouble = ""  # why there is no pipeline
+        self._not_compiled = ""  # why there is one, but not compiled
+
+    @property
+    def state(self) -> str:
+        """For people: on, or off and why; compiled, or not and why."""
+        if self._trouble:
+            return f"off: {self._trouble}"
+        if not self._compiled:
+            return "on"
+        return f"on, not compiled: {self._not_compiled}" if self._not_compiled else "on, compiled"
 
     def take(self, here: Lane, params: SamplingParams, dice: int) -> Step | None:
         """The lane's next step; None where the engine must make it."""
@@ -52,6 +66,10 @@ class Ahead:
                 step = self._pipeline.take(here.index, params, dice)
         except ValueError:  # NaN: the slow step says where
             step = None
+        except RuntimeError as error:  # a graph that could not be made; what was drawn before stands
+            step = None
+            self._trouble = _first_line(error)
+        self._not_compiled = self._pipeline.trouble
         if step is None:
             self.settle()
             return None
@@ -64,6 +82,8 @@ class Ahead:
     def drew(self, here: Lane, params: SamplingParams, dice: int) -> None:
         """The engine made a step of its own: the next one may go on from it here."""
         self._habits[here.index] = _Habit(params, dice, len(here.main.tokens))
+        if self._pipeline is not None and not self._pipeline.is_for(self._passes.runner.cache):
+            self._pipeline = None  # it would keep the old cache in memory
 
     def settle(self) -> None:
         """The lanes are what was read of them, and know what follows."""
@@ -73,17 +93,20 @@ class Ahead:
         cache = self._passes.runner.cache
         for here in running:
             track = here.main
-            cache.set_length(track.row, len(track.tokens))
+            cache.set_length(track.row, self._pipeline.written(here.index))
+            cache.cut(track.row, len(track.tokens))  # what was not read might be NaN, and is zeroed
             logits = self._pipeline.row(here.index)
             if bool(torch.isfinite(logits).all()):
                 track.looks, here.guesses = [Look(logits)], []
             else:
                 track.reopen()
         self._pipeline.stop()
+        if self._trouble:
+            self._pipeline = None
 
     def _begin(self, here: Lane, params: SamplingParams, dice: int) -> bool:
         """Start with all lanes that have been running like this one."""
-        if self.trouble or self._passes.speculation is not None:
+        if self._trouble or self._passes.speculation is not None:
             return False
         rows, lanes = {}, []
         for lane in self._passes.lanes:
@@ -101,12 +124,17 @@ class Ahead:
         runner = self._passes.runner
         try:
             if self._pipeline is None or not self._pipeline.is_for(runner.cache):
-                self._pipeline = Pipeline(runner.model, runner.cache, record=self._record)
+                self._pipeline = None  # before there is a second one
+                self._pipeline = Pipeline(runner.model, runner.cache, record=self._record, compiled=self._compiled)
             with torch.inference_mode():
                 begun = self._pipeline.start(rows)
         except RuntimeError as error:  # a driver, a kernel or the memory: the engine's own step needs less
-            self.trouble = str(error).splitlines()[0][:200]
+            self._trouble = _first_line(error)
             self._pipeline = None
             return False
         self._running = tuple(lanes) if begun else ()
         return begun
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -27,6 +27,7 @@ from tinychat.engine.constrain import Grammars
 from tinychat.engine.context import Context
 from tinychat.engine.drafts import judge
 from tinychat.engine.lanes import Lane
+from tinychat.engine.native import choose_step
 from tinychat.engine.observe import Observation, decide, observe
 from tinychat.engine.opening import load_family
 from tinychat.engine.params import SamplingParams
@@ -66,7 +67,10 @@ class Engine:
         ahead: bool | None = None,
         step: str = "eager",
     ) -> None:
-        """`ahead` decodes runs in a pipeline on the device (graphs.py); None: on CUDA. `step` is the runner's."""
+        """`ahead` decodes runs in a pipeline on the device (graphs.py); None: on CUDA, if the step is not eager.
+
+        `step` is the runner's.
+        """
         self.config = model.config
         self.context = model.config.context if context is None else context
         self.end_ids = frozenset(end_ids)
@@ -83,8 +87,9 @@ class Engine:
             step=step,
         )
         self._lanes = self._passes.lanes
-        wished = self.runner.device.type == "cuda" if ahead is None else ahead
-        self._ahead = Ahead(self._passes, record=record) if wished else None
+        chosen = choose_step(step)
+        wished = self.runner.device.type == "cuda" and chosen != "eager" if ahead is None else ahead
+        self._ahead = Ahead(self._passes, record=record, compiled=chosen == "compiled") if wished else None
         self._vocabulary = vocabulary
         self._grammars: Grammars | None = None
 
@@ -196,7 +201,7 @@ class Engine:
             "passes": self.runner.forwards,
             "drafted": self._passes.drafted,
             "accepted": self.accepted,
-            "ahead": "off" if self._ahead is None else f"off: {self._ahead.trouble}" if self._ahead.trouble else "on",
+            "ahead": "off" if self._ahead is None else self._ahead.state,
         }
         if self.info is not None:
             facts |= {"path": str(self.info.path), "step": self.info.step, "digest": self.info.digest}

@@ -28,7 +28,7 @@ from tinychat.model.cache import KVCache
 from tinychat.model.config import ACTIVATIONS, NORMS
 from tinychat.model.transformer import Block, Transformer
 
-STEPS = ("auto", "native", "eager")
+STEPS = ("auto", "native", "compiled", "eager")
 VARIABLE = "TINYCHAT_STEP"  # what auto means
 POLL_S = 0.25  # how often a file that is being built is looked for
 GIVE_UP_S = 2 * native_build.BUILD_S
@@ -66,7 +66,7 @@ class _Cache(ctypes.Structure):
 
 
 def choose_step(wanted: str | None) -> str:
-    """auto, native or eager; where nothing or auto is asked for, what the environment says. UsageError for others."""
+    """One of STEPS; where nothing or auto is asked for, what the environment says. UsageError for others."""
     chosen = os.environ.get(VARIABLE) or "auto" if wanted in (None, "auto") else wanted
     if chosen not in STEPS:
         raise UsageError(f"There is no step {chosen!r}.", f"Use one of {', '.join(STEPS)}.")

@@ -22,7 +22,7 @@ def load_family(
     All in one number type; in int8 all are rounded. Raises what `load` raises, and UsageError for a helper with
     another tokenizer.
     """
-    kind = choose_dtype(dtype, device)
+    kind = choose_dtype(dtype)
     model, info = load(path, device=device, dtype=kind)
     found = {}
     for name, each in helpers.items():

@@ -36,8 +36,9 @@ class Pass:
 class Runner:
     """A model and the cache of its lanes, one row each. `forwards` counts the whole passes.
 
-    `step` is what decodes on the CPU: eager is torch; native is compiled C++ and waits for it, UsageError where there
-    can be none; auto goes from the first to the second as soon as it is there.
+    `step` is what decodes. On the CPU: eager is torch; native is compiled C++ and waits for it, UsageError where there
+    can be none; auto goes from the first to the second as soon as it is there. On CUDA, where the engine decodes ahead
+    (ahead.py): auto in CUDA graphs, compiled in those of torch's compiler, and eager not at all.
     """
 
     def __init__(self, model: Transformer, *, lanes: int = 1, length: int | None = None, step: str = "eager") -> None:
@@ -46,6 +47,8 @@ class Runner:
         self.cache = KVCache(model.config, lanes=lanes, length=length, dtype=weight.dtype, device=weight.device)
         self.forwards = 0
         step = choose_step(step)
+        if step == "compiled" and weight.device.type != "cuda":
+            raise UsageError("The compiled step is for CUDA.", "On the CPU use --step native.")
         self._native = None if step == "eager" or weight.device.type != "cpu" else native_step(model)
         if step == "native" and not self.await_step():
             reason = "on the CPU only" if self._native is None else self._native.state
@@ -146,14 +149,12 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def choose_dtype(wanted: str | None, device: torch.device) -> torch.dtype | None:
+def choose_dtype(wanted: str | None) -> torch.dtype | None:
     """The number type of that name that weights are loaded in; None leaves the choice to the checkpoint.
 
-    int8 weights (quantise.py) are float32 numbers, rounded: only the step of the CPU reads them as bytes.
+    int8 weights are rounded from float32 numbers (quantise.py).
     """
     if wanted == INT8:
-        if device.type != "cpu":
-            raise UsageError(f"int8 is for the CPU, not for {device}.", "Use --dtype bfloat16 there.")
         return torch.float32
     if wanted is not None and wanted not in DTYPES:
         raise UsageError(f"There is no number type {wanted!r}.", f"Use one of {', '.join((*DTYPES, INT8))}.")

@@ -2,12 +2,17 @@
 
 The same arithmetic as Transformer.forward with a cache, for T = 1, but ids and positions are tensors that stay where
 they are: what a CUDA graph needs. Attention reads the first `span` slots of the cache and masks what a lane has not
-reached, so a short text does not pay for a long context. The slow twin is Transformer.forward.
+reached, so a short text does not pay for a long context. What all layers share (the mask, the angles) is made once: on
+a device every small kernel costs its launch. The slow twin is Transformer.forward.
 
 Shapes as in model/transformer.py.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +21,17 @@ from torch import Tensor
 from tinychat.model.transformer import Attention, Block, Transformer, rotate
 
 SPANS = (128, 256, 512)  # then doubling: a captured step serves every position below its span
+
+_ALIGNED = 8  # a mask whose rows begin at multiples of this needs no copy in CUDA's memory-efficient attention
+
+Layers = Sequence[tuple[Tensor, Tensor]]  # keys and values (B, G, slots, E) of every layer
+
+
+class _Shared(NamedTuple):
+    rope: tuple[Tensor, Tensor] | None  # (B, 1, 1, E) each
+    mask: Tensor  # (B, 1, 1, span), 0 or -inf
+    rows: Tensor  # (B,) 0 to B - 1
+    positions: Tensor  # (B,)
 
 
 def span_for(length: int, most: int) -> int:
@@ -28,50 +44,44 @@ def span_for(length: int, most: int) -> int:
     return min(span, most)
 
 
-def forward(model: Transformer, keys: Tensor, values: Tensor, ids: Tensor, positions: Tensor, span: int) -> Tensor:
-    """Logits (B, V), float32, of what follows `ids` (B,) at `positions` (B,), which must be below `span`.
+def forward(model: Transformer, layers: Layers, ids: Tensor, positions: Tensor, span: int) -> Tensor:
+    """Logits (B, V), in the model's number type, of what follows `ids` (B,) at `positions` (B,).
 
-    `keys` and `values` (layers, B, G, slots, E) are KVCache.memory and are written in place. A lane that is not
-    taking part stands at the last slot, which is never read by another.
+    Keys and values are written in place. A lane whose position is below `span` sees all of itself; one that is not
+    taking part stands at the last slot, which nobody reads.
     """
     known = positions.clamp(max=model.config.context - 1)
-    x = F.embedding(ids, model.embedding.weight).unsqueeze(1)  # (B, 1, D)
+    x = model.embedding(ids).unsqueeze(1)  # (B, 1, D)
     if model.positions is not None:
-        x = x + F.embedding(known, model.positions.weight).unsqueeze(1)
+        x = x + model.positions(known).unsqueeze(1)
     rope = None
     if model.rope is not None:
-        cos, sin = model.rope.index_select(1, known).unsqueeze(-2).unsqueeze(-2).unbind()  # (B, 1, 1, E)
+        cos, sin = model.rope.index_select(1, known).to(x.dtype).unsqueeze(-2).unsqueeze(-2).unbind()
         rope = cos, sin
-    columns = torch.arange(span, device=ids.device)
-    mask = (columns <= positions.unsqueeze(-1)).unsqueeze(1).unsqueeze(1)  # (B, 1, 1, span)
-    for layer, block in enumerate(model.blocks):
+    width = -(-span // _ALIGNED) * _ALIGNED
+    hidden = torch.arange(width, device=ids.device) > positions.unsqueeze(-1)
+    mask = torch.zeros(hidden.shape, dtype=x.dtype, device=ids.device).masked_fill(hidden, -math.inf)
+    rows = torch.arange(ids.shape[0], device=ids.device)
+    shared = _Shared(rope, mask[:, :span].unsqueeze(1).unsqueeze(1), rows, positions)
+    for (keys, values), block in zip(layers, model.blocks, strict=True):
         assert isinstance(block, Block)
-        x = x + _attend(block.attention, block.attention_norm(x), rope, keys[layer], values[layer], positions, mask)
+        x = x + _attend(block.attention, block.attention_norm(x), shared, keys, values)
         x = x + block.feed_forward(block.feed_forward_norm(x))
-    x = model.norm(x).squeeze(1)
-    return F.linear(x, model.embedding.weight if model.head is None else model.head.weight).float()
+    return model.logits(model.norm(x).squeeze(1))
 
 
-def _attend(
-    attention: Attention,
-    x: Tensor,
-    rope: tuple[Tensor, Tensor] | None,
-    keys: Tensor,
-    values: Tensor,
-    positions: Tensor,
-    mask: Tensor,
-) -> Tensor:
+def _attend(attention: Attention, x: Tensor, shared: _Shared, keys: Tensor, values: Tensor) -> Tensor:
     B, _, D = x.shape
     H, G, E = attention.heads, attention.groups, attention.head_width
     qkv = attention.qkv(x).view(B, 1, H + 2 * G, E)
     qk, v = qkv[:, :, : H + G], qkv[:, :, H + G :]
-    if rope is not None:
-        qk = rotate(qk, rope)
-    rows = torch.arange(B, device=x.device)
-    keys.transpose(1, 2).index_put_((rows, positions), qk[:, 0, H:])
-    values.transpose(1, 2).index_put_((rows, positions), v[:, 0])
+    if shared.rope is not None:
+        qk = rotate(qk, shared.rope)
+    at = (shared.rows, shared.positions)
+    keys.transpose(1, 2).index_put_(at, qk[:, 0, H:])
+    values.transpose(1, 2).index_put_(at, v[:, 0])
     q = qk[:, 0, :H].reshape(B, G, H // G, E)  # the heads of a group stand as rows of one query
-    span = mask.shape[-1]
-    y = F.scaled_dot_product_attention(q, keys[:, :, :span], values[:, :, :span], attn_mask=mask)
+    span = shared.mask.shape[-1]
+    y = F.scaled_dot_product_attention(q, keys[:, :, :span], values[:, :, :span], attn_mask=shared.mask)
     out: Tensor = attention.output(y.reshape(B, 1, D))
     return out

@@ -209,7 +209,8 @@ class Transformer(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """The head: hidden states after the final norm (..., D) -> (..., V)."""
-        return F.linear(x, self.embedding.weight if self.head is None else self.head.weight)
+        found: Tensor = F.linear(x, self.embedding.weight) if self.head is None else self.head(x)
+        return found
 
     def stream(
         self,
