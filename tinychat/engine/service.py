@@ -15,14 +15,16 @@ import selectors
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from tinychat.engine.channel import Channel
+from tinychat.engine.decoder import Decoder
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Odds, SamplerState, Step
+from tinychat.engine.trace import Odds, Step
+from tinychat.engine.trial import Found, Trial, is_no_token
 from tinychat.engine.wire import (
     Ack,
     Close,
@@ -51,28 +53,6 @@ CREDIT_STEPS = 512  # steps on the line or gathered for the next frame
 RATE_WINDOW_S = 1.0  # what tokens_per_s looks back on
 STAYS = "The settings before it stay."
 
-Found = TypeVar("Found")
-
-
-class Decoder(Protocol):
-    """What the loop needs of tinychat.engine.engine.Engine."""
-
-    def facts(self) -> dict[str, Any]: ...
-    def set_context(
-        self,
-        ids: Sequence[int],
-        *,
-        prompt_len: int | None,
-        state: SamplerState | None,
-        interrupt: Callable[[], bool] | None,
-    ) -> int: ...
-    def is_computed(self) -> bool: ...
-    def length(self) -> int: ...
-    def peek(self, params: SamplingParams, *, token: int | None) -> Odds: ...
-    def step(self, params: SamplingParams) -> Step: ...
-    def force(self, token: int, params: SamplingParams) -> Step: ...
-    def stop_reason(self) -> Stop | None: ...
-
 
 class Service:
     """One client, at most one open engine. `log` is where a person finds the traceback of an internal error."""
@@ -88,8 +68,7 @@ class Service:
         self._seq = 0
         self._state: State = "loading"
         self._stop: Stop | None = None
-        self._params = SamplingParams()
-        self._proven = self._params  # the last that the engine could use
+        self._trial = Trial()
         self._context: SetContext | None = None  # wanted, but not all of it is computed yet
         self._refusal: Exception | None = None  # of the last context: the engine holds another than the client thinks
         # the run
@@ -158,7 +137,7 @@ class Service:
             if self._state == "running":
                 self._halt("paused")
         elif isinstance(command, SetParams):
-            self._params = command.params
+            self._trial.take(command.params)
             self._note_params()
         elif isinstance(command, SetRate):
             self._rate = _checked_rate(command.rate)
@@ -196,7 +175,7 @@ class Service:
             self._start(command.count, "paused")
             self._draw()  # now: a command that follows must find the token there
         elif isinstance(command, Force):
-            self._keep(self._attempt(lambda: engine.force(command.token, self._params)))
+            self._keep(self._attempt(lambda: engine.force(command.token, self._trial.params)))
         elif isinstance(command, Peek):
             self._peek = command
             self._urgent = True
@@ -226,7 +205,7 @@ class Service:
         position = self._engine.length() if self._engine is not None else 0
         if self._params_at and self._params_at[-1][0] == position:
             self._params_at.pop()  # turned twice between two tokens: only the last one drew
-        self._params_at.append((position, self._params))
+        self._params_at.append((position, self._trial.params))
         self._params_unseen = True
 
     # ---- the run ----------------------------------------------------------------------------------------------------
@@ -272,11 +251,12 @@ class Service:
             self._halt("context")
             return
         try:
-            step = self._attempt(lambda: engine.step(self._params))
+            step = self._attempt(lambda: engine.step(self._trial.params))
         except TinychatError as error:
-            if not _is_no_token(error):
+            if not is_no_token(error):
                 raise
             self._halt("no_legal_token")
+            self._error = (error.what, error.hint)
             return
         now = time.monotonic()
         self._times.append(now)
@@ -292,18 +272,13 @@ class Service:
                 self._halt(self._at_limit)
 
     def _attempt(self, action: Callable[[], Found]) -> Found:
-        """Do it with the settings in hand. New ones that the engine cannot use give way to the last that it could."""
-        try:
-            found = action()
-        except Exception as error:
-            if self._params == self._proven or _is_no_token(error):
-                raise
-            self._params = self._in_force = self._proven
+        """Do it with the settings in force; that newer ones were refused is told with the next frame."""
+        found, reason = self._trial.attempt(action)
+        if reason is not None:
+            self._in_force = self._trial.params
             self._note_params()
-            self._error = (f"{error}." if isinstance(error, ValueError) else self._story(error)[0], STAYS)
+            self._error = (f"{reason}." if isinstance(reason, ValueError) else self._story(reason)[0], STAYS)
             self._urgent = True
-            found = action()
-        self._proven = self._params
         return found
 
     def _keep(self, step: Step) -> None:
@@ -365,7 +340,7 @@ class Service:
         found: list[Odds] = []
         engine = self._engine
         if engine is not None and engine.length() and self._refusal is None:
-            self._guard(lambda: found.append(self._attempt(lambda: engine.peek(self._params, token=token))))
+            self._guard(lambda: found.append(self._attempt(lambda: engine.peek(self._trial.params, token=token))))
         return found[0] if found else None
 
     def _transmit(self, frame: Frame) -> None:
@@ -407,13 +382,6 @@ class Service:
             return
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:  # stderr may be a screen
             file.write(story)
-
-
-def _is_no_token(error: Exception) -> bool:
-    """Whether the settings work, but leave nothing: that is an answer, not a mistake."""
-    from tinychat.engine.engine import NoLegalToken  # here: by now torch is loaded anyway
-
-    return isinstance(error, NoLegalToken)
 
 
 def _checked_rate(rate: float | None) -> float | None:

@@ -28,8 +28,9 @@ from typing import Any
 import tinychat
 from tinychat import files
 from tinychat.engine.channel import Channel
+from tinychat.engine.decoder import Decoder
 from tinychat.engine.machine import open_engine
-from tinychat.engine.service import Decoder, Service
+from tinychat.engine.service import Service
 from tinychat.engine.wire import Ack, Close, Command, Frame, Open, ProtocolError, decode_frame, encode_command
 
 LOG_LIMIT = 1 << 20  # bytes; a log above this becomes the old log

@@ -318,7 +318,9 @@ class ActionScreen(PanelScreen):
         self.picked = name
         setting = SETTINGS[name]
         label = spelled(label_of(setting), self.look.glyphs)
-        how = "- = nudge, 0 off, or type a value" if isinstance(setting, Knob) else "Enter types a value, 0 off"
+        away = "neutral" if setting.aux else "off"
+        turned = f"- = nudge, 0 {away}, or type a value"
+        how = turned if isinstance(setting, Knob) else "Enter types a value, 0 off"
         self.notice = (f"{label}: {how}. {setting.help}", "quiet")
         self.knobs_changed()
 

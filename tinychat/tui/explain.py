@@ -60,6 +60,8 @@ def next_words(odds: Odds | None) -> Piece:
     """What can be said before a token is drawn."""
     if odds is None or not odds.candidates:
         return ("Nothing is known yet: run, or choose a token.", "quiet")
+    if not odds.kept:
+        return ("The settings leave no token that could come next.", "warn")
     word = f"{odds.kept} of {odds.vocab_size} tokens could come next, with {odds.final_entropy:.2f} bits of choice."
     return (word, "quiet")
 

@@ -25,6 +25,7 @@ class Wish:
     tab: str = "candidates"  # the panel that Up and Down act on; the lower one where there is room for one
     editing: bool = False
     prompt_lines: int = 1
+    knobs: int = 5  # that want a row
 
 
 def shape_of(width: int, height: int) -> Shape:
@@ -76,7 +77,7 @@ def arrange(width: int, height: int, wish: Wish) -> dict[str, Region]:
     entropy = 8
     parts["stream"] = Region(0, top + prompt, left, room - prompt - entropy)
     parts["entropy"] = Region(0, top + room - entropy, left, entropy)
-    knobs = 9
+    knobs = 9 if wish.knobs <= 6 else 13  # two heights, so that the panels stand still while a knob comes or goes
     pipeline = min(12, (room - knobs) * 45 // 100)
     candidates = room - knobs - pipeline
     # there is no place for both: the words stand where the table is while they are asked for
@@ -90,7 +91,7 @@ def _wide(width: int, top: int, room: int, wish: Wish) -> dict[str, Region]:
     left, right = width * 28 // 100, width * 32 // 100
     middle = width - left - right
     prompt = _prompt_height(wish, room // 2, least=8)
-    knobs = 14
+    knobs = 14 if wish.knobs <= 11 else 20
     entropy = min(14, room // 4)
     pipeline = 16
     return {

@@ -46,6 +46,7 @@ from tinychat.tui.widgets.panel import Body, Panel
 from tinychat.tui.widgets.pipeline import PipelineView
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
+from tinychat.tui.wording import MAIN, shown_settings
 
 TICK_S = 1 / 30
 READABLE_RATE = 60  # tokens a second
@@ -199,7 +200,9 @@ class PanelScreen(Screen[None]):
 
     def lay_out(self) -> None:
         """Lay out again after a change of mode, tab or prompt height."""
-        wish = Wish(tab=self.tab, editing=self.editing, prompt_lines=self.prompt_box.wrapped_document.height)
+        lines, player = self.prompt_box.wrapped_document.height, self.player
+        knobs = len(shown_settings(player.session.params, self.picked)) if player is not None else MAIN
+        wish = Wish(tab=self.tab, editing=self.editing, prompt_lines=lines, knobs=knobs)
         if wish != self.play_layout.wish:
             self.play_layout.wish = wish
             self.header_line.refresh(layout=True)  # a child's layout is asked for: that makes the body arrange again
@@ -207,7 +210,6 @@ class PanelScreen(Screen[None]):
 
     def paint_all(self) -> None:
         """Everything anew: after a change of path, mode or size."""
-        self.lay_out()
         self.knobs_changed()
         self.paint()
 
@@ -313,6 +315,7 @@ class PanelScreen(Screen[None]):
 
     def knobs_changed(self) -> None:
         """The settings, wherever they are shown."""
+        self.lay_out()
         if self.player is not None:
             self.knobs.show(self.player.session.params, picked=self.picked)
         self.paint_lines()
@@ -346,7 +349,7 @@ class PanelScreen(Screen[None]):
     def _status_groups(self, roomy: bool) -> list[tuple[Piece, ...]]:
         player = self.player
         groups: list[tuple[Piece, ...]] = []
-        if not roomy and player is not None and not self.notice[0]:
+        if not roomy and player is not None and not self.notice[0] and player.error is None:
             groups.append(status.knob_words(player.session.params, self.picked))
         groups.append((status.state_words(player),))
         if self.notice[0]:

@@ -101,6 +101,8 @@ def state_words(player: Player | None) -> Piece:
         return ("RUNNING", "chosen")
     if player.stop == "overflow":
         return ("TOO LONG", "warn")
+    if player.stop == "no_legal_token":
+        return ("NO TOKEN LEFT", "warn")
     if player.stop == "end":
         return ("ENDED", "strong")
     return ("PAUSED" if player.session.reply_length else "READY", "strong")
@@ -143,13 +145,16 @@ def token_facts(step: Step, params: SamplingParams, *, short: bool) -> list[Grou
     return facts
 
 
-def knob_words(params: SamplingParams, picked: str, *, cells: int = 60) -> Group:
+def knob_words(params: SamplingParams, picked: str, *, cells: int = 36) -> Group:
     """`>T.80 P.88 K-- M-- R1.10`: the main five, the picked one, and what else is on while there is room."""
     pieces: list[Piece] = []
     used = left_out = 0
     for setting in shown_settings(params, picked):
         on = is_on(setting, params)
-        text = short_text(setting, params) if on or setting.name == "temperature" else "--"
+        if setting.aux and setting.name != picked:
+            continue  # it only says how another one works
+        speaks = on or setting.aux or setting.name == "temperature"
+        text = short_text(setting, params) if speaks else "--"
         mark = ">" if setting.name == picked else ""
         letter = (setting.key if isinstance(setting, Knob) else "") or label_of(setting) + " "
         word = f"{' ' if pieces else ''}{mark}{letter}{text.removeprefix('0') or '0'}"

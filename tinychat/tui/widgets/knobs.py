@@ -86,7 +86,8 @@ class KnobsView(LineView):
         if isinstance(setting, ListSetting):
             return (*start, (f" {short_text(setting, self._params) if on else 'off'}", role))
         value: Value = getattr(self._params, setting.name)
-        text = "off" if not on and not setting.aux and setting.name != "temperature" else value_text(setting, value)
+        speaks = on or setting.aux or setting.choices or setting.name == "temperature"
+        text = value_text(setting, value) if speaks else "off"
         cells = self._slider_cells(setting, width)
         slider: tuple[Piece, ...] = ()
         if cells:
