@@ -149,7 +149,7 @@ inline void dots(const Stored* rows, int64_t stride, const float* const* x, int 
 }
 
 // The same with int8 weights and int16 activations; `k` times 127 times the largest activation must fit 31 bits.
-template <int R, int N>
+template <int R, int N>  // R 1, or a multiple of 4
 inline void dots(const int8_t* rows, int64_t stride, const int16_t* const* x, int k, int32_t (*out)[R]) {
     int i = 0;
 #if defined(__AVX512BW__)
@@ -181,10 +181,12 @@ inline void dots(const int8_t* rows, int64_t stride, const int16_t* const* x, in
         }
     }
     for (int n = 0; n < N; n++) {
-        for (int r = 0; r < R; r++) {
-            __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums[n][r]), _mm256_extracti128_si256(sums[n][r], 1));
-            four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-            out[n][r] = _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+        for (int r = 0; r < R; r += 4) {
+            const __m256i none = _mm256_setzero_si256(), *x = sums[n] + r;
+            __m256i low = _mm256_hadd_epi32(x[0], R > 1 ? x[1] : none);
+            __m256i high = R > 2 ? _mm256_hadd_epi32(x[2], x[3]) : none, four = _mm256_hadd_epi32(low, high);
+            __m128i all = _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+            std::memcpy(&out[n][r], &all, sizeof(int32_t) * (R < 4 ? R : 4));
         }
     }
 #else
@@ -192,7 +194,7 @@ inline void dots(const int8_t* rows, int64_t stride, const int16_t* const* x, in
         for (int r = 0; r < R; r++) out[n][r] = 0;
 #endif
     // what is left of a row; all of it where there is no better way than the compiler's own
-    for (int n = 0; n < N; n++) {
+    for (int n = 0; n < N && i < k; n++) {
         for (int r = 0; r < R; r++) {
             const int8_t* row = rows + r * stride;
             int32_t total = 0;
