@@ -40,6 +40,7 @@ def sample(
         float | None,
         typer.Option("--stop-below", metavar="P", help="End when the last 8 tokens' mean probability is below P."),
     ] = None,
+    past_end: Annotated[bool, typer.Option("--past-end", help="Go on where the model ends its text.")] = False,
     bad_word: BadWord = None,
     negative: Negative = None,
     chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's message; the reply is printed.")] = False,
@@ -101,6 +102,7 @@ def sample(
                 stop_repeat=stop_repeat,
                 stop_below=stop_below,
                 speculate=machine.get("speculate"),
+                past_end=past_end,
             )
         schedule = options.schedule(at or [], params)
         path = files.find_checkpoint(model)
@@ -112,6 +114,7 @@ def sample(
                 model=path,
                 max_tokens=max_tokens,
                 stops=options.texts("--stop", stop),
+                past_end=past_end,
                 rules=options.stop_rules(max_seconds, stop_repeat, stop_below),
                 bad_words=options.texts("--bad-word", bad_word),
                 negative=None if negative is None else options.checked_text("--negative", negative),

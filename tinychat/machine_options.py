@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tinychat import files
-from tinychat.engine.machine import Machine
+from tinychat.engine.machine import SPECULATION_FIELDS, Machine
 from tinychat.errors import UsageError
 from tinychat.option_groups import spread
 
@@ -41,7 +41,6 @@ _SPECULATION: dict[str, tuple[type, str, str]] = {
                             "Default: match."),
 }  # fmt: skip
 MACHINE_NAMES, SPECULATION_NAMES = tuple(_MACHINE), tuple(_SPECULATION)
-_FIELD = {"speculate": "kind", "draft_length": "length", "ngram": "ngram", "exit_layer": "layer", "verify": "verify"}
 _READ_BY = {"ngram": ("lookup",), "exit_layer": ("exit",)}
 
 with_machine = spread(
@@ -86,7 +85,7 @@ def _speculation(given: Mapping[str, Any]) -> dict[str, Any] | None:
         raise UsageError("--speculate draft and --draft PATH go together.", "Give both, or guess by lookup or exit.")
     from tinychat.engine.speculate import Speculation  # numpy comes with it
 
-    values = {field: given[name] for name, field in _FIELD.items() if name in given}
+    values = {field: given[name] for name, field in SPECULATION_FIELDS.items() if name in given}
     try:
         Speculation(**values)
     except ValueError as error:

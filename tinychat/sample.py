@@ -39,6 +39,7 @@ class Request:
     model: Path
     max_tokens: int = 256
     stops: tuple[str, ...] = ()
+    past_end: bool = False  # go on where the model has ended
     rules: StopRules = field(default_factory=StopRules)
     bad_words: tuple[str, ...] = ()  # as text; added to those of params
     negative: str | None = None  # as text; in place of negative_ids of params
@@ -180,7 +181,10 @@ def sample(
         elif interrupted():
             outcome.stop_reason = "interrupted"
         else:
-            outcome.stop_reason = engine.stop_reason() or request.rules.reason(outcome.steps, outcome.decode_s)
+            ended = engine.stop_reason()
+            if ended == "end" and request.past_end:
+                ended = None
+            outcome.stop_reason = ended or request.rules.reason(outcome.steps, outcome.decode_s)
             if outcome.stop_reason is None and index + 1 == request.max_tokens:
                 outcome.stop_reason = "length"
         if outcome.stop_reason is not None:

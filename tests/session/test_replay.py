@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
 from tinychat.options import schedule
@@ -64,6 +66,30 @@ def test_a_first_chat_turn_is_text_and_a_later_one_is_ids(tokenizer: Tokenizer, 
     words = options(command(session))
     ids = [int(token) for token in words[words.index("--prompt-ids") + 1].split(",")]
     assert ids == session.context().ids
+
+
+def test_a_reply_that_went_past_an_end_says_so(tokenizer: Tokenizer, make_step: Make) -> None:
+    session = Session(tokenizer, params=SamplingParams())
+    session.complete("the")
+    for index, token in enumerate((270, tokenizer.end_of_text, 271)):
+        assert ("--past-end" in options(command(session))) is (index == 3)
+        session.chosen(make_step(token, len(session.tree)), session.params)
+    assert "--past-end" in options(command(session))
+
+
+def test_what_it_runs_on_is_read_back_by_the_command(tokenizer: Tokenizer, checkpoint: Path) -> None:
+    import typer.main
+
+    from tinychat.cli import app
+    from tinychat.machine_options import read_machine
+
+    plan = {"kind": "draft", "length": 3, "verify": "residual"}
+    machine = Machine(dtype="bfloat16", amateur=str(checkpoint), draft=str(checkpoint), speculation=plan)
+    session = Session(tokenizer, params=SamplingParams(), machine=machine)
+    session.complete("the")
+    sample = typer.main.get_group(app).commands["sample"]
+    given = sample.make_context("sample", options(command(session))).params
+    assert read_machine({name: value for name, value in given.items() if value is not None}) == machine
 
 
 @pytest.mark.parametrize("order", ["hf", "temperature,top_k"])

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from tinychat.engine.engine import Engine
 
 
+# option of the command line -> field of speculate.Speculation
+SPECULATION_FIELDS = {
+    "speculate": "kind", "draft_length": "length", "ngram": "ngram", "exit_layer": "layer", "verify": "verify",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """Paths are text. `threads` None chooses by the size of the model; `dtype` None is the engine's default."""
@@ -25,6 +31,15 @@ class Machine:
     amateur: str | None = None  # a checkpoint, for contrastive decoding
     draft: str | None = None  # a checkpoint, for speculation
     speculation: Mapping[str, Any] | None = None  # fields of speculate.Speculation; None draws one token a pass
+
+    def flags(self) -> list[str]:
+        """What may change tokens, as words of a command line: not the threads."""
+        values = {name: getattr(self, name) for name in ("device", "dtype", "step", "amateur", "draft")}
+        if self.speculation is not None:
+            plan = {"kind": "lookup", **self.speculation}
+            values |= {name: plan[field] for name, field in SPECULATION_FIELDS.items() if field in plan}
+        given = {name: value for name, value in values.items() if value not in (None, "auto")}
+        return [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), str(value))]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -17,9 +17,12 @@ def command(session: Session) -> str:
     words = ["tinychat", "sample"]
     if session.model:
         words += ["-m", str(session.model)]
+    words += session.machine.flags()
     words += _prompt(session)
     base, changes = session.reply_settings()
     words += ["--seed", str(base.seed), "-n", str(session.reply_length or session.max_tokens)]
+    if _goes_past_an_end(session):
+        words.append("--past-end")
     words += settings_flags(base)
     before = base
     for index, params in changes:
@@ -28,6 +31,11 @@ def command(session: Session) -> str:
     for index, token in session.forced():
         words += ["--force", f"{index}={token}"]
     return shlex.join(words)
+
+
+def _goes_past_an_end(session: Session) -> bool:
+    """Whether a person ran on where the model had ended."""
+    return any(token in session.tokenizer.end_ids for token in session.tree.path.ids[session.reply_start : -1])
 
 
 def _prompt(session: Session) -> list[str]:

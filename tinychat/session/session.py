@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tinychat.engine.machine import Machine
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.tree import DRAWN, FORCED, PROMPT, Tree
@@ -53,12 +54,14 @@ class Session:
         *,
         params: SamplingParams,
         model: Path | str = "",
+        machine: Machine | None = None,
         chat: bool = False,
         max_tokens: int = 256,
         fixed_seed: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.model = model
+        self.machine = machine or Machine()
         self.mode: Mode = "chat" if chat and tokenizer.has_chat else "completion"
         self.params = params
         self.max_tokens = max_tokens

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tinychat.engine.packing import pack_step, unpack_step
+from tinychat.engine.packing import Glance, pack_step, unpack_step
 from tinychat.engine.trace import Step
 
 PROMPT, DRAWN, FORCED = 0, 1, 2
@@ -44,6 +44,18 @@ class Column:
         self.entropy.append(step.odds.entropy if step else 0.0)
         self.final_entropy.append(step.odds.final_entropy if step else 0.0)
         self.rank.append(step.raw_rank if step else 0)
+        self.setting.append(setting)
+        self.packed.append(packed)
+
+    def restore(self, token: int, kind: int, seen: Glance | None, setting: int, packed: bytes | None) -> None:
+        """Add a token whose record is packed already; `seen` is a glance at it."""
+        self.ids.append(token)
+        self.kinds.append(kind)
+        self.surprisal.append(min(seen.surprisal, 999.0) if seen else 0.0)
+        self.prob.append(seen.final if seen else 0.0)
+        self.entropy.append(seen.entropy if seen else 0.0)
+        self.final_entropy.append(seen.final_entropy if seen else 0.0)
+        self.rank.append(seen.raw_rank if seen else 0)
         self.setting.append(setting)
         self.packed.append(packed)
 
@@ -86,6 +98,35 @@ class Tree:
         self._undo: list[int] = []
         self._redo: list[int] = []
         self._unpacked: tuple[int, int, Step] | None = None
+
+    @classmethod
+    def restored(cls, branches: list[Branch], *, current: int, undo: Iterable[int], redo: Iterable[int]) -> Tree:
+        """A tree as it was kept elsewhere; ValueError for branches that hang on nothing, or moves to none."""
+        for number, branch in enumerate(branches):
+            room = 0
+            if number:
+                if branch.parent is None or not 0 <= branch.parent < number:
+                    raise ValueError(f"branch {number} hangs on no earlier one")
+                room = branches[branch.parent].length
+            if not 0 <= branch.fork <= room:
+                raise ValueError(f"branch {number} leaves its parent where that has no token")
+        tree = cls()
+        tree.branches, tree._undo, tree._redo = branches, list(undo), list(redo)
+        for number in (current, *tree._undo, *tree._redo):
+            if not 0 <= number < len(branches):
+                raise ValueError(f"there is no branch {number}")
+        tree._stand_on(current)
+        return tree
+
+    @property
+    def undo_path(self) -> tuple[int, ...]:
+        """The branches that undo leads back to, the latest last."""
+        return tuple(self._undo)
+
+    @property
+    def redo_path(self) -> tuple[int, ...]:
+        """The branches that redo leads to, the first last."""
+        return tuple(self._redo)
 
     def __len__(self) -> int:
         return len(self.path)

@@ -108,7 +108,7 @@ class PlayApp(App[int]):
             opening.params, tokenizer, bad_words=opening.bad_words, negative=opening.negative, chat=opening.chat
         )
         session = Session(
-            tokenizer, params=params, model=opening.command_name, chat=opening.chat,
+            tokenizer, params=params, model=opening.command_name, machine=opening.machine, chat=opening.chat,
             max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
         )  # fmt: skip
         player = Player(session, self.decoder, context=opening.context, rate=opening.rate)

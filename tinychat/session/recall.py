@@ -1,0 +1,371 @@
+"""Reading a session file (record.py): whole or refused, and a cut one up to the cut, saying so.
+
+Three kinds of wrong. A file that ends before its last line was cut: what its whole lines hold is given, and
+`Recording.dropped` says what is missing; it is never silent. A file that contradicts itself or its digest is damaged,
+and one that is of another kind or a newer schema is foreign: both are refused with file and line. A file comes from
+anywhere: nothing in it is run, and it takes no more memory than a fixed multiple of its size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tinychat.engine import packing
+from tinychat.engine.machine import Machine
+from tinychat.engine.params import SamplingParams
+from tinychat.errors import FileFormatError
+from tinychat.session.record import SCHEMA, Source
+from tinychat.session.session import Mode, Session
+from tinychat.session.token_lines import inflate, read_run
+from tinychat.session.tree import Branch, Tree
+from tinychat.text.terminal import one_line
+from tinychat.text.tokenizer import Tokenizer
+from tinychat.text.tokenizer_file import MAX_CHARS
+
+HINT = "A session is saved by tinychat play; see:  tinychat sessions"
+MAX_LINE = 1 << 26  # bytes
+MAX_FIRST = 1 << 16
+MAX_TOKENS = 5_000_000
+_KIND, _VERSION = SCHEMA.split("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What the first line says: enough for a list."""
+
+    path: Path
+    saved: str  # ISO 8601, UTC
+    name: str
+    mode: Mode
+    tokens: int  # in all branches
+    branches: int
+    words: str
+    source: Source
+
+
+@dataclass(slots=True, kw_only=True)
+class Recording:
+    """A session out of a file. `dropped` is empty, or says in words what the file no longer had."""
+
+    session: Session
+    summary: Summary
+    cursor: int | None = None
+    dropped: str = ""
+
+    @property
+    def source(self) -> Source:
+        return self.summary.source
+
+
+class _Wrong(Exception):
+    """What is wrong with a line, for a person."""
+
+
+def glimpse(path: Path) -> Summary:
+    """The first line of a session file. FileFormatError for what is none."""
+    for _, line, whole in _lines(path):
+        return _first(path, line, whole)
+    raise _refused(path, 1, "the file is empty")
+
+
+def load(path: Path) -> Recording:
+    """The session of a file, as it was saved; of a cut file what is left of it. FileFormatError for anything else."""
+    reader = _Reader(path)
+    number = 1
+    try:
+        for number, line, whole in _lines(path):
+            try:
+                reader.take(number, line)
+            except (_Wrong, ValueError, RecursionError) as error:
+                if not whole:
+                    break  # the cut goes through this line: what it held is missing, and `finish` says so
+                raise _refused(path, number, str(error)) from None
+        return reader.finish()
+    except _Wrong as error:
+        raise _refused(path, number, str(error)) from None
+
+
+class _Reader:
+    """The lines of one file, in order."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.digest = hashlib.sha256()
+        self.summary: Summary | None = None
+        self.tokenizer: Tokenizer | None = None
+        self.state: dict[str, Any] | None = None
+        self.settings: list[SamplingParams] = []
+        self.places: list[tuple[int | None, int, int]] = []
+        self.branches: list[Branch] = []
+        self.ended = False
+        self.has_steps = True
+
+    def take(self, number: int, line: bytes) -> None:
+        if self.ended:
+            raise _Wrong("there is more after the last line")
+        if self.summary is None:
+            self.summary = _first(self.path, line, whole=True)
+            self.has_steps = _read(line).get("packing") == packing.VERSION
+        else:
+            record = _read(line)
+            if self.tokenizer is None:
+                self._take_tokenizer(record)
+            elif self.state is None:
+                self._take_state(record)
+            elif "sha256" in record:
+                self._take_end(number, record)
+            else:
+                self._take_run(record)
+        self.digest.update(line)
+
+    def finish(self) -> Recording:
+        if self.summary is None or self.tokenizer is None or self.state is None:
+            raise _Wrong("the file is cut before its first token: nothing of it can be shown")
+        lost = "" if self.ended else self._cut()
+        if not self.has_steps:
+            lost = f"{lost} The records of the choices were packed by another version and are left out.".strip()
+        state = self.state
+        kept = len(self.branches)
+        undo, redo = ([at for at in _wholes(state, name) if at < kept or self.ended] for name in ("undo", "redo"))
+        current = _whole(state, "current")
+        try:
+            tree = Tree.restored(
+                self.branches, current=current if self.ended else min(current, kept - 1), undo=undo, redo=redo
+            )
+        except ValueError as error:
+            raise _Wrong(str(error)) from None
+        session = self._session(tree)
+        cursor = None if state.get("cursor") is None else min(_whole(state, "cursor"), len(tree))
+        return Recording(session=session, summary=self.summary, cursor=cursor, dropped=lost)
+
+    def _take_tokenizer(self, record: dict[str, Any]) -> None:
+        text = inflate(record.get("tokenizer"), min(_whole(record, "bytes"), 2 * MAX_CHARS))
+        tokenizer = Tokenizer.from_json(_utf8(text), origin=f"{self.path}: line 2: tokenizer")
+        if tokenizer.digest != record.get("digest"):
+            raise _Wrong("the tokenizer is not the one its digest names")
+        self.tokenizer = tokenizer
+
+    def _take_state(self, record: dict[str, Any]) -> None:
+        rows = record.get("tree")
+        if not isinstance(rows, list) or not rows:
+            raise _Wrong("there is no tree")
+        for row in rows:
+            if not (isinstance(row, list) and len(row) == 3 and all(_is_whole(each) for each in row[1:])):
+                raise _Wrong("a branch is not [parent, fork, length]")
+            parent, fork, length = row
+            if parent is not None and not _is_whole(parent):
+                raise _Wrong("a branch has a parent that is no number")
+            self.places.append((parent, fork, length))
+        if sum(length for _, _, length in self.places) > MAX_TOKENS:
+            raise _Wrong(f"the tree has more than {MAX_TOKENS} tokens")
+        listed = record.get("settings")
+        if not isinstance(listed, list):
+            raise _Wrong("there are no settings")
+        self.settings = [_params(each, f"settings {number}") for number, each in enumerate(listed)]
+        if len(set(self.settings)) != len(self.settings):
+            raise _Wrong("two of the settings are the same")
+        self.state = record
+        self.branches.append(Branch(0, self.places[0][0], self.places[0][1]))
+
+    def _take_run(self, record: dict[str, Any]) -> None:
+        assert self.tokenizer is not None
+        self._pass_full()
+        branch = self.branches[-1]
+        if record.get("branch") != branch.number or record.get("start") != len(branch.own):
+            raise _Wrong(f"a run of tokens is missing: token {len(branch.own)} of branch {branch.number} was due")
+        read_run(
+            record, branch.own, vocab_size=self.tokenizer.vocab_size, n_settings=len(self.settings),
+            steps=self.has_steps,
+        )  # fmt: skip
+        if len(branch.own) > self.places[branch.number][2]:
+            raise _Wrong(f"branch {branch.number} has more tokens than it says")
+
+    def _take_end(self, number: int, record: dict[str, Any]) -> None:
+        self._pass_full()
+        if len(self.branches) < len(self.places) or len(self.branches[-1].own) < self.places[-1][2]:
+            raise _Wrong("tokens are missing before the last line")
+        if record.get("lines") != number - 1 or record.get("sha256") != self.digest.hexdigest():
+            raise _Wrong("the digest does not fit: the lines above were changed")
+        self.ended = True
+
+    def _pass_full(self) -> None:
+        """Open the next branches, as long as the last one has all its tokens."""
+        while len(self.branches) < len(self.places):
+            number = len(self.branches)
+            if len(self.branches[-1].own) < self.places[number - 1][2]:
+                return
+            parent, fork, length = self.places[number]
+            self.branches.append(Branch(number, parent, fork))
+            if length:
+                return
+
+    def _cut(self) -> str:
+        """What a file without its last line has lost."""
+        assert self.summary is not None
+        have, due = sum(len(branch.own) for branch in self.branches), sum(length for _, _, length in self.places)
+        if have == due:
+            while len(self.branches) < len(self.places):  # the last ones have no token of their own
+                self._pass_full()
+            return "The file is cut: its last line is missing. All tokens are there."
+        return f"The file is cut: {due - have} of {due} tokens are missing, the later ones."
+
+    def _session(self, tree: Tree) -> Session:
+        assert self.tokenizer is not None
+        assert self.state is not None
+        assert self.summary is not None
+        state = self.state
+        session = Session(
+            self.tokenizer,
+            params=_params(state.get("params"), "params"),
+            model=_text(state, "model"),
+            chat=self.summary.mode == "chat",
+            max_tokens=_whole(state, "max_tokens"),
+            fixed_seed=state.get("fixed_seed") is True,
+        )
+        session.prompt, session.system = _text(state, "prompt"), _text(state, "system")
+        for params in self.settings:
+            session.setting(params)
+        session.tree = tree
+        return session
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """Number, bytes and whether it ends as a line, of every line of a regular file; never waits on a pipe."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise _refused(path, 0, "not a regular file")
+            number = 0
+            while line := file.readline(MAX_LINE + 1 if number else MAX_FIRST):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise _refused(path, number, f"longer than {MAX_LINE} bytes")
+                yield number, line, line.endswith(b"\n")
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
+        raise _refused(path, 0, f"cannot be read ({reason})") from None
+
+
+def _first(path: Path, line: bytes, whole: bool) -> Summary:
+    try:
+        record = _read(line)
+    except (_Wrong, RecursionError):
+        if not whole and line.startswith(b'{"schema":"' + _KIND.encode()):
+            raise _refused(path, 1, "the file is cut before its first token: nothing of it can be shown") from None
+        raise _refused(path, 1, "this is no session of tinychat") from None
+    schema = record.get("schema")
+    if schema != SCHEMA:
+        if isinstance(schema, str) and schema.startswith(_KIND + "/"):
+            said = f"it was saved by a newer tinychat ({one_line(schema)[:40]}); this one reads {SCHEMA}"
+            raise FileFormatError(f"{one_line(str(path))}: line 1: {said}.", "Update tinychat.")
+        raise _refused(path, 1, "this is no session of tinychat")
+    try:
+        model = record.get("model")
+        if not isinstance(model, dict):
+            raise _Wrong("there is no model")
+        mode = record.get("mode")
+        if mode not in ("completion", "chat"):
+            raise _Wrong("mode must be completion or chat")
+        return Summary(
+            path=path, saved=_text(record, "saved"), name=_text(record, "name"), mode=mode,
+            tokens=_whole(record, "tokens"), branches=_whole(record, "branches"), words=_text(record, "words"),
+            source=Source(
+                path=_text(model, "path"), digest=_text(model, "digest"), step=_whole(model, "step"),
+                context=_whole(model, "context"), machine=read_machine(record.get("machine")),
+            ),
+        )  # fmt: skip
+    except (_Wrong, ValueError) as error:
+        raise _refused(path, 1, str(error)) from None
+
+
+def read_machine(record: object) -> Machine:
+    """The inverse of Machine.to_dict, for a file from anywhere; ValueError says what is wrong."""
+    if record is None:
+        return Machine()
+    if not isinstance(record, dict):
+        raise ValueError("machine must be an object")
+    known = {field.name for field in fields(Machine)}
+    for name, value in record.items():
+        kinds: tuple[type, ...] = {"threads": (int,), "speculation": (dict,)}.get(name, (str,))
+        if name not in known or not (value is None or type(value) in kinds):
+            raise ValueError(f"machine has no such {one_line(str(name))[:40]}")
+    if record.get("device") is None:
+        record = {name: value for name, value in record.items() if name != "device"}
+    return Machine(**record)
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line, parse_int=_bounded, parse_constant=_no_number)
+    except RecursionError:
+        raise _Wrong("nested too deeply") from None
+    except ValueError as error:  # of JSON and of UTF-8
+        raise _Wrong(f"no JSON ({error})" if not isinstance(error, UnicodeDecodeError) else "no UTF-8 text") from None
+    if not isinstance(record, dict):
+        raise _Wrong("no JSON object")
+    return record
+
+
+def _bounded(text: str) -> int:
+    if len(text) > 40:
+        raise ValueError("a number is too large")
+    return int(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _params(record: object, where: str) -> SamplingParams:
+    if not isinstance(record, dict):
+        raise _Wrong(f"{where} must be an object")
+    try:
+        return SamplingParams.from_dict(record)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _Wrong(f"{where}: {error}") from None
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    if not isinstance(value, str):
+        raise _Wrong(f"{name} must be text")
+    return value
+
+
+def _whole(record: Mapping[str, Any], name: str) -> int:
+    value = record.get(name)
+    if not _is_whole(value):
+        raise _Wrong(f"{name} must be a whole number from 0")
+    assert isinstance(value, int)
+    return value
+
+
+def _wholes(record: Mapping[str, Any], name: str) -> list[int]:
+    value = record.get(name)
+    if not isinstance(value, list) or not all(_is_whole(each) for each in value):
+        raise _Wrong(f"{name} must be whole numbers from 0")
+    return value
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _utf8(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Wrong("the tokenizer is no UTF-8 text") from None
+
+
+def _refused(path: Path, line: int, reason: str) -> FileFormatError:
+    where = f"{one_line(str(path))}: line {line}" if line else one_line(str(path))
+    return FileFormatError(f"{where}: {one_line(reason)[:300]}.", HINT)

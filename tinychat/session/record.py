@@ -1,0 +1,162 @@
+"""A session as one file that opens anywhere, without the model: JSON lines.
+
+    1      schema, version of tinychat, time, name, the model's path, digest and step, and what a list shows
+    2      the tokenizer's whole JSON, deflated (token_lines.py)
+    3      prompt, system message, all settings by number, the branches, where we stand and where undo leads
+    ...    runs of tokens, branch by branch (token_lines.py)
+    last   how many lines there were, and their SHA-256
+
+`save` replaces the file in one move, so a killed writer leaves the old one. `snapshot` takes what there is at once, so
+that it can be written by another thread while the session goes on. Reading is recall.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tinychat import __version__, files
+from tinychat.engine import packing
+from tinychat.engine.machine import Machine
+from tinychat.session.session import Session
+from tinychat.session.token_lines import RUN, deflate, write_run
+from tinychat.session.transcript import Speller
+from tinychat.session.tree import PROMPT, Branch, Column
+from tinychat.text.tokenizer import Tokenizer
+
+SCHEMA = "tinychat.session/1"
+FIRST_WORDS = 60  # characters of a list
+
+Lines = MutableMapping[tuple[int, int], bytes]  # (branch, first token of a run) -> its line; a full run stays as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The model a session was made with: enough to find it again, and to tell another one from it."""
+
+    path: str = ""
+    digest: str = ""
+    step: int = 0
+    context: int = 0  # tokens it can hold; 0: not known
+    machine: Machine = field(default_factory=Machine)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A session at one moment. Columns only ever grow, so what was there is read up to the lengths of then."""
+
+    first: dict[str, Any]
+    state: dict[str, Any]
+    tokenizer: Tokenizer
+    runs: tuple[tuple[int, int, Column], ...]  # branch, tokens of its own, and these
+
+
+def snapshot(
+    session: Session, source: Source, *, cursor: int | None = None, name: str = "", now: datetime | None = None
+) -> Snapshot:
+    """What there is now. Quick: nothing is packed or copied but lists of branches and settings."""
+    tree = session.tree
+    first = {
+        "schema": SCHEMA,
+        "tinychat": __version__,
+        "packing": packing.VERSION,
+        "saved": (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
+        "name": name,
+        "model": {"path": source.path, "digest": source.digest, "step": source.step, "context": source.context},
+        "machine": source.machine.to_dict(),
+        "mode": session.mode,
+        "tokens": sum(len(branch.own) for branch in tree.branches),
+        "branches": len(tree.written()),
+        "words": first_words(session),
+    }
+    state = {
+        "model": str(session.model),
+        "prompt": session.prompt,
+        "system": session.system,
+        "max_tokens": session.max_tokens,
+        "fixed_seed": session.fixed_seed,
+        "params": session.params.to_dict(),
+        "settings": [params.to_dict() for params in session.settings],
+        "tree": [_place(branch) for branch in tree.branches],
+        "current": tree.current,
+        "undo": list(tree.undo_path),
+        "redo": list(tree.redo_path),
+        "cursor": cursor,
+    }
+    runs = tuple((branch.number, len(branch.own), branch.own) for branch in tree.branches)
+    return Snapshot(first=first, state=state, tokenizer=session.tokenizer, runs=runs)
+
+
+def save(
+    session: Session,
+    path: Path,
+    *,
+    source: Source | None = None,
+    cursor: int | None = None,
+    name: str = "",
+    now: datetime | None = None,
+) -> None:
+    """Write the session as a whole, in place of what was there. StorageError leaves the old file untouched."""
+    write(snapshot(session, source or Source(), cursor=cursor, name=name, now=now), path)
+
+
+def write(taken: Snapshot, path: Path, *, known: Lines | None = None) -> None:
+    """Write a snapshot; `known` keeps the lines of full runs for the next time. StorageError as of save."""
+    files.write_atomic(path, _sealed(lines(taken, known={} if known is None else known)))
+
+
+def lines(taken: Snapshot, *, known: Lines) -> Iterator[bytes]:
+    """All lines but the last."""
+    yield _line(taken.first)
+    key = (-1, 0)
+    if key not in known:
+        text = taken.tokenizer.to_json().encode()
+        known[key] = _line({"tokenizer": deflate(text), "bytes": len(text), "digest": taken.tokenizer.digest})
+    yield known[key]
+    yield _line(taken.state)
+    for number, length, own in taken.runs:
+        for start in range(0, length, RUN):
+            stop = min(start + RUN, length)
+            line = known.get((number, start))
+            if line is None:
+                line = _line({"branch": number, "start": start, **write_run(own, start, stop)})
+                if stop - start == RUN:
+                    known[number, start] = line
+            yield line
+
+
+def _sealed(given: Iterator[bytes]) -> Iterator[bytes]:
+    digest, count = hashlib.sha256(), 0
+    for line in given:
+        digest.update(line)
+        count += 1
+        yield line
+    yield _line({"lines": count, "sha256": digest.hexdigest()})
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    # escaped to ASCII, so that a list of files is safe to look at, and a lone surrogate can be written
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+
+
+def _place(branch: Branch) -> list[int | None]:
+    return [branch.parent, branch.fork, len(branch.own)]
+
+
+def first_words(session: Session) -> str:
+    """What a person knows the session by: the prompt, else the beginning of the text."""
+    words = session.prompt.strip()
+    if not words:
+        speller, path, text = Speller(session.tokenizer), session.tree.path, ""
+        for at in range(min(len(path), 4 * FIRST_WORDS)):
+            text += speller.push(path.ids[at], given=path.kinds[at] == PROMPT)
+            words = text.strip()
+            if len(words) >= FIRST_WORDS:
+                break
+    words = " ".join(words[: 4 * FIRST_WORDS].split())
+    return words if len(words) <= FIRST_WORDS else words[: FIRST_WORDS - 1] + "…"
