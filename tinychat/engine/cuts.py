@@ -78,8 +78,8 @@ class Softmax:
     """The weights of a row: probabilities are `weights / total`, their logarithms `below - log_total`."""
 
     largest: float  # logit, or one near it
-    below: NDArray[np.float64]  # (V,) logits less `largest`; about -3e38 where cut, so that 0 times it is 0
-    weights: NDArray[np.float64]  # (V,) the exponentials
+    below: NDArray[np.float64]  # (V,) logits less `largest`; 0 where cut
+    weights: NDArray[np.float64]  # (V,) the exponentials; 0 where cut
     total: float
 
     @property
@@ -101,12 +101,21 @@ def softmax(row: Tensor) -> Softmax:
     """In float64."""
     values = row.numpy()
     largest = float(values.max())
-    below = values.astype(np.float64)
-    below -= largest
-    if values.min() == CUT:
-        np.maximum(below, LOWEST, out=below)
-    weights = exp(below)
+    below, weights = weigh(values, largest)
     return Softmax(largest, below, weights, float(weights.sum()))
+
+
+def weigh(values: NDArray[np.float32], reference: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Logits less a reference, and their exponentials; both 0 where cut."""
+    below = values.astype(np.float64)
+    below -= reference
+    if not values.size or values.min() > CUT:
+        return below, exp(below)
+    cut = values == CUT
+    below[cut] = 0.0  # an exponential that underflows takes many times as long
+    weights = exp(below)
+    weights[cut] = 0.0
+    return below, weights
 
 
 def exp(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -161,7 +170,7 @@ def keep_first(row: Tensor, falling: NDArray[np.float32], count: int) -> Tensor:
 
 
 def nearest_heads(distance: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
-    """Places of the smallest distances (K,), rising, ties by lower place: first a few, then more, at last all finite.
+    """Places of the smallest distances (K,), rising, ties in any order: first a few, then more, at last all finite.
 
     Whoever is as far as the last one of a head is in it.
     """
@@ -173,7 +182,7 @@ def nearest_heads(distance: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
             places = np.flatnonzero(distance <= furthest)
         else:
             places = np.flatnonzero(distance < math.inf)
-        yield places[np.argsort(distance[places], kind="stable")]
+        yield places[np.argsort(distance[places])]
 
 
 def keep_only(row: Tensor, ids: NDArray[np.int64]) -> Tensor:

@@ -18,8 +18,9 @@ from torch import Tensor
 from tinychat.engine import draw
 from tinychat.engine.adaptive import STATEFUL, advance
 from tinychat.engine.context import NOTHING_SEEN, Context
+from tinychat.engine.cuts import exp
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.rows import Row, first_row, next_row
+from tinychat.engine.rows import Row, Tally, probs_of
 from tinychat.engine.stages import checked, walk
 from tinychat.engine.temperature import Heat
 from tinychat.engine.trace import FRESH, Candidate, Odds, SamplerState, StageView, Step, candidates_of
@@ -33,35 +34,35 @@ class Observation:
 
     odds: Odds
     rows: tuple[Row, ...]  # as odds.stages
+    probs: NDArray[np.float64]  # (A,) of the last row's tokens: they sum to 1; all 0 when odds.kept is 0
     raw_logits: NDArray[np.float32]  # (V,)
     shown: int  # of odds.candidates, those that are there without being asked for
     state: SamplerState = FRESH  # before this token
 
     @property
     def final(self) -> NDArray[np.float64]:
-        """The probabilities (V,) of the draw: they sum to 1; all 0 when odds.kept is 0."""
-        last = self.rows[-1]
-        return last.spread(last.probs, self.odds.vocab_size, 0.0)
+        """The probabilities (V,) of the draw."""
+        return self.rows[-1].spread(self.probs, self.odds.vocab_size, 0.0)
 
     def for_token(self, token: int) -> Odds:
         """The odds with this token's probability in every stage, and the token among the candidates."""
         if not 0 <= token < self.odds.vocab_size:
             raise ValueError(f"token must be from 0 to {self.odds.vocab_size - 1}, got {token}")
         views = tuple(
-            StageView(name=view.name, kept=view.kept, mass=view.mass, entropy=view.entropy, chosen=row.prob(token))
-            for view, row in zip(self.odds.stages, self.rows, strict=True)
+            StageView(name=view.name, kept=view.kept, mass=view.mass, entropy=view.entropy, chosen=prob)
+            for view, prob in zip(self.odds.stages, probs_of(self.rows, token), strict=True)
         )
         shown = self.odds.candidates[: self.shown]
         if all(candidate.token != token for candidate in shown):
-            shown = (*shown, self._candidate(token))
+            shown = (*shown, self._candidate(token, views))
         return replace(self.odds, stages=views, candidates=shown)
 
-    def _candidate(self, token: int) -> Candidate:
+    def _candidate(self, token: int, views: tuple[StageView, ...]) -> Candidate:
         return Candidate(
             token=token,
             logit=float(self.raw_logits[token]),
-            raw=self.rows[0].prob(token),
-            final=self.rows[-1].prob(token),
+            raw=views[0].chosen or 0.0,
+            final=views[-1].chosen or 0.0,
             rank=draw.rank_of(self.raw_logits, token),
             cut_by=next((row.name for row in self.rows if row.find(token) is None), None),
         )
@@ -82,22 +83,29 @@ def observe(
     """
     raw = checked(raw_logits).cpu()
     values = raw.numpy()
-    rows, heat = _walked(raw, params, context)
+    tally, heat = Tally(RAW, raw), Heat(params.temperature)
+    rows, varentropy = [tally.row], tally.varentropy
+    for after in walk(raw, params, context):
+        rows.append(tally.follow(after))
+        heat = after.heat or heat
+    probs = tally.probs
     listed = draw.likeliest(values, n)
     views = tuple(StageView(name=row.name, kept=row.kept, mass=row.mass, entropy=row.entropy) for row in rows)
     odds = Odds(
         position=context.place,
         vocab_size=values.size,
-        candidates=_candidates(listed, values, rows),
+        candidates=_candidates(listed, values, rows, probs),
         stages=views,
         entropy=views[0].entropy,
-        varentropy=rows[0].varentropy,
+        varentropy=varentropy,
         final_entropy=views[-1].entropy,
         kept=views[-1].kept,
         temperature=heat.temperature,
         region=heat.region,
     )
-    seen = Observation(odds=odds, rows=tuple(rows), raw_logits=values, shown=listed.size, state=context.state)
+    seen = Observation(
+        odds=odds, rows=tuple(rows), probs=probs, raw_logits=values, shown=listed.size, state=context.state
+    )
     return seen if token is None else replace(seen, odds=seen.for_token(token))
 
 
@@ -113,16 +121,17 @@ def decide(
     if token is None and odds.kept == 0:
         raise ValueError("no token is left to draw: every one is cut")
     last = observation.rows[-1]
-    place = draw.pick(last.probs, u, last.ids) if token is None else _owned(last, token)
+    place = draw.pick(observation.probs, u, last.ids) if token is None else _owned(observation, token)
     chosen = place.token
+    seen = observation.for_token(chosen)
     entered = {row.name: came.surprisal(chosen) for came, row in pairwise(observation.rows) if row.name in STATEFUL}
     return Step(
-        odds=observation.for_token(chosen),
+        odds=seen,
         token=chosen,
         lane=lane,
         forced=token is not None,
-        raw=observation.rows[0].prob(chosen),
-        final=last.prob(chosen),
+        raw=seen.stages[0].chosen or 0.0,
+        final=seen.stages[-1].chosen or 0.0,
         raw_rank=draw.rank_of(observation.raw_logits, chosen),
         final_rank=place.rank,
         surprisal=observation.rows[0].surprisal(chosen),
@@ -134,21 +143,15 @@ def decide(
     )
 
 
-def _owned(last: Row, token: int) -> draw.Pick:
+def _owned(observation: Observation, token: int) -> draw.Pick:
+    last = observation.rows[-1]
     index = last.find(token)
-    return draw.Pick(token, 0.0, 0.0, 0) if index is None else draw.owned(last.probs, index, last.ids)
+    return draw.Pick(token, 0.0, 0.0, 0) if index is None else draw.owned(observation.probs, index, last.ids)
 
 
-def _walked(raw: Tensor, params: SamplingParams, context: Context) -> tuple[list[Row], Heat]:
-    """The raw row, then one for every switched-on stage; and the temperature that was used."""
-    rows, heat = [first_row(RAW, raw)], Heat(params.temperature)
-    for after in walk(raw, params, context):
-        rows.append(next_row(rows[-1], after.name, after.logits, after.ids, after.places, after.kept))
-        heat = after.heat or heat
-    return rows, heat
-
-
-def _candidates(listed: NDArray[np.int64], values: NDArray[np.float32], rows: list[Row]) -> tuple[Candidate, ...]:
+def _candidates(
+    listed: NDArray[np.int64], values: NDArray[np.float32], rows: list[Row], probs: NDArray[np.float64]
+) -> tuple[Candidate, ...]:
     cut_by: list[str | None] = [None] * listed.size
     left, before = np.arange(listed.size), values.size  # which of them are not cut yet
     for row in rows:
@@ -158,11 +161,11 @@ def _candidates(listed: NDArray[np.int64], values: NDArray[np.float32], rows: li
                 cut_by[index] = row.name
             left = left[inside]
         before = row.kept
-    raw = rows[0].share.weights[listed] / rows[0].share.total
+    first, last = rows[0], rows[-1]
+    raw = exp(values[listed].astype(np.float64) - first.reference) / first.total
     final = np.zeros(listed.size)
-    last = rows[-1]
     places = listed[left] if last.ids is None else last.ids.searchsorted(listed[left])
-    final[left] = last.share.weights[places] / last.share.total
+    final[left] = probs[places]
     return candidates_of(
         listed.size,
         listed.tolist(),

@@ -1,18 +1,23 @@
 """A row of logits as a distribution: what is left after one stage, its sums, and what one token has of it.
 
-V vocabulary, A the entries of the row.
+The sums are kept by one tally that goes from stage to stage: most stages change a few logits or only cut, and then the
+exponentials of all others stay as they are. A row itself remembers its logits and three numbers.
+
+V vocabulary, A the entries of a row, S rows.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine.cuts import CUT, LOWEST, Softmax, exp, softmax
+from tinychat.engine.cuts import CUT, exp, softmax, weigh
+from tinychat.engine.stages import After
 
 _BITS = math.log2(math.e)  # bits in a nat
 _FEW = 8  # a row in which more than one in so many logits changed is computed afresh,
@@ -21,33 +26,19 @@ _DRIFT = 30.0  # or one whose largest logit is now this far from what the expone
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The distribution after one stage, over all tokens or, once few are left, over these alone."""
+    """The distribution after one stage, over all tokens or, once few are left, over these alone.
+
+    The probability of a logit l is e^(l - reference) / total.
+    """
 
     name: str
     ids: NDArray[np.int64] | None  # (A,) rising; None for all
     logits: NDArray[np.float32]  # (A,) -inf where cut
-    share: Softmax  # of these
+    reference: float  # a logit: the largest, or one near it
+    total: float
     kept: int  # tokens not cut
     mass: float  # of the probability that came in, the share these tokens had
-
-    @property
-    def probs(self) -> NDArray[np.float64]:
-        """(A,) sums to 1; empty or all 0 where nothing is left."""
-        return self.share.weights / self.share.total if self.kept else self.share.weights
-
-    @property
-    def entropy(self) -> float:
-        """Bits."""
-        return self.share.entropy * _BITS if self.kept else 0.0
-
-    @property
-    def varentropy(self) -> float:
-        """Bits squared: how much the surprisal varies around the entropy."""
-        if not self.kept:
-            return 0.0
-        weights, total = self.share.weights, self.share.total
-        apart = self.share.below - float(weights @ self.share.below) / total
-        return float(weights @ np.square(apart)) / total * _BITS**2
+    entropy: float  # bits
 
     def find(self, token: int) -> int | None:
         """Where the token stands in this row; None when it is cut."""
@@ -58,15 +49,14 @@ class Row:
                 return None
         return index if self.logits[index] != CUT else None
 
-    def prob(self, token: int) -> float:
-        """Probability of the token; 0 when it is cut."""
+    def logit(self, token: int) -> float:
+        """-inf when it is cut."""
         index = self.find(token)
-        return 0.0 if index is None else float(self.share.weights[index]) / self.share.total
+        return CUT if index is None else float(self.logits[index])
 
     def surprisal(self, token: int) -> float:
         """Bits; infinite when the token is cut. Finite where the probability itself rounds to 0."""
-        index = self.find(token)
-        return math.inf if index is None else max(0.0, self.share.log_total - float(self.share.below[index])) * _BITS
+        return max(0.0, math.log(self.total) - (self.logit(token) - self.reference)) * _BITS
 
     def inside(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these tokens are not cut."""
@@ -88,55 +78,84 @@ class Row:
 
     def log_probs(self, size: int) -> NDArray[np.float64]:
         """Logarithms (V,) of the probabilities, nats; -inf where cut."""
-        found = self.share.below - self.share.log_total if self.kept else np.full(self.logits.size, CUT)
-        found[self.logits == CUT] = CUT
-        return self.spread(found, size, CUT)
+        return self.spread(self.logits.astype(np.float64) - self.reference - math.log(self.total), size, CUT)
 
 
-def first_row(name: str, logits: Tensor) -> Row:
-    """The row of all tokens, before any stage."""
-    values = logits.numpy()
-    kept = int(np.count_nonzero(values != CUT))
-    if not kept:
-        return replace(_nothing(name, None, values), mass=1.0)
-    return Row(name, None, values, softmax(logits), kept, 1.0)
+def probs_of(rows: Sequence[Row], token: int) -> list[float]:
+    """The token's probability in each row (S,); 0 where it is cut."""
+    below = np.array([row.logit(token) - row.reference for row in rows])
+    found: list[float] = (exp(below) / np.array([row.total for row in rows])).tolist()
+    return found
 
 
-def next_row(
-    came: Row, name: str, logits: Tensor, ids: NDArray[np.int64] | None, places: NDArray[np.int64] | None, kept: int
-) -> Row:
-    """The row after a stage; `places` are where its entries stood in the row that came in, None for all of them.
+class Tally:
+    """The sums of the row that a walk stands at; `row` is that row."""
 
-    Most stages change a few logits, or only cut. Then the exponentials of the others are taken over, relative to the
-    same logit as before, which by now need not be the largest.
-    """
-    values = logits.numpy()
-    if not kept:
-        return _nothing(name, ids, values)
-    mass = 1.0
-    if kept < came.kept:
+    def __init__(self, name: str, logits: Tensor) -> None:
+        values = logits.numpy()
+        kept = int(np.count_nonzero(values != CUT))
+        self._reference, self._total = 0.0, 1.0
+        self._below = self._weights = np.zeros(0)  # (A,) as cuts.Softmax has them
+        if kept:
+            self._afresh(logits)
+        self.row = self._row(name, None, values, kept, 1.0)
+
+    @property
+    def probs(self) -> NDArray[np.float64]:
+        """(A,) sums to 1; all 0 where nothing is left."""
+        return self._weights / self._total if self.row.kept else np.zeros(self.row.logits.size)
+
+    @property
+    def varentropy(self) -> float:
+        """Bits squared: how much the surprisal varies around the entropy."""
+        if not self.row.kept:
+            return 0.0
+        apart = self._below - float(self._weights @ self._below) / self._total
+        np.square(apart, out=apart)
+        return float(self._weights @ apart) / self._total * _BITS**2
+
+    def follow(self, after: After) -> Row:
+        """The row after the next stage of the walk."""
+        values = after.logits.numpy()
+        mass = 1.0 if after.kept else 0.0
+        if after.kept:
+            if after.kept < self.row.kept:
+                mass = self._share(values, after.places)
+            self._update(after.logits, values, after.places)
+        self.row = self._row(after.name, after.ids, values, after.kept, mass)
+        return self.row
+
+    def _share(self, values: NDArray[np.float32], places: NDArray[np.int64] | None) -> float:
+        """Of the probability, what stands where these logits are not cut."""
         if places is None:
-            alive = came.share.weights @ (values != CUT).astype(np.float64)
-        else:
-            alive = came.share.weights[places].sum()
-        mass = float(alive) / came.share.total
-    before = came.share
-    old, below, weights = came.logits, before.below, before.weights
-    if places is not None:
-        old, below, weights = old[places], below[places], weights[places]
-    changed = np.flatnonzero(values != old)
-    if changed.size * _FEW > values.size or abs(float(values.max()) - before.largest) > _DRIFT:
-        return Row(name, ids, values, softmax(logits), kept, mass)
-    if changed.size:
-        if places is None:
-            below, weights = below.copy(), weights.copy()
-        below[changed] = np.maximum(values[changed].astype(np.float64) - before.largest, LOWEST)
-        weights[changed] = exp(below[changed])
-    elif places is None:
-        return Row(name, ids, values, before, kept, mass)
-    return Row(name, ids, values, Softmax(before.largest, below, weights, float(weights.sum())), kept, mass)
+            return float(self._weights @ (values != CUT).astype(np.float64)) / self._total
+        return float(self._weights[places].sum()) / self._total
 
+    def _update(self, logits: Tensor, values: NDArray[np.float32], places: NDArray[np.int64] | None) -> None:
+        old = self.row.logits
+        if places is not None:
+            old, self._below, self._weights = old[places], self._below[places], self._weights[places]
+        changed = np.flatnonzero(values != old)
+        if changed.size * _FEW > values.size or abs(float(values.max()) - self._reference) > _DRIFT:
+            self._afresh(logits)
+            return
+        if changed.size:
+            self._below[changed], self._weights[changed] = weigh(values[changed], self._reference)
+        self._total = float(self._weights.sum())
 
-def _nothing(name: str, ids: NDArray[np.int64] | None, values: NDArray[np.float32]) -> Row:
-    empty = np.zeros(values.size)
-    return Row(name, ids, values, Softmax(CUT, empty, empty, 1.0), 0, 0.0)
+    def _afresh(self, logits: Tensor) -> None:
+        found = softmax(logits)
+        self._reference, self._below, self._weights, self._total = (
+            found.largest,
+            found.below,
+            found.weights,
+            found.total,
+        )
+
+    def _row(
+        self, name: str, ids: NDArray[np.int64] | None, values: NDArray[np.float32], kept: int, mass: float
+    ) -> Row:
+        if not kept:
+            return Row(name, ids, values, 0.0, 1.0, 0, mass, 0.0)
+        entropy = math.log(self._total) - float(self._weights @ self._below) / self._total
+        return Row(name, ids, values, self._reference, self._total, kept, mass, max(0.0, entropy) * _BITS)

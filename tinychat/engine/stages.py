@@ -52,8 +52,8 @@ class After:
     heat: Heat | None = None  # the temperature it used; None for every other stage
 
 
-_FEW = 4  # a row shrinks when it loses all but this part of its tokens,
-_SMALL = 4096  # or any, when it is this short
+_MOST = 0.75  # a row shrinks when no more than this share of its tokens is left,
+_SMALL = 4096  # or when any is cut, in one this short
 
 # one line a stage; the orders they run in are in orders.py
 STAGES: dict[str, Stage] = {
@@ -142,7 +142,7 @@ def walk(logits: Tensor, params: SamplingParams, context: Context = NOTHING_SEEN
             row = given if among is None else given[torch.from_numpy(among)]
             values = row.numpy()
             kept = int(np.count_nonzero(values != CUT))
-            if kept < values.size and (kept * _FEW <= values.size or values.size <= _SMALL):
+            if kept < values.size and (kept <= _MOST * values.size or values.size <= _SMALL):
                 places = np.flatnonzero(values != CUT)
                 row, ids = torch.from_numpy(values[places]), places if ids is None else ids[places]
         yield After(name, row, ids, places, kept, heat)
