@@ -33,6 +33,7 @@ HINT = "A session is saved by tinychat play; see:  tinychat sessions"
 MAX_LINE = 1 << 26  # bytes
 MAX_FIRST = 1 << 16
 MAX_TOKENS = 5_000_000
+MOST_GROWTH = 20  # times the size of the file that records may take; honest ones take twice
 _KIND, _VERSION = SCHEMA.split("/")
 
 
@@ -106,6 +107,7 @@ class _Reader:
         self.branches: list[Branch] = []
         self.ended = False
         self.has_steps = True
+        self.taken = self.unpacked = 0  # bytes
 
     def take(self, number: int, line: bytes) -> None:
         if self.ended:
@@ -124,6 +126,7 @@ class _Reader:
             else:
                 self._take_run(record)
         self.digest.update(line)
+        self.taken += len(line)
 
     def finish(self) -> Recording:
         if self.summary is None or self.tokenizer is None or self.state is None:
@@ -180,12 +183,14 @@ class _Reader:
         branch = self.branches[-1]
         if record.get("branch") != branch.number or record.get("start") != len(branch.own):
             raise _Wrong(f"a run of tokens is missing: token {len(branch.own)} of branch {branch.number} was due")
-        read_run(
+        self.unpacked += read_run(
             record, branch.own, vocab_size=self.tokenizer.vocab_size, n_settings=len(self.settings),
             steps=self.has_steps,
         )  # fmt: skip
         if len(branch.own) > self.places[branch.number][2]:
             raise _Wrong(f"branch {branch.number} has more tokens than it says")
+        if self.unpacked > MOST_GROWTH * (self.taken + MAX_LINE // 32):
+            raise _Wrong(f"it unpacks to more than {MOST_GROWTH} times its size")
 
     def _take_end(self, number: int, record: dict[str, Any]) -> None:
         self._pass_full()

@@ -37,8 +37,10 @@ def write_run(own: Column, start: int, stop: int) -> dict[str, Any]:
     return record
 
 
-def read_run(record: dict[str, Any], own: Column, *, vocab_size: int, n_settings: int, steps: bool) -> None:
-    """Add the tokens of a line to a branch; without `steps` their records are left out. ValueError says what is wrong.
+def read_run(record: dict[str, Any], own: Column, *, vocab_size: int, n_settings: int, steps: bool) -> int:
+    """Add the tokens of a line to a branch; without `steps` their records are left out. The bytes of the records.
+
+    ValueError says what is wrong.
     """
     ids, kinds, settings = record.get("ids"), record.get("kinds"), record.get("settings")
     if not (isinstance(ids, list) and isinstance(kinds, str) and isinstance(settings, list)):
@@ -57,6 +59,7 @@ def read_run(record: dict[str, Any], own: Column, *, vocab_size: int, n_settings
         if seen is not None and seen.token != token:
             raise ValueError(f"a record is about token {seen.token}, the run has {token} there")
         own.restore(token, KINDS.index(kind), seen, setting, data)
+    return sum(len(data) for data in packed if data)
 
 
 def _records(text: object, count: int) -> list[bytes | None]:
