@@ -1,0 +1,156 @@
+"""Saving without being asked: it never waits, never lies, and forgets only the oldest."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tinychat import files
+from tinychat.engine.params import SamplingParams
+from tinychat.errors import UsageError
+from tinychat.session import autosave, record
+from tinychat.session.autosave import Autosave, find, fresh_path, keep_as, prune, saved, search
+from tinychat.session.recall import load
+from tinychat.session.record import Source
+from tinychat.session.session import Session
+from tinychat.session.tree import DRAWN
+from tinychat.text.tokenizer import Tokenizer
+
+from .sessions import facts
+
+
+def a_session(tokenizer: Tokenizer, prompt: str = "the cat", reply: str = " sat on the mat") -> Session:
+    session = Session(tokenizer, params=SamplingParams())
+    session.complete(prompt)
+    for token in tokenizer.encode(reply):
+        session.tree.append(token, kind=DRAWN)
+    return session
+
+
+def test_a_pause_saves_and_the_last_pause_wins(tokenizer: Tokenizer) -> None:
+    session, saver = a_session(tokenizer), Autosave(Source(digest="d"))
+    for _ in range(20):
+        session.tree.append(9, kind=DRAWN)
+        saver.pause(session, cursor=len(session.tree))
+    path = saver.close()
+    assert path is not None
+    found = load(path)
+    assert facts(found.session) == facts(session)
+    assert found.cursor == len(session.tree)
+    assert saver.failure is None
+    assert [each.path for each in saved()] == [path]
+
+
+def test_a_session_without_a_token_leaves_no_file(tokenizer: Tokenizer) -> None:
+    saver = Autosave(Source())
+    saver.pause(Session(tokenizer, params=SamplingParams()))
+    assert saver.close() is None
+    assert saved() == []
+
+
+def test_another_session_in_the_same_window_shares_no_lines(tokenizer: Tokenizer) -> None:
+    first, second = (a_session(tokenizer, prompt, " cat" * 600) for prompt in ("the cat", "the moon"))
+    saver = Autosave(Source())
+    saver.pause(first)
+    saver.pause(second)
+    path = saver.close()
+    assert path is not None
+    assert facts(load(path).session) == facts(second)
+
+
+def test_a_full_disk_is_said_and_the_next_pause_tries_again(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, saver, real = a_session(tokenizer), Autosave(Source()), os.fsync
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    saver.pause(session)
+    while saver.failure is None:
+        time.sleep(0.001)
+    assert "disk is full" in saver.failure.what
+    assert list(autosave.autosave_folder().iterdir()) == []
+    monkeypatch.setattr(os, "fsync", real)
+    saver.pause(session)
+    assert saver.close() is not None
+    assert saver.failure is None
+
+
+def test_only_the_newest_stay_and_named_ones_always(tokenizer: Tokenizer) -> None:
+    session = a_session(tokenizer)
+    keep_as("mine", session, source=Source())
+    paths = [fresh_path(f"story {number}") for number in range(6)]
+    for age, path in enumerate(reversed(paths)):
+        record.save(session, path)
+        os.utime(path, (1000 - age, 1000 - age))
+    foreign = autosave.autosave_folder() / "notes.jsonl"
+    foreign.write_text("not mine to remove\n")
+    os.utime(foreign, (1, 1))
+    orphan = autosave.autosave_folder() / (files.TEMP_PREFIX + "dead")
+    orphan.write_text("")
+    os.utime(orphan, (1, 1))
+    assert prune(3) == 3
+    assert {path.name for path in autosave.autosave_folder().iterdir()} == {
+        *(path.name for path in paths[3:]), "notes.jsonl",
+    }  # fmt: skip
+    assert (autosave.named_folder() / "mine.jsonl").exists()
+
+
+def test_names_are_time_and_words_whatever_the_words_are() -> None:
+    now = datetime(2026, 11, 21, 14, 33, 30)
+    assert fresh_path("Once upon a time, there was", now=now).name.startswith("20261121-143330-once-upon-a-time-there-")
+    for words in ("../../etc/passwd", "\x00\x1b[31m", "月は東に", "a" * 500, ""):
+        path = fresh_path(words, now=now)
+        assert path.parent == autosave.autosave_folder()
+        assert set(path.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
+        assert len(path.name) < 80
+    assert "cafe" in fresh_path("Café", now=now).name
+
+
+def test_a_session_is_found_by_name_beginning_or_path(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    session = a_session(tokenizer)
+    one, two = keep_as("alpha", session, source=Source()), keep_as("alps", session, source=Source())
+    assert find("alpha") == find("alph") == find(str(one)) == one
+    assert find("last") in (one, two)
+    for name, says in (("al", "any of 2"), ("beta", "no session")):
+        with pytest.raises(UsageError, match=says):
+            find(name)
+    for name in ("", "a/b", "../x", "last", "a\n", "-x"):
+        with pytest.raises(UsageError, match="cannot name"):
+            keep_as(name, session, source=Source())
+    with pytest.raises(UsageError, match="already"):
+        keep_as("alpha", session, source=Source())
+    assert keep_as("alpha", session, source=Source(), replace=True) == one
+
+
+def test_search_reads_every_branch(tokenizer: Tokenizer) -> None:
+    session = a_session(tokenizer)
+    session.rewind(session.reply_start)
+    for token in tokenizer.encode(" looked at the MOON, as cats do"):
+        session.tree.append(token, kind=DRAWN)
+    session.tree.undo()
+    keep_as("one", session, source=Source())
+    keep_as("two", a_session(tokenizer, "the mat"), source=Source())
+    assert [(each.name, "moon" in place) for each, place in search("moon")] == [("one", True)]
+    assert {each.name for each, _ in search("THE")} == {"one", "two"}
+    assert [each.name for each, _ in search("two")] == ["two"]
+    assert list(search("no such words")) == []
+
+
+def test_100_000_tokens_are_saved_and_full_runs_packed_once(tokenizer: Tokenizer) -> None:
+    session = Session(tokenizer, params=SamplingParams())
+    session.complete("the cat")
+    for token in range(100_000):
+        session.tree.append(token % 256, kind=DRAWN)
+    saver = Autosave(Source())
+    saver.pause(session)
+    assert saver.close() is not None
+    again = load(saver.path or Path()).session
+    assert list(again.tree.path.ids) == list(session.tree.path.ids)
+    assert len(saver._known) == 1 + len(session.tree) // 256, "full runs are written once and kept as lines"
