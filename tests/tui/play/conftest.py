@@ -17,8 +17,8 @@ from tinychat.engine.trace import Candidate, Odds, StageView, Step
 from tinychat.engine.wire import Command, Force, Frame, Open, Pause, Run, SetContext, SetParams, StepOnce
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.driver import ByteBudget
-from tinychat.tui.palette import Look
 from tinychat.tui.opening import Opening
+from tinychat.tui.palette import Look
 from tinychat.tui.playapp import PlayApp
 from tinychat.tui.player import Player
 from tinychat.tui.screen import PlayScreen

@@ -71,7 +71,10 @@ class KnobsView(LineView):
         settings = shown_settings(self._params, self._picked)
         room = max(1, height - 1)
         at = next(i for i, setting in enumerate(settings) if setting.name == self._picked)
-        self._top = max(0, min(max(self._top, at - room + 1), at, max(0, len(settings) - room)))
+        stop = at + 1
+        while stop < len(settings) and settings[stop].stage == settings[at].stage:
+            stop += 1  # what says how the picked one works is to be seen with it
+        self._top = max(0, min(max(self._top, stop - room), at, max(0, len(settings) - room)))
         return settings[self._top : self._top + room]
 
     def _row(self, setting: Setting, width: int) -> Row:
