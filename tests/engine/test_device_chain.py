@@ -48,14 +48,13 @@ def the_fast_way(rows: torch.Tensor, params: list[SamplingParams], n: int) -> li
     darts = [draw.uniform(each.seed, place, lane) for lane, each in enumerate(params)]
     values = torch.tensor([device_chain.settings_row(each) for each in params], dtype=torch.float64)
     stages = device_chain.program(params[0])
-    _, records = device_chain.run(
+    _, numbers = device_chain.run(
         rows, stages, values, counts, bias, torch.tensor(darts, dtype=torch.float64), min(n, size)
     )
-    assert records.shape == (len(params), device_record.width(len(stages), min(n, size)))
+    assert numbers.shape == (len(params), device_record.width(stages, min(n, size)))
+    records = device_record.Records(numbers.numpy(), stages, size)
     return [
-        device_record.read(
-            records[lane].tolist(), each, position=place, vocab_size=size, lane=lane, u=darts[lane], time_s=0.0
-        )
+        records.read(lane, each, position=place, lane=lane, u=darts[lane], time_s=0.0)
         for lane, each in enumerate(params)
     ]
 
@@ -123,7 +122,7 @@ def test_it_never_asks_the_host() -> None:
     stages = device_chain.program(params)
     token, record = device_chain.run(rows, stages, knobs, rows, rows.double(), u, 64)
     assert token.shape == (3,)
-    assert record.shape == (3, device_record.width(len(stages), 64))
+    assert record.shape == (3, device_record.width(stages, 64))
 
 
 def test_what_the_host_must_do_is_not_taken() -> None:

@@ -5,27 +5,25 @@ once at fixed shapes, with the settings in a tensor, so that it can stand in a C
 one. Which stages are on is fixed per program (`program`), their values are not. Stages that keep state, need other
 passes or read bytes stay on the host (`supports`). The slow twin is observe.observe with observe.decide.
 
-B lanes, V vocabulary, N candidates, S stages that are on, J = S + 1 lines: the raw logits and what each stage left.
+B lanes, V vocabulary, N candidates, M = N + 1, J lines: the raw logits and what each stage that is on left.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tinychat.engine import device_record, device_stages
-from tinychat.engine.cuts import CUT, LOWEST
+from tinychat.engine import device_stages
+from tinychat.engine.cuts import CUT
 from tinychat.engine.device_stages import COLUMNS, FAR, Line
 from tinychat.engine.draw import HEAD
 from tinychat.engine.params import SamplingParams
 
 ON_DEVICE = device_stages.CUTS | device_stages.CHANGES
 
-_BITS = math.log2(math.e)
 _AT_ONCE = 2**24  # numbers of the lines that are summed up together: of 64 lanes of 128k tokens, two lines
 
 
@@ -49,106 +47,84 @@ def settings_row(params: SamplingParams) -> list[float]:
 def run(
     logits: Tensor, stages: Sequence[str], settings: Tensor, counts: Tensor, bias: Tensor, u: Tensor, n: int
 ) -> tuple[Tensor, Tensor]:
-    """Tokens (B,) int64 and records (B, device_record.width) float64 of one step.
+    """Tokens (B,) int64 and rows (B, device_record.width) float64 of one step.
 
     `logits` (B, V) are raw, float32; `settings` (B, len(COLUMNS)) and `u` (B,) are float64; `counts` (B, V) float32 is
     how often each token was seen in the penalties' scope, `bias` (B, V) float64 the logit bias. Of a lane with no token
-    left, or with NaN among its logits, the record says so and its token means nothing, but is one.
+    left, or with NaN among its logits, the row says so and its token means nothing, but is one.
     """
     knobs = dict(zip(COLUMNS, settings.unsqueeze(-1).unbind(1), strict=True))  # (B, 1) each
     ids = torch.arange(logits.shape[-1], device=logits.device)
     lines = [Line(logits)]
+    listed = lines[0].order()[:, :n]
     for name in stages:
         lines.append(device_stages.apply(name, lines[-1], knobs, counts, bias, ids))
-    listed = lines[0].order()[:, :n]
     sums = _summed([line.logits for line in lines])
-    token, low, high = _draw(sums.final, lines[-1].order()[:, :HEAD], u.unsqueeze(-1))
-    at = torch.cat((listed, token), -1)  # (B, N + 1)
-    seen = torch.cat([group.gather(-1, at.expand(group.shape[0], -1, -1)) for group in sums.groups])  # (J, B, N + 1)
-    below = torch.sub(seen, sums.largest.clamp(min=LOWEST))
-    probs = below.exp() / sums.total
-    alive = (seen != CUT).sum(0)  # in so many lines, from the first on: a token that is cut never comes back
-    cut_by = alive.masked_fill(alive == len(lines), int(device_record.NEVER))
-    surprisal = (sums.total[0].log() - below[0, :, -1:]).clamp(min=0.0) * _BITS
-    ranks = _ranks([lines[0].order(), lines[-1].order()], token, ids)
-    own = (sums.largest[0].double(), low, high, *ranks, surprisal, sums.varentropy)
-    columns = (at.double(), seen[0].double(), probs[0], probs[-1], cut_by.double())
-    views = torch.cat((sums.kept, _mass(stages, lines, sums), sums.entropy, probs[:, :, -1:]), -1)  # (J, B, 4)
-    return token.squeeze(-1), torch.cat((*own, *columns, views.transpose(0, 1).flatten(1)), -1)
-
-
-# ---- numbers ---------------------------------------------------------------------------------------------------------
+    token, slices = _draw(sums.final, lines[-1].order()[:, :HEAD], ids, u.unsqueeze(-1))
+    at = torch.cat((listed, token), -1)  # (B, M)
+    seen = [group.gather(-1, at.unsqueeze(1).expand(-1, group.shape[1], -1)).flatten(1) for group in sums.groups]
+    spared = [_spared(lines[place], lines[place + 1]) for place, name in enumerate(stages) if name == "logit_bias"]
+    ranks = _places([lines[0].order(), lines[-1].order()], token, ids)
+    whole = torch.cat((at, *ranks, *sums.kept), -1).double()
+    floats = torch.cat((*seen, *sums.largest), -1).double()
+    return token.squeeze(-1), torch.cat((*slices, sums.spread, *spared, *sums.total, *sums.parts, whole, floats), -1)
 
 
 class _Sums(NamedTuple):
-    """Of every line (J, B, 1), float64; of the last also its probabilities."""
+    """What a record needs of every line, in groups of J lines that were summed together; (B, J) where not said."""
 
-    groups: list[Tensor]  # (some of J, B, V) the lines themselves
-    largest: Tensor  # float32, -inf where all is cut, NaN where one is
-    total: Tensor  # of the exponentials of what a logit is below the largest; never 0
-    kept: Tensor
-    entropy: Tensor  # bits
-    varentropy: Tensor  # (B, 1) bits squared, of the first line
-    final: Tensor  # (B, V) all 0 where all is cut
+    groups: list[Tensor]  # (B, J, V) the lines themselves, float32
+    largest: list[Tensor]  # float32; -inf where all is cut, NaN where one is
+    total: list[Tensor]  # of the weights, float64
+    parts: list[Tensor]  # of weights times what their logits are below the largest
+    kept: list[Tensor]  # int64
+    spread: Tensor  # (B, 1) of weights times below squared, of the first line
+    final: Tensor  # (B, V) probabilities of the last line
 
 
 def _summed(lines: Sequence[Tensor]) -> _Sums:
-    """Line after line would be a dozen kernels for each: as many together as memory is asked for."""
+    """Line after line would be a dozen kernels for each: as many together as there is memory for."""
     size = max(1, _AT_ONCE // lines[0].numel())
-    groups = [torch.stack(tuple(lines[at : at + size])) for at in range(0, len(lines), size)]
-    found: list[tuple[Tensor, ...]] = []
-    for group in groups:
-        largest = group.amax(-1, keepdim=True)
-        below = torch.sub(group, largest.double().clamp(min=LOWEST)).clamp(min=FAR)
+    found = _Sums([], [], [], [], [], lines[0], lines[0])
+    for at in range(0, len(lines), size):
+        group = torch.stack(tuple(lines[at : at + size]), 1)
+        largest = group.amax(-1)
+        below = torch.sub(group, largest.double().unsqueeze(-1)).clamp(min=FAR)
         weights = below.exp()
-        total = weights.sum(-1, keepdim=True).clamp(min=1e-300)
-        parts = weights * below
-        mean = parts.sum(-1, keepdim=True) / total
-        entropy = (total.log() - mean).clamp(min=0.0) * _BITS
-        kept = (group != CUT).sum(-1, keepdim=True).double()
-        if not found:
-            spread = (parts[0] * below[0]).sum(-1, keepdim=True) / total[0] - mean[0].square()
-        found.append((largest, total, kept, entropy))
-        final = weights[-1] / total[-1]
-    largest, total, kept, entropy = (torch.cat(each) for each in zip(*found, strict=True))
-    return _Sums(groups, largest, total, kept, entropy, spread.clamp(min=0.0) * _BITS**2, final)
+        total, parts = weights.sum(-1), weights * below
+        if not at:
+            found = found._replace(spread=(parts[:, 0] * below[:, 0]).sum(-1, keepdim=True))
+        found.groups.append(group)
+        found.largest.append(largest)
+        found.total.append(total)
+        found.parts.append(parts.sum(-1))
+        found.kept.append((group != CUT).sum(-1))
+    return found._replace(final=weights[:, -1] / total[:, -1:])
 
 
-def _mass(stages: Sequence[str], lines: Sequence[Line], sums: _Sums) -> Tensor:
-    """Of the probability that came into each line, the share that its tokens had (J, B, 1)."""
-    largest, total, kept = sums.largest.double().clamp(min=LOWEST), sums.total, sums.kept
-    # a cut leaves the others' logits as they were, so their exponentials are those of the line before
-    rows = list((total[1:] * (largest[1:] - largest[:-1]).exp() / total[:-1]).unbind(0))
-    for place, name in enumerate(stages):
-        if name == "temperature":  # cuts all but the likeliest, or nothing
-            rows[place] = total[place].reciprocal()
-        elif name == "logit_bias":
-            before, after = lines[place].softmax(), lines[place + 1].logits
-            rows[place] = before.weights.masked_fill(after == CUT, 0.0).sum(-1, keepdim=True) / total[place]
-    first = torch.ones_like(kept[:1])
-    if not rows:
-        return first
-    some = torch.stack(rows).masked_fill(kept[1:] == kept[:-1], 1.0).masked_fill(kept[1:] == 0, 0.0)
-    return torch.cat((first, some))
+def _spared(before: Line, after: Line) -> Tensor:
+    """Of the weights before, those of the tokens that are still there (B, 1)."""
+    return before.softmax().weights.masked_fill(after.logits == CUT, 0.0).sum(-1, keepdim=True)
 
 
-def _ranks(orders: Sequence[Tensor], token: Tensor, ids: Tensor) -> list[Tensor]:
-    """The places (B, 1) of a token, counted from 1."""
-    found = {id(order): ((order == token) * ids).sum(-1, keepdim=True).double() + 1 for order in orders}
+def _places(orders: Sequence[Tensor], token: Tensor, ids: Tensor) -> list[Tensor]:
+    """Where a token stands (B, 1) in each order."""
+    found = {id(order): ((order == token) * ids).sum(-1, keepdim=True) for order in orders}
     return [found[id(order)] for order in orders]
 
 
-def _draw(probs: Tensor, head: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Who owns `u` (B, 1), and from where to where: `head` stands first, then all others by id, as in draw.stack."""
-    size = head.shape[-1]
-    others = probs.scatter(-1, head, 0.0)  # they keep their places: what has no probability owns nothing
+def _draw(probs: Tensor, head: Tensor, ids: Tensor, u: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Who owns `u` (B, 1), and from where to where, and where all ends; each (B, 1).
+
+    As in draw.stack: `head` stands first, then all others by id.
+    """
+    others = probs.scatter(-1, head, 0.0)  # the head keeps its places there, where it owns nothing
     laid = torch.cat((torch.zeros_like(u), probs.gather(-1, head), others), -1)  # (B, 1 + head + V)
     edges = laid.cumsum(-1).clamp(max=1.0)
     end = edges[:, -1:]
     # the sum may round to just below 1: a dart there belongs to the last who owns something, so throw it there
     dart = torch.minimum(u, end * (1.0 - 2.0**-53))
-    index = torch.searchsorted(edges, dart, right=True).clamp(max=edges.shape[-1] - 1)
-    low, high = edges.gather(-1, torch.cat((index - 1, index), -1)).unsqueeze(-1).unbind(1)
-    place = index - 1
-    token = torch.where(place < size, head.gather(-1, place.clamp(max=size - 1)), place - size)
-    return token, low, high.masked_fill(high >= end, 1.0)
+    after = torch.searchsorted(edges, dart, right=True).clamp(1, edges.shape[-1] - 1)
+    before = after - 1
+    token = torch.cat((head, ids.expand_as(probs)), -1).gather(-1, before)
+    return token, (edges.gather(-1, before), edges.gather(-1, after), end)

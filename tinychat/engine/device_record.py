@@ -1,9 +1,10 @@
-"""One step of one lane as a row of float64 numbers: what the device writes, and the record the host makes of it.
+"""One step of all lanes as rows of float64 numbers: what the device writes, and the records the host makes of them.
 
-The device knows no names: it writes places, counts and sums, in the order that is fixed here. float64 holds every id
-and every float32 exactly.
+The device writes what it must look at whole rows of logits for: places, counts and sums. What follows from these for
+some dozens of numbers is computed here, beside the device: every kernel there costs its launch, however small.
+float64 holds every id and every float32 exactly.
 
-N candidates, S stages that are on.
+R rows, N candidates, M = N + 1 with the token itself, J lines: the raw logits and what each stage left.
 """
 
 from __future__ import annotations
@@ -11,59 +12,100 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Candidate, Odds, StageView, Step, candidates_of
 
-OWN = 7  # numbers of a row that are neither a candidate's nor a stage's
-CANDIDATE = 5  # numbers of a candidate: id, logit, raw and final probability, and what cut it
-VIEW = 4  # numbers of a stage: tokens kept, mass, entropy, probability of the token
-NEVER = -1.0  # in place of the stage that cut a token
+# A row holds, one after the other: low, high and end of the dart's slices, the raw sum of weight times below squared;
+# with a logit bias the weight it spared; of each line the total and the sum of weight times below; ids (M); the ranks
+# less 1, raw and final; tokens kept of each line; logits (J, M); the largest of each line.
+# A weight is e to what a logit is below the largest.
+_BITS = math.log2(math.e)
 
 
-def width(stages: int, n: int) -> int:
-    """Numbers in one lane's row: OWN, the columns of n candidates and of the token, then every stage, raw first."""
-    return OWN + CANDIDATE * (n + 1) + VIEW * (stages + 1)
+def width(stages: Sequence[str], n: int) -> int:
+    """Numbers in a row."""
+    lines = len(stages) + 1
+    return 4 + ("logit_bias" in stages) + 2 * lines + (n + 1) + 2 + lines + lines * (n + 1) + lines
 
 
-def read(
-    row: Sequence[float],
-    params: SamplingParams,
-    *,
-    position: int,
-    vocab_size: int,
-    lane: int,
-    u: float,
-    time_s: float,
-) -> Step | None:
-    """The step of one lane's row; None where the settings left no token. ValueError for logits that are NaN."""
-    names = ("raw", *params.active)
-    largest, low, high, raw_rank, final_rank, surprisal, varentropy = row[:OWN]
-    if not math.isfinite(largest):
-        raise ValueError("logits must be finite or -inf")
-    end = len(row) - VIEW * len(names)
-    views = tuple(
-        StageView(name=name, kept=int(row[at]), mass=row[at + 1], entropy=row[at + 2], chosen=row[at + 3])
-        for name, at in zip(names, range(end, len(row), VIEW), strict=True)
-    )
-    if not views[-1].kept:
-        return None
-    size = (end - OWN) // CANDIDATE
-    ids, logits, raws, finals, cuts = (row[OWN + i * size : OWN + (i + 1) * size] for i in range(CANDIDATE))
-    tokens = [int(i) for i in ids]
-    cut_by = [None if cut == NEVER else names[int(cut)] for cut in cuts]
-    token = tokens[-1]
-    n = size - 1
-    shown = candidates_of(n, tokens, logits, raws, finals, range(1, size), cut_by) if n else ()
-    if token not in tokens[:n]:
-        chosen = Candidate(
-            token=token, logit=logits[n], raw=raws[n], final=finals[n], rank=int(raw_rank), cut_by=cut_by[n]
-        )
-        shown = (*shown, chosen)
-    odds = Odds(
-        position=position, vocab_size=vocab_size, candidates=shown, stages=views, entropy=views[0].entropy,
-        varentropy=varentropy, final_entropy=views[-1].entropy, kept=views[-1].kept, temperature=params.temperature,
-    )  # fmt: skip
-    return Step(
-        odds=odds, token=token, lane=lane, forced=False, raw=raws[n], final=finals[n], raw_rank=int(raw_rank),
-        final_rank=int(final_rank), surprisal=surprisal, u=u, low=low, high=high, time_s=time_s,
-    )  # fmt: skip
+class Records:
+    """What the rows (R, width) of a step say; all lanes have the same stages on, those of `stages`."""
+
+    def __init__(self, rows: NDArray[np.float64], stages: Sequence[str], vocab_size: int) -> None:
+        lines = len(stages) + 1
+        count = (rows.shape[1] - width(stages, -1)) // (lines + 1)  # M
+        sizes = (4, int("logit_bias" in stages), lines, lines, count, 2, lines, lines * count, lines)
+        own, spared, total, parts, ids, ranks, kept, logits, largest = np.split(rows, np.cumsum(sizes)[:-1], axis=1)
+        self.names = ("raw", *stages)
+        self.vocab_size = vocab_size
+        self.largest = largest[:, 0].tolist()
+        with np.errstate(all="ignore"):  # where all is cut there is nothing to divide by, and `read` says so
+            seen = logits.reshape(-1, lines, count)
+            below = seen - largest[:, :, None]
+            probs = np.exp(below) / total[:, :, None]  # (R, J, M)
+            mean = parts / total
+            entropy = np.maximum(np.log(total) - mean, 0.0) * _BITS
+            spread = np.maximum(own[:, 3] / total[:, 0] - np.square(mean[:, 0]), 0.0)
+            surprisal = np.maximum(np.log(total[:, 0]) - below[:, 0, -1], 0.0)
+            mass = _masses(stages, spared, total, kept, largest)
+        alive = (seen != -math.inf).sum(1)  # lines, from the first on: a token that is cut never comes back
+        self.cut_by = np.where(alive == lines, -1, alive).tolist()
+        self.low, end = own[:, 0].tolist(), own[:, 2]
+        self.high = np.where(own[:, 1] >= end, 1.0, own[:, 1]).tolist()  # the last slice reaches to the end
+        self.ids, self.ranks = ids.astype(np.int64).tolist(), (ranks + 1).astype(np.int64).tolist()
+        self.logits, self.raw, self.final = seen[:, 0].tolist(), probs[:, 0].tolist(), probs[:, -1].tolist()
+        self.kept, self.mass, self.entropy = kept.astype(np.int64).tolist(), mass.tolist(), entropy.tolist()
+        self.chosen, self.surprisal = probs[:, :, -1].tolist(), (surprisal * _BITS).tolist()
+        self.varentropy = (spread * _BITS**2).tolist()
+
+    def read(
+        self, at: int, params: SamplingParams, *, position: int, lane: int, u: float, time_s: float
+    ) -> Step | None:
+        """The step of one row; None where the settings left no token. ValueError for logits that are NaN."""
+        if not math.isfinite(self.largest[at]):
+            raise ValueError("logits must be finite or -inf")
+        kept, entropy = self.kept[at], self.entropy[at]
+        if not kept[-1]:
+            return None
+        columns = zip(self.names, kept, self.mass[at], entropy, self.chosen[at], strict=True)
+        views = tuple(StageView(name=name, kept=k, mass=m, entropy=e, chosen=c) for name, k, m, e, c in columns)
+        ids, logits, raw, final = self.ids[at], self.logits[at], self.raw[at], self.final[at]
+        cut_by = [None if cut < 0 else self.names[cut] for cut in self.cut_by[at]]
+        raw_rank, final_rank = self.ranks[at]
+        token, n = ids[-1], len(ids) - 1
+        shown = candidates_of(n, ids, logits, raw, final, range(1, n + 1), cut_by) if n else ()
+        if token not in ids[:n]:
+            last = Candidate(token=token, logit=logits[n], raw=raw[n], final=final[n], rank=raw_rank, cut_by=cut_by[n])
+            shown = (*shown, last)
+        odds = Odds(
+            position=position, vocab_size=self.vocab_size, candidates=shown, stages=views, entropy=entropy[0],
+            varentropy=self.varentropy[at], final_entropy=entropy[-1], kept=kept[-1], temperature=params.temperature,
+        )  # fmt: skip
+        return Step(
+            odds=odds, token=token, lane=lane, forced=False, raw=raw[n], final=final[n], raw_rank=raw_rank,
+            final_rank=final_rank, surprisal=self.surprisal[at], u=u, low=self.low[at], high=self.high[at],
+            time_s=time_s,
+        )  # fmt: skip
+
+
+def _masses(
+    stages: Sequence[str],
+    spared: NDArray[np.float64],
+    total: NDArray[np.float64],
+    kept: NDArray[np.float64],
+    largest: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Of the probability that came into each line, the share that its tokens had (R, J)."""
+    mass = np.ones_like(total)
+    # a cut leaves the logits of the others as they were, so their weights are those of the line before
+    mass[:, 1:] = total[:, 1:] * np.exp(largest[:, 1:] - largest[:, :-1]) / total[:, :-1]
+    for line, name in enumerate(stages, start=1):
+        if name == "temperature":  # cuts all but the likeliest, or nothing
+            mass[:, line] = 1.0 / total[:, line - 1]
+        elif name == "logit_bias":
+            mass[:, line] = spared[:, 0] / total[:, line - 1]
+    mass[:, 1:][kept[:, 1:] == kept[:, :-1]] = 1.0
+    return mass

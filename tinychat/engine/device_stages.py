@@ -35,7 +35,7 @@ class Softmax(NamedTuple):
 
     below: Tensor  # (B, V) logits less the largest, at least FAR
     weights: Tensor  # (B, V)
-    total: Tensor  # (B, 1) at least 1, but 0 where all is cut
+    total: Tensor  # (B, 1) at least 1, but NaN where all is cut
     log_total: Tensor  # (B, 1)
 
 
@@ -50,9 +50,10 @@ class Line:
         self._softmax: Softmax | None = None
 
     def largest(self) -> Tensor:
-        """(B, 1) float64; a finite number also where all is cut."""
+        """(B, 1) float64; -inf where all is cut."""
         if self._largest is None:
-            self._largest = self.logits.amax(-1, keepdim=True).double().clamp(min=LOWEST)
+            first = self.logits.amax(-1, keepdim=True) if self._falling is None else self._falling[:, :1]
+            self._largest = first.double()
         return self._largest
 
     def order(self) -> Tensor:

@@ -23,9 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinychat.engine import device_chain, device_record, device_stages, static_step
+from tinychat.engine import device_chain, device_stages, static_step
 from tinychat.engine.captured import Captures
 from tinychat.engine.compiled import Compiled
+from tinychat.engine.device_record import Records
+from tinychat.engine.device_record import width as width_of
 from tinychat.engine.draw import uniforms
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
@@ -92,7 +94,7 @@ class Pipeline:
         self._width = 1  # R
         self._stages: tuple[str, ...] = ()
         self._slots: list[_Slot] = []
-        self._arrived: dict[int, list[list[float]]] = {}  # the newest records, by step
+        self._arrived: dict[int, Records] = {}  # the newest, by step
         self._clock = 0.0
 
     @property
@@ -136,13 +138,12 @@ class Pipeline:
             self._launch()
         if self._launched <= taken:
             return None
-        numbers = self._numbers(taken)[lane]
+        records = self._read(taken)
         now = time.perf_counter()
-        step = device_record.read(
-            numbers,
+        step = records.read(
+            lane,
             params,
             position=len(row.tokens) + taken,
-            vocab_size=self.model.config.vocab_size,
             lane=dice_lane,
             u=self._thrown[lane][taken],
             time_s=now - self._clock,
@@ -223,7 +224,7 @@ class Pipeline:
 
     def _records_of(self, stages: tuple[str, ...], width: int) -> Tensor:
         """Where records of that shape lie on the device: graphs write there."""
-        shape = (width, device_record.width(len(stages), self.n))
+        shape = (width, width_of(stages, self.n))
         if shape not in self._records:
             self._records[shape] = torch.zeros(shape, dtype=torch.float64, device=self.cache.device)
         return self._records[shape]
@@ -246,14 +247,14 @@ class Pipeline:
         if slot.arrived is not None:
             slot.arrived.record(torch.cuda.current_stream(self.cache.device))
 
-    def _numbers(self, step: int) -> list[list[float]]:
+    def _read(self, step: int) -> Records:
         """The records of a step, as soon as they have arrived."""
         if step not in self._arrived:
             slot = self._slots[step % 2]
             if slot.arrived is not None:
                 slot.arrived.synchronize()
             self._arrived.pop(step - 2, None)
-            self._arrived[step] = slot.values.tolist()
+            self._arrived[step] = Records(slot.values.numpy(), self._stages, self.model.config.vocab_size)
         return self._arrived[step]
 
     def _throw(self) -> None:

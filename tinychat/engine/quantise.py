@@ -79,12 +79,12 @@ def pack(model: Transformer, dtype: torch.dtype) -> Transformer:
     with torch.no_grad():
         whole, scale = quantised(model.embedding.weight)
         if model.head is None:  # the same numbers serve twice
-            model.register_module("head", Int8Linear(whole, scale, None))
-        model.register_module("embedding", Int8Embedding(whole, scale, dtype))
+            model.head = Int8Linear(whole, scale, None)  # type: ignore[assignment]  # does what a Linear does here
+        model.embedding = Int8Embedding(whole, scale, dtype)  # type: ignore[assignment]  # likewise
         for module in list(model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, nn.Linear):
-                    module.register_module(name, Int8Linear(*quantised(child.weight), _detached(child.bias)))
+                    setattr(module, name, Int8Linear(*quantised(child.weight), _detached(child.bias)))
         for parameter in model.parameters():
             parameter.data = parameter.data.to(dtype)
     model.int8 = True

@@ -30,8 +30,7 @@ Layers = Sequence[tuple[Tensor, Tensor]]  # keys and values (B, G, slots, E) of 
 class _Shared(NamedTuple):
     rope: tuple[Tensor, Tensor] | None  # (B, 1, 1, E) each
     mask: Tensor  # (B, 1, 1, span), 0 or -inf
-    rows: Tensor  # (B,) 0 to B - 1
-    positions: Tensor  # (B,)
+    places: tuple[Tensor, Tensor, Tensor]  # of the new keys: lanes (B, 1), groups (1, G), slots (B, 1)
 
 
 def span_for(length: int, most: int) -> int:
@@ -61,8 +60,11 @@ def forward(model: Transformer, layers: Layers, ids: Tensor, positions: Tensor, 
     width = -(-span // _ALIGNED) * _ALIGNED
     hidden = torch.arange(width, device=ids.device) > positions.unsqueeze(-1)
     mask = torch.zeros(hidden.shape, dtype=x.dtype, device=ids.device).masked_fill(hidden, -math.inf)
-    rows = torch.arange(ids.shape[0], device=ids.device)
-    shared = _Shared(rope, mask[:, :span].unsqueeze(1).unsqueeze(1), rows, positions)
+    lanes = torch.arange(ids.shape[0], device=ids.device).unsqueeze(-1)
+    groups = torch.arange(model.config.n_kv_heads, device=ids.device).unsqueeze(0)
+    # every axis has its index: on a transposed view torch's compiler would copy the whole cache and put it back
+    places = (lanes, groups, positions.unsqueeze(-1))
+    shared = _Shared(rope, mask[:, :span].unsqueeze(1).unsqueeze(1), places)
     for (keys, values), block in zip(layers, model.blocks, strict=True):
         assert isinstance(block, Block)
         x = x + _attend(block.attention, block.attention_norm(x), shared, keys, values)
@@ -77,9 +79,8 @@ def _attend(attention: Attention, x: Tensor, shared: _Shared, keys: Tensor, valu
     qk, v = qkv[:, :, : H + G], qkv[:, :, H + G :]
     if shared.rope is not None:
         qk = rotate(qk, shared.rope)
-    at = (shared.rows, shared.positions)
-    keys.transpose(1, 2).index_put_(at, qk[:, 0, H:])
-    values.transpose(1, 2).index_put_(at, v[:, 0])
+    keys.index_put_(shared.places, qk[:, 0, H:])
+    values.index_put_(shared.places, v[:, 0])
     q = qk[:, 0, :H].reshape(B, G, H // G, E)  # the heads of a group stand as rows of one query
     span = shared.mask.shape[-1]
     y = F.scaled_dot_product_attention(q, keys[:, :, :span], values[:, :, :span], attn_mask=shared.mask)
