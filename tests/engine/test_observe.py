@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from vectors import walk_whole
+from vectors import a_context, walk_whole
+from vectors import a_vector as a_wide_vector
 
 from tinychat.engine.context import Context
 from tinychat.engine.draw import owned, pick, uniform
@@ -76,6 +77,45 @@ def test_the_record_agrees_with_the_walk(name: str, seed: int) -> None:
     assert odds.kept == odds.stages[-1].kept
     assert odds.final_entropy == odds.stages[-1].entropy
     assert odds.entropy == odds.stages[0].entropy
+
+
+EVERYTHING = SamplingParams(
+    temperature=0.8, top_k=3000, top_p=0.97, min_p=1e-4, typical_p=0.99, repetition_penalty=1.2, frequency_penalty=0.2,
+    presence_penalty=0.3, encoder_repetition_penalty=1.1, dry_multiplier=0.8, no_repeat_ngram=2, top_n_sigma=6.0,
+    epsilon_cutoff=1e-6, eta_cutoff=1e-6, tfs_z=0.999, top_a=1e-3, top_h=0.99, xtc_probability=1.0,
+    smoothing_factor=0.01, logit_bias={5: 9.0, 6: -INF}, banned_ids=[7], min_tokens=9, end_decay=1.1,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["default", "hf", "llama.cpp", "vllm"])
+@pytest.mark.parametrize("cut", [0.0, 0.6])
+def test_a_tally_that_follows_the_changes_ends_with_the_sums_of_whole_rows(order: str, cut: float) -> None:
+    """What one stage after another left alone is not computed again, in 6000 tokens and through 23 stages."""
+    params = EVERYTHING.with_(order=order)
+    logits, context = a_wide_vector(1, 6000, cut=cut), a_context(6000, tuple(range(40)) * 3, prompt_len=60)
+    seen = observe(logits, params, context, token=11)
+    before = softmax(logits)
+    walked = list(walk_whole(logits, params, context))
+    assert len(walked) == 23
+    for view, (name, after) in zip(seen.odds.stages[1:], walked, strict=True):
+        alive, p = after.numpy() > -INF, softmax(after)
+        assert (view.name, view.kept) == (name, alive.sum())
+        assert view.mass == pytest.approx(before[alive].sum(), abs=1e-12)
+        assert view.entropy == pytest.approx(bits(p), abs=1e-9)
+        assert view.chosen == pytest.approx(p[11], rel=1e-9, abs=1e-300)
+        before = p
+    np.testing.assert_allclose(seen.final, before, rtol=1e-9)
+
+
+def test_the_sums_survive_the_fall_of_a_token_that_was_everything() -> None:
+    logits = a_vector(0)
+    logits[0] = 2000.0
+    seen = observe(logits, SamplingParams(logit_bias={0: -4000.0}, presence_penalty=0.5), CONTEXT)
+    without = a_vector(0)
+    without[0] = -2000.0
+    without[[1, 2, 3]] -= 0.5
+    np.testing.assert_allclose(seen.final, softmax(without), rtol=1e-6)
+    assert seen.odds.final_entropy == pytest.approx(bits(softmax(without)), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", CHAINS)
