@@ -85,7 +85,7 @@ def run(request: Request) -> int:
         raise UsageError(
             "--raw would send the model's own bytes to a terminal.", "Redirect the output, or leave --raw out."
         )
-    from tinychat.sample_output import Notices, engine_record, run_facts, summary, writer_for
+    from tinychat.sample_output import Notices, engine_record, request_facts, run_facts, summary, writer_for
     from tinychat.sample_prompt import check_outputs, request_notes, resolved
 
     check_outputs(request)
@@ -104,7 +104,7 @@ def run(request: Request) -> int:
         notices.say(note)
 
     outcome = Outcome()
-    writer = writer_for(request, tokenizer)
+    writer = writer_for(request, tokenizer, request_facts(request, info, ids))
     stopping = _StopFlag()
     first_token_s: float | None = None
     found: dict[str, Any] = {}

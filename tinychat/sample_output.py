@@ -5,7 +5,6 @@ Nothing here draws a token.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import math
@@ -16,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tinychat import __version__
 from tinychat.engine.machine import Machine
-from tinychat.engine.trace import Candidate, StageView, Step
+from tinychat.engine.trace import Step
 from tinychat.errors import TinychatError
+from tinychat.session.token_json import token_record
 from tinychat.text import terminal
 
 if TYPE_CHECKING:
@@ -34,72 +34,8 @@ def error_json(error: TinychatError) -> str:
     return json.dumps({"schema": SCHEMA, "error": body})
 
 
-def token_record(step: Step, tokenizer: Tokenizer, *, trace: int) -> dict[str, Any]:
-    """One token for JSON. `raw` is the model's own distribution, `final` the one it was drawn from."""
-    record: dict[str, Any] = {
-        "position": step.position,
-        "id": step.token,
-        "token": tokenizer.label(step.token),
-        "bytes": base64.b64encode(tokenizer.token_bytes(step.token)).decode(),
-        "forced": step.forced,
-        "raw_prob": step.raw,
-        "raw_logprob": _log(step.raw),
-        "raw_rank": step.raw_rank,
-        "final_prob": step.final,
-        "final_logprob": _log(step.final),
-        "final_rank": step.final_rank,
-        "surprisal_bits": step.surprisal if math.isfinite(step.surprisal) else None,  # a forced token may have p = 0
-        "entropy_bits": step.odds.entropy,
-        "final_entropy_bits": step.odds.final_entropy,
-        "kept": step.odds.kept,
-        "temperature": step.odds.temperature,
-        "u": step.u,
-        "slice": [step.low, step.high],
-    }
-    if step.odds.region is not None:
-        record["region"] = step.odds.region
-    if step.drafted is not None:
-        record["drafted"] = step.drafted
-    if step.state.mirostat is not None:
-        record["mirostat_mu_bits"] = step.state.mirostat
-    if step.state.adaptive is not None:
-        record["adaptive_sums"] = list(step.state.adaptive)
-    if trace:
-        record["stages"] = [_stage_record(stage) for stage in step.odds.stages]
-        record["candidates"] = [_candidate_record(c, tokenizer) for c in step.odds.candidates[:trace]]
-    return record
-
-
-def _stage_record(stage: StageView) -> dict[str, Any]:
-    return {
-        "stage": stage.name,
-        "kept": stage.kept,
-        "mass": stage.mass,
-        "entropy_bits": stage.entropy,
-        "chosen_prob": stage.chosen,
-    }
-
-
-def _candidate_record(candidate: Candidate, tokenizer: Tokenizer) -> dict[str, Any]:
-    return {
-        "id": candidate.token,
-        "token": tokenizer.label(candidate.token),
-        "rank": candidate.rank,
-        "logit": candidate.logit,
-        "raw_prob": candidate.raw,
-        "final_prob": candidate.final,
-        "cut_by": candidate.cut_by,
-    }
-
-
-def _log(probability: float) -> float | None:
-    return math.log(probability) if probability > 0 else None  # JSON has no minus infinity
-
-
-def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcome: Outcome) -> dict[str, Any]:
-    """What was asked for and how it went, without the tokens: all that a replay needs."""
-    surprisals = [step.surprisal for step in outcome.steps if math.isfinite(step.surprisal)]
-    mean = sum(surprisals) / len(surprisals) if surprisals else None
+def request_facts(request: Request, info: CheckpointInfo, ids: Sequence[int]) -> dict[str, Any]:
+    """What was asked for: all that drawing the same tokens again needs."""
     return {
         "schema": SCHEMA,
         "tinychat": __version__,
@@ -117,6 +53,15 @@ def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcom
         "settings": request.params.to_dict(),
         "schedule": schedule_record(request),
         "forced": {str(index): token for index, token in request.forced.items()},
+        "machine": request.machine.to_dict(),
+    }
+
+
+def run_facts(request: Request, info: CheckpointInfo, ids: Sequence[int], outcome: Outcome) -> dict[str, Any]:
+    """What was asked for and how it went, without the tokens."""
+    surprisals = [step.surprisal for step in outcome.steps if math.isfinite(step.surprisal)]
+    mean = sum(surprisals) / len(surprisals) if surprisals else None
+    return request_facts(request, info, ids) | {
         "stop_reason": outcome.stop_reason,
         "stop": outcome.stop,
         "usage": {"prompt_tokens": len(ids), "completion_tokens": len(outcome.steps)},
@@ -148,9 +93,10 @@ def schedule_record(request: Request) -> dict[str, Any]:
 class _TextWriter:
     """What was drawn, as it is drawn, and nothing else."""
 
-    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
+    def __init__(self, request: Request, tokenizer: Tokenizer, asked: Mapping[str, Any]) -> None:
         self.request = request
         self.tokenizer = tokenizer
+        self.asked = asked
         self.out: IO[bytes] = sys.stdout.buffer
         self.encoding = "utf-8" if request.raw else (sys.stdout.encoding or "utf-8")
         self.filter = terminal.CleanStream()
@@ -179,13 +125,15 @@ class _TextWriter:
 
 
 class _JsonlWriter(_TextWriter):
-    """One object a line, for every token as it is drawn; the last line says why it ended."""
+    """One object a line, for every token as it is drawn; the first has the run, the last says why it ended."""
 
-    _closed = False
+    _closed = _opened = False
 
     def token(self, step: Step | None, text: str, outcome: Outcome) -> None:
         self._closed = outcome.stop_reason is not None
         record: dict[str, Any] = {"schema": SCHEMA, "seed": self.request.params.seed}
+        if not self._opened:
+            record["run"], self._opened = self.asked, True
         if step is None:
             record |= {"index": None, "id": None}
         else:
@@ -202,8 +150,8 @@ class _JsonlWriter(_TextWriter):
 class _JsonWriter(_TextWriter):
     """One object at the end."""
 
-    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
-        super().__init__(request, tokenizer)
+    def __init__(self, request: Request, tokenizer: Tokenizer, asked: Mapping[str, Any]) -> None:
+        super().__init__(request, tokenizer, asked)
         self.text: list[str] = []
 
     def token(self, step: Step | None, text: str, outcome: Outcome) -> None:
@@ -215,9 +163,9 @@ class _JsonWriter(_TextWriter):
         self.put_json(facts, indent=2 if sys.stdout.isatty() else None)
 
 
-def writer_for(request: Request, tokenizer: Tokenizer) -> _TextWriter:
-    """The writer of the asked-for output."""
-    return {"text": _TextWriter, "json": _JsonWriter, "jsonl": _JsonlWriter}[request.output](request, tokenizer)
+def writer_for(request: Request, tokenizer: Tokenizer, asked: Mapping[str, Any]) -> _TextWriter:
+    """The writer of the asked-for output; `asked` are the request_facts."""
+    return {"text": _TextWriter, "json": _JsonWriter, "jsonl": _JsonlWriter}[request.output](request, tokenizer, asked)
 
 
 class Notices:

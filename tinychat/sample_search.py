@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tinychat.engine.search_params import SearchParams
 from tinychat.engine.search_tree import Done, Finished, Grown, Hypothesis, Node, Pruned, SearchEvent, tree_of
 from tinychat.errors import TinychatError, UsageError
-from tinychat.sample_output import SCHEMA, token_record
+from tinychat.sample_output import SCHEMA
+from tinychat.session.token_json import token_record
 from tinychat.text.stream import TextStream
 
 if TYPE_CHECKING:
