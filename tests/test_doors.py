@@ -23,7 +23,7 @@ def _tinychat(*args: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["train"], ["info"], ["corpus"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"]])
 def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
     loaded = _python(
         "import sys, contextlib, io\n"
@@ -98,7 +98,7 @@ def test_an_error_with_stderr_closed_leaves_stdout_clean() -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
 
 
-@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["train"], ["info"], ["corpus"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"]])
 def test_help_fits_eighty_columns_and_breaks_off_no_sentence(command: list[str]) -> None:
     lines = _tinychat(*command, "--help").stdout.splitlines()
     assert max(map(len, lines)) <= 80

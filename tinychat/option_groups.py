@@ -37,6 +37,7 @@ def spread(place: str, options: Mapping[str, Any]) -> Callable[[Command], Comman
             given = {name: value for name in options if (value := values.pop(name)) is not None}
             command(**{place: given}, **values)
 
+        wrapped.__annotations__ = {}  # typer would evaluate all of them again, twice
         wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
         return wrapped
 

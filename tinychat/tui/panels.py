@@ -187,9 +187,8 @@ class PanelScreen(Screen[None]):
     def _say_refusal(self, player: Player) -> None:
         """Settings that the engine could not use are told, and the knobs stand where they were."""
         if player.refused is not None:
-            what, hint = player.refused
+            self.notice = (clean(" ".join(player.refused), keep=""), "warn")
             player.refused = player.error = None
-            self.notice = (clean(f"{what} {hint}", keep=""), "warn")
             self.knobs_changed()
 
     # painting
@@ -352,14 +351,13 @@ class PanelScreen(Screen[None]):
         if not roomy and player is not None and not self.notice[0] and player.error is None:
             groups.append(status.knob_words(player.session.params, self.picked))
         groups.append((status.state_words(player),))
+        if player is not None and player.error is not None:
+            groups.append(((clean(" ".join(player.error), keep=""), "warn"),))
         if self.notice[0]:
             groups.append((self.notice,))
         if player is None:
             return groups
-        if player.error is not None:
-            what, hint = player.error
-            groups.append(((clean(f"{what} {hint}", keep=""), "warn"),))
-        elif not player.running and player.stop in status.STOPS:
+        if player.error is None and not player.running and player.stop in status.STOPS:
             groups.append(((status.STOPS[player.stop], "quiet"),))
         if (step := self.step_here()) is not None:
             groups += status.token_facts(step, self.settings_of(step), short=not roomy)
