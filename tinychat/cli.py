@@ -11,6 +11,7 @@ from tinychat import __version__, files
 from tinychat.cli_bench import bench
 from tinychat.cli_play import play, presets
 from tinychat.cli_sample import sample
+from tinychat.cli_score import score
 from tinychat.errors import UsageError
 from tinychat.options import Checkpoint, SettingsCommand
 
@@ -41,6 +42,7 @@ def _root(
 
 
 app.command(cls=SettingsCommand)(sample)
+app.command()(score)
 app.command(cls=SettingsCommand)(play)
 app.command()(presets)
 app.command(cls=SettingsCommand)(bench)
