@@ -77,7 +77,7 @@ def change(
 class Softmax:
     """The weights of a row: probabilities are `weights / total`, their logarithms `below - log_total`."""
 
-    largest: float  # logit, or one near it
+    largest: float  # logit
     below: NDArray[np.float64]  # (V,) logits less `largest`; 0 where cut
     weights: NDArray[np.float64]  # (V,) the exponentials; 0 where cut
     total: float
