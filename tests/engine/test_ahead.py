@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 
 import pytest
 import torch
@@ -105,3 +106,62 @@ def test_settings_that_turn_in_mid_run_act_on_the_very_next_token() -> None:
         assert (a.token, a.odds.kept, a.odds.temperature) == (b.token, b.odds.kept, b.odds.temperature)
         assert (a.state.mirostat or 0.0) == pytest.approx(b.state.mirostat or 0.0, abs=1e-4)
         assert torch.isclose(torch.tensor(a.surprisal), torch.tensor(b.surprisal), atol=1e-3)
+
+
+def test_a_graph_that_cannot_be_made_in_mid_run_changes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, slow = both()
+    for engine in (fast, slow):
+        engine.set_context(PROMPT)
+    got = [fast.step(WARM).token for _ in range(10)]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("tinychat.engine.graphs.Pipeline._launch", refuse)
+    got += [fast.step(WARM).token for _ in range(20)]
+    assert got == [slow.step(WARM).token for _ in range(30)]
+    assert fast.facts()["ahead"] == "off: out of memory"
+
+
+def test_what_was_not_read_leaves_zeros_in_the_cache() -> None:
+    """It may have been NaN, and a masked slot still takes part as 0 times its value."""
+    fast, _ = both()
+    fast.set_context(PROMPT)
+    for _ in range(10):
+        fast.step(WARM)
+    cache = fast.runner.cache
+    assert bool((cache.memory[0][:, 0, :, fast.length()] != 0).any())  # launched, and not read
+    fast.peek(HOT)
+    for each in cache.memory:
+        assert bool((each[:, 0, :, fast.length() : -1] == 0).all())
+        assert bool((each[:, 0, :, : fast.length()] != 0).any(-1).all())
+
+
+def test_sixty_four_lanes_and_a_cache_that_grows_and_shrinks() -> None:
+    model = a_model(layers=1, width=16, heads=2)
+    engines = [Engine(model, lanes=64, record=4, ahead=each) for each in (True, False)]
+    side = WARM.with_(guidance_scale=1.5)
+    seen: list[list[int]] = []
+    for engine in engines:
+        found = []
+        for lane in range(64):
+            engine.set_context([5 + lane % 3, lane], lane=lane)
+        for params in (WARM, side, WARM):
+            for _ in range(4):
+                found += [engine.step(params, lane=lane, draw_lane=lane).token for lane in range(64)]
+                if params is side:
+                    break
+        seen.append(found)
+        assert engine.runner.cache.lanes == 64
+    assert seen[0] == seen[1]
+
+
+def test_a_cache_that_was_replaced_is_not_kept() -> None:
+    """A pipeline works on the memory of its cache: held on to, it would be a second cache."""
+    fast, _ = both()
+    fast.set_context(PROMPT)
+    for _ in range(5):
+        fast.step(WARM)
+    old = weakref.ref(fast.runner.cache.memory[0])
+    fast.step(WARM.with_(guidance_scale=1.5))
+    assert old() is None

@@ -157,19 +157,3 @@ def test_settings_that_the_host_must_walk_are_refused() -> None:
     assert not pipeline.start(rows)  # two programs
     assert not pipeline.start({0: Row(PROMPT, 4, WARM.with_(mirostat="v2"), 0)})
     assert not pipeline.running
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_graphs_give_what_the_engine_gives_on_the_device() -> None:
-    model = a_model().to("cuda")
-    if model.rope is not None:
-        model.rope = model.rope.to("cuda")
-    wanted = the_slow_way(model, PROMPT, WARM, 100)
-    cache = KVCache(model.config, device="cuda")
-    with torch.inference_mode():
-        model(torch.tensor([PROMPT[:-1]], device="cuda"), cache)
-        pipeline = Pipeline(model, cache, record=16)
-        pipeline.start({0: Row(PROMPT, len(PROMPT), WARM, 0)})
-        got = [pipeline.take(0, WARM, 0) for _ in range(100)]
-    assert [step and step.token for step in got] == [step.token for step in wanted]

@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tinychat.model.transformer import Attention, Block, Transformer, rotate
 
 SPANS = (128, 256, 512)  # then doubling: a captured step serves every position below its span
 
+# on CUDA flash attention takes no mask, and cuDNN's would be planned anew for every span, if it takes one query at all
+_ATTENTION = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 _ALIGNED = 8  # a mask whose rows begin at multiples of this needs no copy in CUDA's memory-efficient attention
 
 Layers = Sequence[tuple[Tensor, Tensor]]  # keys and values (B, G, slots, E) of every layer
@@ -65,10 +69,11 @@ def forward(model: Transformer, layers: Layers, ids: Tensor, positions: Tensor, 
     # every axis has its index: on a transposed view torch's compiler would copy the whole cache and put it back
     places = (lanes, groups, positions.unsqueeze(-1))
     shared = _Shared(rope, mask[:, :span].unsqueeze(1).unsqueeze(1), places)
-    for (keys, values), block in zip(layers, model.blocks, strict=True):
-        assert isinstance(block, Block)
-        x = x + _attend(block.attention, block.attention_norm(x), shared, keys, values)
-        x = x + block.feed_forward(block.feed_forward_norm(x))
+    with sdpa_kernel(_ATTENTION) if ids.is_cuda else nullcontext():
+        for (keys, values), block in zip(layers, model.blocks, strict=True):
+            assert isinstance(block, Block)
+            x = x + _attend(block.attention, block.attention_norm(x), shared, keys, values)
+            x = x + block.feed_forward(block.feed_forward_norm(x))
     return model.logits(model.norm(x).squeeze(1))
 
 
