@@ -114,8 +114,7 @@ def test_threads_and_neighbours_do_not_change_a_bit(kind: str) -> None:
     model = to_int8(model) if kind == "int8" else model.to(getattr(torch, kind))
     alone = {}
     for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        alone[threads] = one_by_one(Runner(model, step="native"), IDS)
+        alone[threads] = one_by_one(Runner(model, step="native", threads=threads), IDS)
     assert torch.equal(alone[1], alone[2])
     assert torch.equal(alone[1], alone[3])
     beside = Runner(model, lanes=6, step="native")
@@ -217,3 +216,16 @@ def test_int8_weights_are_the_nearest_and_rounding_twice_is_rounding_once() -> N
     model = to_int8(variant())
     before = [parameter.clone() for parameter in model.parameters()]
     close(torch.cat([p.flatten() for p in to_int8(model).parameters()]), torch.cat([p.flatten() for p in before]), 1e-6)
+
+
+def test_torch_has_the_threads_of_a_pass_in_passes_alone() -> None:
+    model, seen = variant(), []
+    model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    runner = Runner(model, threads=3)
+    assert torch.get_num_threads() == 1
+    runner.feed({0: [1, 2]})
+    assert (seen, torch.get_num_threads(), runner.threads) == ([3], 1, 3)
+    torch.set_num_threads(2)
+    left_alone = Runner(model)
+    left_alone.feed({0: [1, 2]})
+    assert (seen, left_alone.threads) == ([3, 2], 2)

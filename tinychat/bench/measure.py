@@ -58,6 +58,7 @@ class Ours:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.device = choose_device(job.device)
+        self.threads = torch.get_num_threads()  # the worker has settled it
         self.model = open_model(job, self.device)
         self._engines: dict[int, Engine] = {}
         self.prompts = prompts(self.model.config.vocab_size, job.prompt, job.lanes)
@@ -66,7 +67,12 @@ class Ours:
         if record not in self._engines:
             job = self.job
             engine = Engine(
-                self.model, lanes=job.lanes, context=job.prompt + job.tokens, record=record, step=choose_step(job.step)
+                self.model,
+                lanes=job.lanes,
+                context=job.prompt + job.tokens,
+                record=record,
+                step=choose_step(job.step),
+                threads=self.threads,
             )
             engine.runner.await_step()  # a step that takes over in mid-measurement would be no measurement
             self._engines[record] = engine

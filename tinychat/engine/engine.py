@@ -19,8 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from tinychat.engine import sides
 from tinychat.engine.ahead import Ahead
 from tinychat.engine.constrain import Grammars
@@ -66,10 +64,11 @@ class Engine:
         runner: Callable[[Runner], Runner] | None = None,
         ahead: bool | None = None,
         step: str = "eager",
+        threads: int | None = None,
     ) -> None:
         """`ahead` decodes runs in a pipeline on the device (graphs.py); None: on CUDA, if the step is not eager.
 
-        `step` is the runner's.
+        `step` and `threads` are the runner's.
         """
         self.config = model.config
         self.context = model.config.context if context is None else context
@@ -85,6 +84,7 @@ class Engine:
             end_ids=self.end_ids,
             wrap=runner,
             step=step,
+            threads=threads,
         )
         self._lanes = self._passes.lanes
         chosen = choose_step(step)
@@ -110,7 +110,7 @@ class Engine:
         record: int = 64,
         step: str | None = None,
     ) -> Engine:
-        """The engine of a checkpoint file. Sets torch's thread count (runner.default_threads when `threads` is None).
+        """The engine of a checkpoint file. `threads` None is runner.default_threads.
 
         `amateur` and `draft` are checkpoints with the same tokenizer, for contrastive decoding and for speculation.
         `step` None is auto: see Runner. In `dtype` int8 all models are rounded.
@@ -129,6 +129,7 @@ class Engine:
                 context=context,
                 record=record,
                 step=step or "auto",
+                threads=threads or default_threads(info.config.n_parameters(), spare=spare_cores),
                 amateur=helpers.get("amateur"),
                 draft=helpers.get("draft"),
             )
@@ -138,7 +139,6 @@ class Engine:
             raise OutOfMemoryError_(
                 f"{path} does not fit into the memory of {where}.", "Free some, or take a smaller model or context."
             ) from error
-        torch.set_num_threads(threads or default_threads(info.config.n_parameters(), spare=spare_cores))
         engine.info = info
         return engine
 
@@ -159,6 +159,7 @@ class Engine:
             record=self.record,
             runner=runner,
             step=self._passes.step,
+            threads=self._passes.threads,
         )
         twin.info = self.info
         return twin
@@ -196,7 +197,7 @@ class Engine:
             "device": str(self.runner.device),
             "dtype": INT8 if self.runner.model.int8 else str(weight.dtype).removeprefix("torch."),
             "forward": self.runner.step_state,
-            "threads": torch.get_num_threads(),
+            "threads": self.runner.threads,
             "cache_bytes": self.runner.cache.nbytes,
             "passes": self.runner.forwards,
             "drafted": self._passes.drafted,

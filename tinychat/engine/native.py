@@ -117,14 +117,14 @@ class NativeStep:
             time.sleep(POLL_S)
         return self.ready
 
-    def step(self, cache: KVCache, tokens: Mapping[int, int]) -> dict[int, Tensor] | None:
+    def step(self, cache: KVCache, tokens: Mapping[int, int], threads: int) -> dict[int, Tensor] | None:
         """Append one token to each named lane; per lane the logits (V,), float32. None where it is not ready.
 
         Raises ValueError when a lane has no room, MemoryError.
         """
         if not self.ready:
             return None
-        library = self._open()
+        library = self._open(threads)
         lengths = cache.lengths
         for lane in tokens:
             if lengths[lane] >= cache.length:
@@ -173,10 +173,9 @@ class NativeStep:
     def _give_up(self, reason: str) -> None:
         self.state, self._waiting = f"eager ({reason})", False
 
-    def _open(self) -> ctypes.CDLL:
-        """The library, with a handle for as many threads as torch has now."""
+    def _open(self, threads: int) -> ctypes.CDLL:
+        """The library, with a handle for so many threads."""
         assert self._library is not None
-        threads = torch.get_num_threads()
         if self._handle is None or threads != self.threads:
             if self._free is not None:
                 self._free()

@@ -40,11 +40,12 @@ class Passes:
         end_ids: Collection[int] = (),
         wrap: Callable[[Runner], Runner] | None = None,
         step: str = "eager",
+        threads: int | None = None,
     ) -> None:
         self.config = model.config
         self.end_ids = end_ids
-        self.step = step
-        plain = Runner(model, lanes=lanes, length=length, step=step)
+        self.step, self.threads = step, threads
+        plain = Runner(model, lanes=lanes, length=length, step=step, threads=threads)
         self.runner = plain if wrap is None else wrap(plain)
         self.amateur = self._helper(amateur, "amateur", lanes, length)
         self.draft = self._helper(draft, "draft", lanes, length)
@@ -194,7 +195,9 @@ class Passes:
         if theirs != ours:
             what = f"The {name} model has {theirs} tokens, the model {ours}."
             raise UsageError(what, "Take one with the same tokenizer.")
-        return Runner(model, lanes=lanes, length=min(length, model.config.context), step=self.step)
+        return Runner(
+            model, lanes=lanes, length=min(length, model.config.context), step=self.step, threads=self.threads
+        )
 
 
 def _as_of(lane: Lane, context: Context) -> Context:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +40,27 @@ class Runner:
     `step` is what decodes. On the CPU: eager is torch; native is compiled C++ and waits for it, UsageError where there
     can be none; auto goes from the first to the second as soon as it is there. On CUDA, where the engine decodes ahead
     (ahead.py): auto in CUDA graphs, compiled in those of torch's compiler, and eager not at all.
+
+    `threads` are for passes alone: between them torch is left with one, because a team that is called together for the
+    exponentials of a vocabulary costs more than it saves, and on a busy machine milliseconds. None leaves torch alone.
     """
 
-    def __init__(self, model: Transformer, *, lanes: int = 1, length: int | None = None, step: str = "eager") -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        *,
+        lanes: int = 1,
+        length: int | None = None,
+        step: str = "eager",
+        threads: int | None = None,
+    ) -> None:
         self.model = model.eval()
         weight = next(model.parameters())
         self.cache = KVCache(model.config, lanes=lanes, length=length, dtype=weight.dtype, device=weight.device)
         self.forwards = 0
+        self._threads = threads
+        if threads is not None:
+            torch.set_num_threads(1)
         step = choose_step(step)
         if step == "compiled" and weight.device.type != "cuda":
             raise UsageError("The compiled step is for CUDA.", "On the CPU use --step native.")
@@ -57,6 +72,11 @@ class Runner:
     def await_step(self) -> bool:
         """Wait until the native step is built or cannot be, where one is wished for; whether it decodes."""
         return self._native is not None and self._native.wait()
+
+    @property
+    def threads(self) -> int:
+        """What a pass computes with on the CPU."""
+        return torch.get_num_threads() if self._threads is None else self._threads
 
     @property
     def step_state(self) -> str:
@@ -77,12 +97,12 @@ class Runner:
         Lanes that are not named stay as they are, but take part in torch's pass as padding.
         """
         if self._native is not None and all(len(ids) == 1 for ids in rows.values()):
-            found = self._native.step(self.cache, {lane: ids[0] for lane, ids in rows.items()})
+            found = self._native.step(self.cache, {lane: ids[0] for lane, ids in rows.items()}, self.threads)
             if found is not None:
                 self.forwards += 1
                 return found
         ids, counts = self._table(rows)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._team():
             logits = self.model(ids, self.cache, counts=counts, last_only=True)[:, 0].float().cpu()  # (B, V)
         self.forwards += 1
         return {lane: logits[lane] for lane in rows}
@@ -108,7 +128,7 @@ class Runner:
         ids, counts = self._table(rows)
         taps: dict[int, list[Tensor]] = {layer: [] for layer in exits}
         model, last_only = self.model, not (every or hidden)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._team():
             x = model.norm(model.stream(ids, self.cache, counts=counts, last_only=last_only, layers=layers, taps=taps))
             spans = {lane: slice(0, 1 if last_only else counts[lane]) for lane in rows}
             wanted = {lane: span if every else slice(span.stop - 1, span.stop) for lane, span in spans.items()}
@@ -126,6 +146,18 @@ class Runner:
                 x[lane, span].float().cpu() if hidden else None,
             )
         return found
+
+    @contextmanager
+    def _team(self) -> Iterator[None]:
+        """The threads of a pass."""
+        if self._threads is None:
+            yield
+            return
+        torch.set_num_threads(self._threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(1)
 
     def _table(self, rows: Mapping[int, Sequence[int]]) -> tuple[Tensor, list[int]]:
         """Ids (B, T) of all lanes, right-padded, and how many of each are real."""
