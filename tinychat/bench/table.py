@@ -98,7 +98,8 @@ def _notes(run: Mapping[str, Any]) -> Table:
     peak = run["memory"]
     device = f", device {size(peak['device_bytes'])}" if "device_bytes" in peak else ""
     table.add_row("peak memory", size(peak["host_bytes"]) + device)
-    table.add_row("step", one_line(f"{run['facts']['forward']}, ready after {run['step_ready_s']:.1f} s"))
+    ahead = "" if run["facts"].get("ahead", "off") == "off" else f", ahead in graphs: {run['facts']['ahead']}"
+    table.add_row("step", one_line(f"{run['facts']['forward']}{ahead}, ready after {run['step_ready_s']:.1f} s"))
     table.add_row("generations", _counted(run))
     return table
 
