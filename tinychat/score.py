@@ -137,6 +137,7 @@ class Progress:
     def __init__(self, total: int, *, shown: bool) -> None:
         self._total, self._shown = total, shown
         self._done = 0
+        self._stands = False
         self._started = time.perf_counter()
 
     def advance(self, count: int) -> None:
@@ -145,11 +146,13 @@ class Progress:
         seconds = time.perf_counter() - self._started
         if self._shown and seconds > _PROGRESS_S:
             speed = f"{self._done / seconds:,.0f} tokens/s"
+            self._stands = True
             print(f"\rscoring {self._done / self._total:.0%}, {speed}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the line back, until the next sign of progress."""
-        if self._shown:
+        if self._stands:
+            self._stands = False
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:

@@ -17,6 +17,8 @@ class ScoredDocument:
         self.ids = tokenizer.encode_document(data.decode())
         self.score = Score()
         self._ends = np.cumsum(tokenizer.byte_lengths()[np.asarray(self.ids)], dtype=np.int64)
+        whole = self._ends[-1] == len(data)
+        self._spelled = data if whole else b"".join(map(tokenizer.token_bytes, self.ids))  # it was normalised
         self._most = most
         self.worst: list[ScoredToken] = []  # the most surprising, falling
 
@@ -35,13 +37,13 @@ class ScoredDocument:
     def place(self, position: int) -> tuple[int, int]:
         """Line and column, both from 1 and in characters, of the first letter of a token, or of its blanks."""
         start, stop = self.offset(position), int(self._ends[position])
-        blank = stop - start - len(self.data[start:stop].lstrip())
+        blank = stop - start - len(self._spelled[start:stop].lstrip())
         at = start + (blank if blank < stop - start else 0)
-        head = self.data[self.data.rfind(b"\n", 0, at) + 1 : at + 1]
+        head = self._spelled[self._spelled.rfind(b"\n", 0, at) + 1 : at + 1]
         letters = sum(byte & 0xC0 != 0x80 for byte in head)  # a byte inside a character belongs to its first
-        return 1 + self.data.count(b"\n", 0, at), max(letters, 1)
+        return 1 + self._spelled.count(b"\n", 0, at), max(letters, 1)
 
     def before(self, position: int, characters: int) -> str:
         """The end of the text before a token."""
         at = self.offset(position)
-        return self.data[max(0, at - 4 * characters) : at].decode(errors="ignore")[-characters:]
+        return self._spelled[max(0, at - 4 * characters) : at].decode(errors="ignore")[-characters:]

@@ -122,14 +122,14 @@ class PeopleWriter:
 
     def __init__(self, request: Request, tokenizer: Tokenizer, facts: dict[str, Any]) -> None:
         self.request, self.tokenizer, self.facts = request, tokenizer, facts
-        console = Console(file=sys.stdout)
-        system = console.color_system
-        self.look = palette.detect(os.environ, system, ascii=request.ascii)
-        self.shows_text = request.marks or (request.show and sys.stdout.isatty())
+        console = Console(file=sys.stdout)  # a pipe with FORCE_COLOR counts as a terminal, for less -R
+        self.terminal = console.is_terminal
+        self.look = palette.detect(os.environ, console.color_system, ascii=request.ascii)
+        self.shows_text = request.marks or (request.show and self.terminal)
         self.width = shutil.get_terminal_size().columns
         self.marks = request.marks or self.look.needs_marks
         self.paint: score_text.Paint = score_text.plain
-        if sys.stdout.isatty() and system is not None:
+        if self.terminal and console.color_system is not None:
             light = score_text.has_light_ground(os.environ.get("COLORFGBG", ""))
             self.paint = score_text.painter(self.look, light=light)
         self.lines: score_text.ScoredText | None = None
@@ -152,7 +152,7 @@ class PeopleWriter:
         facts = totals(document.score, len(document.data))
         rows = [("text", terminal.one_line(document.name)), *_rows(facts)]
         if len(self.request.sources) == 1:
-            rows.insert(1, ("model", self._model()))
+            rows[1:1] = self._model()
         _print([f"{name:<{_NAMES}}{value}" for name, value in rows])
         if document.worst:
             _print(["", *self._table(document)])
@@ -162,12 +162,13 @@ class PeopleWriter:
     def finish(self, total: Score, n_bytes: int) -> None:
         """After the last text."""
         if len(self.request.sources) > 1:
-            rows = [("all texts", f"{len(self.request.sources)}"), ("model", self._model())]
+            rows = [("all texts", f"{len(self.request.sources)}"), *self._model()]
             _print([f"{name:<{_NAMES}}{value}" for name, value in [*rows, *_rows(totals(total, n_bytes))]])
 
-    def _model(self) -> str:
+    def _model(self) -> list[tuple[str, str]]:
         context, stride = self.facts["context"], self.facts["stride"]
-        return f"{terminal.one_line(self.facts['model']['path'])}, context {context}, stride {stride}"
+        window = f"{context:,} tokens, from one to the next {stride:,}"
+        return [("model", terminal.one_line(self.facts["model"]["path"])), ("window", window)]
 
     def _table(self, document: ScoredDocument) -> list[str]:
         rows = [("most surprising", "bits", "rank", "prob", "token", "expected", "after")]
@@ -192,7 +193,7 @@ class PeopleWriter:
                 for at, (cell, width) in enumerate(zip(row, widths, strict=False))
             ]
             whole = "  ".join(cells)
-            room = self.width - cell_len(whole) - 2 if sys.stdout.isatty() else _BEFORE * 2
+            room = self.width - cell_len(whole) - 2 if self.terminal else _BEFORE * 2
             if row[0] == rows[0][0]:
                 after = row[6] if room >= len(row[6]) else ""
             else:

@@ -129,6 +129,10 @@ def windows(count: int, *, context: int, stride: int) -> Iterator[Window]:
         raise ValueError(f"context must be at least 2, got {context}")
     if not 1 <= stride < context:
         raise ValueError(f"stride must be from 1 to {context - 1}, got {stride}")
+    return _spans(count, context, stride)  # checked now, not at the first window
+
+
+def _spans(count: int, context: int, stride: int) -> Iterator[Window]:
     first, start = 1, 0
     while first < count:
         stop = min(start + context, count)
@@ -154,7 +158,6 @@ def score(
         raise ValueError("ids must hold at least one token")
     if not 0 <= table.min() <= table.max() < config.vocab_size:
         raise ValueError(f"ids must be from 0 to {config.vocab_size - 1}, got {table.min()} to {table.max()}")
-    # checked now, not at the first chunk
     spans = windows(len(table), context=context, stride=max(1, context // 2) if stride is None else stride)
     cuda = next(model.parameters()).device.type == "cuda"
     at_once = max(1, (FED_TOKENS_CUDA if cuda else FED_TOKENS) // min(context, len(table)))
