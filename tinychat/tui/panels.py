@@ -273,7 +273,7 @@ class PanelScreen(Screen[None]):
         player = self.player
         if player is None:
             return
-        session, shown = player.session, self.visible_panels()
+        session, shown = player.session, self.play_layout.places(Size(*self.app.size))
         step, label = self.step_here(), self.label_of
         odds = step.odds if step is not None else (player.odds if self.position == len(session.tree) else None)
         params = session.params if step is None else self.settings_of(step)
@@ -308,9 +308,6 @@ class PanelScreen(Screen[None]):
         if step is None:
             return 0
         return next((i for i, each in enumerate(step.odds.candidates) if each.token == step.token), 0)
-
-    def visible_panels(self) -> set[str]:
-        return set(self.play_layout.places(Size(*self.app.size)))
 
     def knobs_changed(self) -> None:
         """The settings, wherever they are shown."""
