@@ -23,7 +23,13 @@ def _tinychat(*args: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
+        ["transcript"],
+    ],
+)  # fmt: skip
 def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
     loaded = _python(
         "import sys, contextlib, io\n"
@@ -42,7 +48,8 @@ def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
     [
         "tinychat.text.tokenizer", "tinychat.text.stream", "tinychat.text.chat", "tinychat.model.checkpoint",
         "tinychat.engine.params", "tinychat.engine.draw", "tinychat.engine.packing", "tinychat.engine.worker",
-        "tinychat.session.session", "tinychat.tui.app", "tinychat.tui.screen", "trainer.config", "trainer.toy",
+        "tinychat.session.session", "tinychat.session.autosave", "tinychat.session.export", "tinychat.tui.app",
+        "tinychat.tui.screen", "trainer.config", "trainer.toy",
     ],
 )  # fmt: skip
 def test_what_a_screen_or_a_check_needs_never_loads_torch(module: str) -> None:
@@ -98,7 +105,13 @@ def test_an_error_with_stderr_closed_leaves_stdout_clean() -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
 
 
-@pytest.mark.parametrize("command", [[], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
+        ["transcript"],
+    ],
+)  # fmt: skip
 def test_help_fits_eighty_columns_and_breaks_off_no_sentence(command: list[str]) -> None:
     lines = _tinychat(*command, "--help").stdout.splitlines()
     assert max(map(len, lines)) <= 80

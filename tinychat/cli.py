@@ -12,6 +12,7 @@ from tinychat.cli_bench import bench
 from tinychat.cli_play import play, presets
 from tinychat.cli_sample import sample
 from tinychat.cli_score import score
+from tinychat.cli_sessions import sessions, transcript
 from tinychat.cli_verify import verify
 from tinychat.errors import UsageError
 from tinychat.options import Checkpoint, SettingsCommand
@@ -47,6 +48,8 @@ app.command()(score)
 app.command(cls=SettingsCommand)(play)
 app.command()(presets)
 app.command()(verify)
+app.command()(sessions)
+app.command()(transcript)
 app.command(cls=SettingsCommand)(bench)
 
 

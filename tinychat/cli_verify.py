@@ -26,7 +26,7 @@ def verify(
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notices on stderr.")] = False,
 ) -> None:
-    """Draw a recording again, and say whether the same tokens come.
+    """Draw again what was recorded: the same tokens?
 
     \b
     tinychat sample -p "The fox" --json --trace 5 > fox.json

@@ -63,7 +63,7 @@ def candidate_record(candidate: Candidate, tokenizer: Tokenizer) -> dict[str, An
         "id": candidate.token,
         "token": tokenizer.label(candidate.token),
         "rank": candidate.rank,
-        "logit": candidate.logit,
+        "logit": candidate.logit if math.isfinite(candidate.logit) else None,
         "raw_prob": candidate.raw,
         "final_prob": candidate.final,
         "cut_by": candidate.cut_by,

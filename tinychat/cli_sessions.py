@@ -1,0 +1,131 @@
+"""`tinychat sessions` and `tinychat transcript`: their options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinychat import files
+from tinychat.errors import UsageError
+from tinychat.options import one_of
+from tinychat.text import terminal
+
+if TYPE_CHECKING:
+    from tinychat.session.recall import Summary
+
+SCHEMA = "tinychat.sessions/1"
+
+
+def sessions(
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="Only sessions with this in their name or text.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """List the saved sessions, the newest first.
+
+    \b
+    tinychat sessions
+    tinychat sessions moon
+    tinychat sessions --json
+
+    The playground saves by itself whenever it pauses, and keeps the last 50; what you name stays.
+    """
+    from tinychat.session.autosave import saved, search
+
+    found = [(each, each.words) for each in saved()] if text is None else list(search(text))
+    if json_output:
+        rows = [{**_record(each), "found": place} for each, place in found]
+        print(json.dumps({"schema": SCHEMA, "sessions": rows}).replace("\x7f", "\\u007f"))
+        return
+    if not found:
+        what = "No session is saved yet." if text is None else f"No session has {text!r}."
+        print(terminal.one_line(what), file=sys.stderr)
+        return
+    width = max(len(_name(each)) for each, _ in found)
+    for each, place in found:
+        model = each.source.path.rsplit("/", 1)[-1] or "?"
+        line = f"{_name(each):<{width}}  {_when(each.saved)}  {model}  {each.tokens:>6} tokens  {place}"
+        print(terminal.one_line(line))
+
+
+def transcript(
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION", help="A file, a name of `tinychat sessions`, or last for the newest.")
+    ],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="FORMAT", help="txt, md, html, json or jsonl; else by -o, else txt.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="A file instead of stdout; replaced if there.")
+    ] = None,
+    branch: Annotated[
+        int | None, typer.Option("--branch", metavar="N", min=0, help="Another branch than where it stands.")
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option("--candidates", metavar="N", min=0, max=64, help="html, json, jsonl: odds a token. Default: 10."),
+    ] = None,
+) -> None:
+    """Write a saved session as text or a page; the model is not needed.
+
+    \b
+    tinychat transcript last
+    tinychat transcript last -o story.html
+    tinychat transcript story.jsonl --to md --branch 2
+
+    The page needs nothing else: tokens are coloured by surprisal, and each shows its odds.
+    """
+    from tinychat.session.autosave import find
+    from tinychat.session.export import FORMATS, WITH_CANDIDATES, export
+    from tinychat.session.recall import load
+
+    suffix = "" if out is None else out.suffix.removeprefix(".").lower()
+    kind = one_of("--to", to, FORMATS) if to is not None else suffix if suffix in FORMATS else "txt"
+    if candidates is not None and kind not in WITH_CANDIDATES:
+        raise UsageError(f"--candidates is for {', '.join(WITH_CANDIDATES)}.", "Leave it out, or add --to html.")
+    recording = load(find(session))
+    tree = recording.session.tree
+    if branch is not None:
+        if branch >= len(tree.branches):
+            raise UsageError(f"--branch {branch}: the session has {len(tree.branches)}, from 0.", "Choose one of them.")
+        tree.go(branch)
+    if recording.dropped:
+        print(f"tinychat: {recording.dropped}", file=sys.stderr)
+    chunks = export(recording, kind, candidates=10 if candidates is None else candidates)
+    if out is not None:
+        files.write_atomic(out, (chunk.encode("utf-8") for chunk in chunks))
+        return
+    for chunk in chunks:
+        sys.stdout.write(chunk)
+
+
+def _record(each: Summary) -> dict[str, Any]:
+    return {
+        "name": _name(each),
+        "path": str(each.path),
+        "named": bool(each.name),
+        "saved": each.saved,
+        "mode": each.mode,
+        "tokens": each.tokens,
+        "branches": each.branches,
+        "words": each.words,
+        "model": {"path": each.source.path, "digest": each.source.digest, "step": each.source.step},
+    }
+
+
+def _name(each: Summary) -> str:
+    return each.name or each.path.stem
+
+
+def _when(saved: str) -> str:
+    """The time on this machine's clock."""
+    try:
+        return datetime.fromisoformat(saved).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{saved[:16]:<16}"
