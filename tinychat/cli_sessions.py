@@ -72,7 +72,7 @@ def transcript(
         typer.Option("--candidates", metavar="N", min=0, max=64, help="html, json, jsonl: odds a token. Default: 10."),
     ] = None,
 ) -> None:
-    """Write a saved session as text or a page; the model is not needed.
+    """Write a saved session as text or a page, without the model.
 
     \b
     tinychat transcript last
