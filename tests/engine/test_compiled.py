@@ -35,7 +35,7 @@ def sampling(name: str) -> tuple[Any, ...]:
     settings = torch.tensor([device_chain.settings_row(params)] * 2, dtype=torch.float64)
     bias = torch.zeros(2, 300, dtype=torch.float64)
     bias[:, 3] = 1.5
-    u = torch.tensor([0.3, 0.9], dtype=torch.float64)
+    u = torch.tensor([[0.3, 0.1], [0.9, 0.7]], dtype=torch.float64)
     return rows, device_chain.program(params), settings, (rows > 2).float(), bias, u, 16
 
 

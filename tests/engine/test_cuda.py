@@ -26,7 +26,8 @@ GREEDY = SamplingParams(temperature=0.0)
 ALL = SamplingParams(
     logit_bias={3: 1.5, 4: float("-inf")}, repetition_penalty=1.2, frequency_penalty=0.3, presence_penalty=0.2,
     top_n_sigma=2.5, temperature=1.3, smoothing_factor=0.1, smoothing_curve=1.5, top_k=90, typical_p=0.95, top_p=0.97,
-    min_p=0.001, epsilon_cutoff=0.0002, eta_cutoff=0.001, top_a=0.01, seed=11,
+    min_p=0.001, epsilon_cutoff=0.0002, eta_cutoff=0.001, top_a=0.01, tfs_z=0.998, top_h=0.97, xtc_probability=0.5,
+    xtc_threshold=0.02, seed=11,
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinychat.engine import device_chain, device_record, draw
-from tinychat.engine.context import Context
+from tinychat.engine.context import STREAM_XTC, Context
 from tinychat.engine.observe import decide, observe
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Step
@@ -24,7 +24,8 @@ CHAINS = {
     "all": SamplingParams(
         logit_bias={3: 1.5, 4: -INF, 5: -2.0}, repetition_penalty=1.2, frequency_penalty=0.3, presence_penalty=0.2,
         top_n_sigma=2.5, temperature=1.3, smoothing_factor=0.1, smoothing_curve=1.5, top_k=90, typical_p=0.95,
-        top_p=0.97, min_p=0.001, epsilon_cutoff=0.0002, eta_cutoff=0.001, top_a=0.01,
+        top_p=0.97, min_p=0.001, epsilon_cutoff=0.0002, eta_cutoff=0.001, top_a=0.01, tfs_z=0.998, top_h=0.97,
+        xtc_probability=0.5, xtc_threshold=0.02,
     ),
     "llama.cpp": SamplingParams(temperature=1.4, top_k=30, top_p=0.9, min_p=0.05, order="llama.cpp"),
     "output only": SamplingParams(frequency_penalty=0.5, penalty_scope="output"),
@@ -46,10 +47,14 @@ def the_fast_way(rows: torch.Tensor, params: list[SamplingParams], n: int) -> li
         for token, value in each.bias:
             bias[lane, token] = value
     darts = [draw.uniform(each.seed, place, lane) for lane, each in enumerate(params)]
+    both = [
+        (dart, draw.uniform(each.seed, place, i, STREAM_XTC))
+        for i, (dart, each) in enumerate(zip(darts, params, strict=True))
+    ]
     values = torch.tensor([device_chain.settings_row(each) for each in params], dtype=torch.float64)
     stages = device_chain.program(params[0])
     _, numbers = device_chain.run(
-        rows, stages, values, counts, bias, torch.tensor(darts, dtype=torch.float64), min(n, size)
+        rows, stages, values, counts, bias, torch.tensor(both, dtype=torch.float64), min(n, size)
     )
     assert numbers.shape == (len(params), device_record.width(stages, min(n, size)))
     records = device_record.Records(numbers.numpy(), stages, size)
@@ -117,7 +122,7 @@ def test_it_never_asks_the_host() -> None:
     size, params = 400, CHAINS["all"]
     with torch.device("meta"):
         rows = torch.zeros(3, size)
-        u = torch.zeros(3, dtype=torch.float64)
+        u = torch.zeros(3, 2, dtype=torch.float64)
         knobs = torch.zeros(3, len(device_chain.COLUMNS), dtype=torch.float64)
     stages = device_chain.program(params)
     token, record = device_chain.run(rows, stages, knobs, rows, rows.double(), u, 64)
@@ -130,7 +135,7 @@ def test_what_the_host_must_do_is_not_taken() -> None:
     assert all(device_chain.supports(each) for each in taken)
     left = (
         SamplingParams(mirostat="v2"), SamplingParams(temperature_mode="edt"), SamplingParams(guidance_scale=2.0),
-        SamplingParams(regex="a+"), SamplingParams(xtc_probability=0.5),
+        SamplingParams(regex="a+"), SamplingParams(dry_multiplier=0.5),
         SamplingParams(repetition_penalty=1.2, penalty_window=5),
         SamplingParams(repetition_penalty=1.2, temperature=0.5, order="temperature,repetition"),
     )  # fmt: skip

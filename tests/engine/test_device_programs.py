@@ -30,7 +30,8 @@ ON = {
     "temperature": {"temperature": 0.83}, "quadratic": {"smoothing_factor": 0.21, "smoothing_curve": 1.7},
     "top_n_sigma": {"top_n_sigma": 1.93}, "top_k": {"top_k": 23}, "typical": {"typical_p": 0.8731},
     "top_p": {"top_p": 0.9117}, "min_p": {"min_p": 0.0123}, "epsilon": {"epsilon_cutoff": 0.00417},
-    "eta": {"eta_cutoff": 0.0057}, "top_a": {"top_a": 0.0713},
+    "eta": {"eta_cutoff": 0.0057}, "top_a": {"top_a": 0.0713}, "tfs": {"tfs_z": 0.9531}, "top_h": {"top_h": 0.7713},
+    "xtc": {"xtc_probability": 0.6, "xtc_threshold": 0.0317},
 }  # fmt: skip
 SMALL = ModelConfig(vocab_size=32_000, context=256, width=288, layers=6, heads=6, hidden=768)  # the shape called 15m
 TRIVIAL = ("view", "slice", "select", "expand", "unsqueeze", "squeeze", "unbind", "detach", "alias", "split", "empty")
@@ -128,7 +129,7 @@ def test_a_step_never_asks_the_host(name: str) -> None:
         (SamplingParams(top_k=40, top_p=0.9), 80, 1),  # cuts leave the order as it was
         (PRESETS["story"], 90, 2),
         (SamplingParams(temperature=0.8, repetition_penalty=1.1, top_k=40, top_p=0.95, min_p=0.02), 120, 2),
-        (CHAINS["all"], 280, 3),
+        (CHAINS["all"], 400, 5),
     ],
 )
 def test_a_chain_is_few_kernels_and_sorts_once_for_each_change_of_values(

@@ -73,13 +73,14 @@ def test_spans_hold_what_is_asked_and_never_more_than_there_is() -> None:
     assert static_step.span_for(5, 64) == 64
 
 
-def test_one_lane_decodes_as_the_engine_does() -> None:
+@pytest.mark.parametrize("params", [WARM, WARM.with_(xtc_probability=0.5, xtc_threshold=0.05, top_h=0.9)])
+def test_one_lane_decodes_as_the_engine_does(params: SamplingParams) -> None:
     model = a_model()
-    wanted = the_slow_way(model, PROMPT, WARM, 200)  # across two spans
+    wanted = the_slow_way(model, PROMPT, params, 200)  # across two spans
     pipeline, _ = a_pipeline(model, PROMPT)
     with torch.inference_mode():
-        assert pipeline.start({0: Row(PROMPT, len(PROMPT), WARM, 0)})
-        got = [pipeline.take(0, WARM, 0) for _ in range(200)]
+        assert pipeline.start({0: Row(PROMPT, len(PROMPT), params, 0)})
+        got = [pipeline.take(0, params, 0) for _ in range(200)]
     assert [step and step.token for step in got] == [step.token for step in wanted]
     assert pipeline.held(0) == len(PROMPT) + 200
     for fast, slow in zip(got, wanted, strict=True):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tinychat.engine import device_stages
 from tinychat.engine.cuts import CUT
-from tinychat.engine.device_stages import COLUMNS, FAR, Line
+from tinychat.engine.device_stages import COLUMNS, FAR, XTC_DART, Line
 from tinychat.engine.draw import HEAD
 from tinychat.engine.params import SamplingParams
 
@@ -49,18 +49,19 @@ def run(
 ) -> tuple[Tensor, Tensor]:
     """Tokens (B,) int64 and rows (B, device_record.width) float64 of one step.
 
-    `logits` (B, V) are raw, float32; `settings` (B, len(COLUMNS)) and `u` (B,) are float64; `counts` (B, V) float32 is
+    `logits` (B, V) are raw, float32; `settings` (B, len(COLUMNS)) are float64, and so are the darts `u` (B, 2), of the
+    token and of XTC; `counts` (B, V) float32 is
     how often each token was seen in the penalties' scope, `bias` (B, V) float64 the logit bias. Of a lane with no token
     left, or with NaN among its logits, the row says so and its token means nothing, but is one.
     """
-    knobs = dict(zip(COLUMNS, settings.unsqueeze(-1).unbind(1), strict=True))  # (B, 1) each
+    knobs = dict(zip((*COLUMNS, XTC_DART), (*settings.unsqueeze(-1).unbind(1), u[:, 1:]), strict=True))  # (B, 1) each
     ids = torch.arange(logits.shape[-1], device=logits.device)
     lines = [Line(logits)]
     listed = lines[0].order()[:, :n]
     for name in stages:
         lines.append(device_stages.apply(name, lines[-1], knobs, counts, bias, ids))
     sums = _summed([line.logits for line in lines])
-    token, slices = _draw(sums.final, lines[-1].order()[:, :HEAD], ids, u.unsqueeze(-1))
+    token, slices = _draw(sums.final, lines[-1].order()[:, :HEAD], ids, u[:, :1])
     at = torch.cat((listed, token), -1)  # (B, M)
     seen = [group.gather(-1, at.unsqueeze(1).expand(-1, group.shape[1], -1)).flatten(1) for group in sums.groups]
     spared = [_spared(lines[place], lines[place + 1]) for place, name in enumerate(stages) if name == "logit_bias"]

@@ -22,9 +22,13 @@ from tinychat.engine.knobs import GREEDY_BELOW
 # settings that the stages read, one column each
 COLUMNS = (
     "repetition_penalty", "frequency_penalty", "presence_penalty", "top_n_sigma", "temperature", "top_k", "typical_p",
-    "top_p", "min_p", "epsilon_cutoff", "eta_cutoff", "top_a", "smoothing_factor", "smoothing_curve",
+    "top_p", "min_p", "epsilon_cutoff", "eta_cutoff", "top_a", "smoothing_factor", "smoothing_curve", "tfs_z", "top_h",
+    "xtc_probability", "xtc_threshold",
 )  # fmt: skip
-CUTS = frozenset(("top_n_sigma", "top_k", "typical", "top_p", "min_p", "epsilon", "eta", "top_a"))
+XTC_DART = "xtc_dart"  # beside the columns: it changes with every step
+CUTS = frozenset(
+    ("top_n_sigma", "top_k", "typical", "top_p", "min_p", "epsilon", "eta", "tfs", "top_a", "top_h", "xtc")
+)
 CHANGES = frozenset(("logit_bias", "repetition", "frequency", "presence", "temperature", "quadratic"))
 
 FAR = -800.0  # nats below the largest: e to this is 0 in float64, and 0 times it is 0, which for -inf it is not
@@ -95,7 +99,10 @@ class Line:
 
 
 def apply(name: str, line: Line, knobs: Mapping[str, Tensor], counts: Tensor, bias: Tensor, ids: Tensor) -> Line:
-    """What one stage leaves; each of `knobs` is (B, 1) float64, `ids` are 0 to V - 1. Else as device_chain.run."""
+    """What one stage leaves; `knobs` are the columns and XTC_DART, (B, 1) float64 each, and `ids` are 0 to V - 1.
+
+    Else as device_chain.run.
+    """
     if name in CUTS:
         return _cut(name, line, knobs, ids)
     return Line(_changed(name, line, knobs, counts, bias, ids))
@@ -132,9 +139,15 @@ def _cut(name: str, line: Line, knobs: Mapping[str, Tensor], ids: Tensor) -> Lin
         places = knobs["top_k"].long().clamp(1, ids.shape[-1]) - 1
         return line.without(line.logits < line.falling().gather(-1, places))
     if name == "top_p":
-        return _top_p(line, knobs["top_p"], ids)
+        return _first(line, _top_p(line, knobs["top_p"]), ids)
+    if name == "tfs":
+        return _first(line, _tfs(line, knobs["tfs_z"]), ids)
+    if name == "top_h":
+        return _first(line, _top_h(line, knobs["top_h"]), ids)
     if name == "typical":
         return _typical(line, knobs["typical_p"])
+    if name == "xtc":
+        return _xtc(line, knobs, ids)
     if name == "min_p":
         floor = line.largest() + knobs["min_p"].log()
     elif name == "top_n_sigma":
@@ -168,14 +181,52 @@ def _deviation(line: Line) -> Tensor:
     return (below.square().sum(-1, keepdim=True) / count - mean.square()).clamp(min=0.0).sqrt()
 
 
-def _top_p(line: Line, goal: Tensor, ids: Tensor) -> Line:
-    falling, order = line.falling(), line.order()
-    weights = torch.sub(falling, line.largest()).exp()
-    reached = (weights / weights.sum(-1, keepdim=True)).cumsum(-1)
-    last = (reached[:, :-1] < goal).sum(-1, keepdim=True)  # its place; at p = 0 the likeliest still stays
-    least, least_id = falling.gather(-1, last), order.gather(-1, last)
+def _first(line: Line, last: Tensor, ids: Tensor) -> Line:
+    """Keeps the tokens up to the place `last` (B, 1) of the order."""
+    least, least_id = line.falling().gather(-1, last), line.order().gather(-1, last)
     tied = (line.logits == least) & (ids > least_id)
     return line.without((line.logits < least) | tied)
+
+
+def _falling_probs(line: Line) -> Tensor:
+    weights = torch.sub(line.falling(), line.largest()).exp()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _top_p(line: Line, goal: Tensor) -> Tensor:
+    reached = _falling_probs(line).cumsum(-1)
+    return (reached[:, :-1] < goal).sum(-1, keepdim=True)  # at p = 0 the likeliest still stays
+
+
+def _top_h(line: Line, share: Tensor) -> Tensor:
+    limit = share * line.entropy()
+    below = torch.sub(line.falling(), line.largest()).clamp(min=FAR)
+    of = line.softmax()
+    parts = (below.exp() / of.total * (of.log_total - below)).cumsum(-1)
+    return ((parts[:, 1:] <= limit) & (limit > 0)).sum(-1, keepdim=True)
+
+
+def _tfs(line: Line, share: Tensor) -> Tensor:
+    size = line.logits.shape[-1]
+    if size < 3:  # nothing can bend
+        return torch.full_like(share, size - 1, dtype=torch.long)
+    kept = (line.logits != CUT).sum(-1, keepdim=True)
+    places = torch.arange(2, size, device=kept.device)  # of the third token of each bend
+    bends = _falling_probs(line).diff(n=2).abs().masked_fill(places >= kept, 0.0).cumsum(-1)
+    end = bends[:, -1:]
+    last = (bends <= share * end).sum(-1, keepdim=True)
+    return last.masked_fill(end == 0, size - 1)
+
+
+def _xtc(line: Line, knobs: Mapping[str, Tensor], ids: Tensor) -> Line:
+    threshold, of, largest = knobs["xtc_threshold"], line.softmax(), line.largest()
+    floor = (largest + (of.log_total + threshold.log())).clamp(min=LOWEST)
+    count = (line.logits >= _granted(floor, largest)).sum(-1, keepdim=True)
+    place = (count - 1).clamp(min=0)  # of the least likely of them, and of equal ones the highest id
+    least, least_id = line.falling().gather(-1, place), line.order().gather(-1, place)
+    above = (line.logits > least) | ((line.logits == least) & (ids < least_id))
+    strikes = (knobs[XTC_DART] < knobs["xtc_probability"]) & (floor <= largest)
+    return line.without(above & strikes, last=False)
 
 
 def _typical(line: Line, goal: Tensor) -> Line:

@@ -26,6 +26,7 @@ from torch import Tensor
 from tinychat.engine import device_chain, device_stages, static_step
 from tinychat.engine.captured import Captures
 from tinychat.engine.compiled import Compiled
+from tinychat.engine.context import STREAM_XTC
 from tinychat.engine.device_record import Records
 from tinychat.engine.device_record import width as width_of
 from tinychat.engine.draw import uniforms
@@ -74,7 +75,7 @@ class Pipeline:
         self._positions = buffer(lanes, dtype=torch.int64)
         self._active = buffer(lanes, dtype=torch.int64)
         self._tick = buffer(1, dtype=torch.int64)
-        self._darts = buffer(lanes, DARTS, dtype=torch.float64)
+        self._darts = buffer(lanes, 2, DARTS, dtype=torch.float64)  # of the token and of XTC
         self._settings = buffer(lanes, len(device_stages.COLUMNS), dtype=torch.float64)
         self._bias = buffer(lanes, size, dtype=torch.float64)
         self._counts = buffer(lanes, size)
@@ -192,7 +193,7 @@ class Pipeline:
 
     def _chain(self, stages: tuple[str, ...], width: int) -> None:
         """Logits to tokens and records; then everything is as it was before the pass of those tokens."""
-        u = self._darts[:width].index_select(1, self._tick).squeeze(1)
+        u = self._darts[:width].index_select(2, self._tick).squeeze(2)
         logits, older, oldest = (each[:width] for each in self._logits)
         settings, counts, bias = self._settings[:width], self._counts[:width], self._bias[:width]
         tokens, records = self._chain_of(logits, stages, settings, counts, bias, u, self.n)
@@ -259,10 +260,12 @@ class Pipeline:
 
     def _throw(self) -> None:
         """Upload the next darts."""
-        table = np.zeros((self._width, DARTS))
+        table = np.zeros((self._width, 2, DARTS))
         for lane, row in self._rows.items():
-            table[lane] = uniforms(row.params.seed, len(row.tokens) + self._launched, DARTS, row.dice_lane)
-            self._thrown.setdefault(lane, []).extend(table[lane].tolist())
+            seed, start = row.params.seed, len(row.tokens) + self._launched
+            for place, stream in enumerate((0, STREAM_XTC)):
+                table[lane, place] = uniforms(seed, start, DARTS, row.dice_lane, stream)
+            self._thrown.setdefault(lane, []).extend(table[lane, 0].tolist())
         self._darts[: self._width].copy_(torch.from_numpy(table))
         self._tick.zero_()
 
