@@ -131,9 +131,9 @@ def glance(data: bytes, vocab_size: int) -> Glance:
     start = _STEP.size
     _check_version(data, start + _ODDS.size, at=start)
     _, s, r, n, ranked, _, _, _, entropy, _, final_entropy, _ = _ODDS.unpack_from(data, start)
-    columns, rows = struct.Struct(_candidate_format(n, min(ranked, n))), struct.Struct(_stage_format(s))
     start += _ODDS.size
-    end = start + columns.size + rows.size + r
+    fates = start + 16 * n + 4 * (n - min(ranked, n))  # after ids, three columns of floats and the ranks to be told
+    end = fates + n + 17 * s + r
     if ranked > n or len(data) != end:
         raise ValueError(f"packed odds of {len(data)} bytes are cut or overlong")
     tokens = struct.unpack_from(f"<{n}I", data, start)
@@ -146,9 +146,9 @@ def glance(data: bytes, vocab_size: int) -> Glance:
         raise ValueError("packed step has a probability that is none")
     if math.isnan(surprisal) or math.isnan(sum(struct.unpack_from(f"<{n}f", data, start + 4 * n))):
         raise ValueError("packed step has a number that is none")
-    if any(cut != _NOBODY and cut >= len(NAMES) for cut in set(data[start + columns.size - n : start + columns.size])):
+    if any(cut != _NOBODY and cut >= len(NAMES) for cut in set(data[fates : fates + n])):
         raise ValueError("packed record names an unknown stage")
-    if any(stage >= len(NAMES) for stage in data[end - r - s : end - r]):
+    if max(data[end - r - s : end - r], default=0) >= len(NAMES):
         raise ValueError("packed record names an unknown stage")
     if fate >= len(_FATES):
         raise ValueError(f"packed record names an unknown fate {fate}")
