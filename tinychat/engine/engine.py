@@ -7,8 +7,8 @@ rows of the same batch that come when a setting first needs them and go with the
 What is exact. A draw depends on logits, history, settings, seed, position and lane alone. The last token of a context
 is always computed by itself, as decoding does it, so rewinding to any place and playing on gives the same bits again.
 Keys and values of a *prompt* come from chunks, whose sums run in another order: the same ids reached another way (fed
-as a prompt instead of drawn, with another cached prefix, beside other lanes, in a pass that looks ahead) may differ by
-some 1e-6 in the logits. Nothing here knows text, threads or screens.
+as a prompt instead of drawn, with another cached prefix, beside other lanes, in a pass that looks ahead, by torch or by
+the native step) may differ by some 1e-6 in the logits. Nothing here knows text, threads or screens.
 """
 
 from __future__ import annotations
