@@ -335,8 +335,10 @@ def test_base_0_is_greedy_in_every_mode_that_cannot_rise_above_it(mode: str) -> 
 @pytest.mark.parametrize("mode", MODES)
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.one_of(st.floats(-(2.0**120), 2.0**120, width=32), st.just(-INF), st.sampled_from([0.0, 1.0])), min_size=1,
-             max_size=9),
+    st.lists(
+        st.one_of(st.floats(-(2.0**120), 2.0**120, width=32), st.just(-INF), st.sampled_from([0.0, 1.0])),
+        min_size=1, max_size=9,
+    ),
     st.floats(0.0, 1e9),
 )  # fmt: skip
 def test_no_vector_breaks_a_mode(mode: str, values: list[float], base: float) -> None:
