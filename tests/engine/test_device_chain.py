@@ -95,9 +95,9 @@ def test_every_lane_gets_the_step_that_its_row_gets_alone(name: str, size: int) 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    values=st.lists(st.one_of(st.just(-INF), st.floats(-30, 30, width=32)), min_size=6, max_size=40).filter(
-        lambda row: max(row) > -INF
-    ),
+    values=st.lists(
+        st.one_of(st.just(-INF), st.integers(-30 << 20, 30 << 20).map(lambda n: n / (1 << 20))), min_size=6, max_size=40
+    ).filter(lambda row: max(row) > -INF),
     seed=st.integers(0, 2**64 - 1),
     name=st.sampled_from(["neutral", "greedy", "cuts", "llama.cpp", "output only"]),
 )
