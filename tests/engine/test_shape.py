@@ -117,7 +117,7 @@ def any_settings(draw: st.DrawFn) -> SamplingParams:
         values.pop("regex", None)
     if "allowed_ids" in values:
         values.pop("banned_ids", None)
-        values.pop("logit_bias", None)  # which may ban the very tokens that are allowed
+        values.pop("bad_words", None)  # which may ban the very token that is allowed
     values["penalty_scope"] = draw(st.sampled_from(["all", "output"]))
     values["penalty_window"] = draw(st.integers(0, 5))
     values["order"] = draw(st.one_of(st.sampled_from(sorted(ORDERS)), st.permutations(STAGE_NAMES)))
