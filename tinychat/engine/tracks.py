@@ -104,13 +104,18 @@ def compute(jobs: Sequence[tuple[Track, Sequence[int]]], *, exits: tuple[int, ..
         passes = {row: Pass(logits[None]) for row, logits in runner.feed(rows).items()}
     for track, _ in jobs:
         found = passes[track.row]
-        good = torch.isfinite(found.logits).all(-1)  # (T,)
+        good = _finite(found.logits)  # (T,)
         if found.exits is not None:
-            good &= torch.isfinite(found.exits).all(-1).all(-1)
+            good &= _finite(found.exits).all(-1)
         whole = int(good.long().cumprod(0).sum())
         early = [None] * whole if found.exits is None else found.exits[:whole]
         track.looks = [Look(line, leaves, exits) for line, leaves in zip(found.logits[:whole], early, strict=True)]
         runner.cache.cut(track.row, len(track.tokens) - 1 + whole)
+
+
+def _finite(lines: Tensor) -> Tensor:
+    """Whether the numbers of each line (..., V) are finite: NaN reaches both ends, and they cost a twentieth."""
+    return torch.isfinite(lines.amax(-1)) & torch.isfinite(lines.amin(-1))
 
 
 def shared(a: Sequence[int], b: Sequence[int]) -> int:

@@ -79,6 +79,8 @@ class KVCache:
         held = self._lengths[self._checked(lane)]
         if not 0 <= length <= held:
             raise ValueError(f"lane {lane} holds {held} tokens and cannot be cut to {length}")
+        if length == held:
+            return
         # a masked slot still takes part as 0 x value: what is forgotten may be NaN and must not come back as NaN
         self._keys[:, lane, :, length:held].zero_()
         self._values[:, lane, :, length:held].zero_()

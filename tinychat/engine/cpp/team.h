@@ -67,7 +67,8 @@ class Team {
     static constexpr uint64_t STEPS = (1 << 24) - 1;
     static constexpr uint64_t FIELD = (1 << 20) - 1;
     static constexpr int SPINS = 1000;  // some 30 us, then the core is offered to others
-    static constexpr std::chrono::microseconds PATIENCE{300};  // covers the choice of a token; then a member sleeps
+    // Longer than the choice of a token takes: a member that sleeps is woken too late for a step of half a millisecond.
+    static constexpr std::chrono::microseconds PATIENCE{2000};
 
     struct alignas(64) Cell {  // a cache line each: members must not slow each other down
         std::atomic<uint64_t> word{0};
