@@ -122,17 +122,10 @@ class Engine:
             beside = {"amateur": amateur, "draft": draft}
             model, info, helpers = load_family(Path(path), beside, device=where, dtype=dtype)
             engine = Engine(
-                model,
-                end_ids=end_ids,
-                vocabulary=vocabulary,
-                lanes=lanes,
-                context=context,
-                record=record,
-                step=step or "auto",
-                threads=threads or default_threads(info.config.n_parameters(), spare=spare_cores),
-                amateur=helpers.get("amateur"),
-                draft=helpers.get("draft"),
-            )
+                model, end_ids=end_ids, vocabulary=vocabulary, lanes=lanes, context=context, record=record,
+                step=step or "auto", threads=threads or default_threads(info.config.n_parameters(), spare=spare_cores),
+                amateur=helpers.get("amateur"), draft=helpers.get("draft"),
+            )  # fmt: skip
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
