@@ -1,11 +1,13 @@
-"""The C++ step, compiled once for all tests that want it."""
+"""The C++ step, compiled once for all tests that want it; and a room for workers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from workers import Room, a_room
 
 from tinychat.engine import native_build
 
@@ -32,3 +34,8 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def native(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`step="native"` is there at once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(libraries))
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    yield from a_room()

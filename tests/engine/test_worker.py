@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
-from workers import MODEL, PROMPT, WARM, Room, a_room, expected, settled
+from workers import MODEL, PROMPT, WARM, Room, expected, settled
 
 from tinychat.engine import service
 from tinychat.engine.engine import Engine
@@ -23,11 +22,6 @@ from tinychat.engine.wire import (
     SetRate,
     StepOnce,
 )
-
-
-@pytest.fixture
-def room() -> Iterator[Room]:
-    yield from a_room()
 
 
 def test_opening_says_loading_then_ready_with_facts(room: Room) -> None:

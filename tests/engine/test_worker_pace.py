@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workers import ONE_CORE, PATIENCE_S, PROMPT, WARM, Client, Room, a_model, a_room, expected, settled
+from workers import ONE_CORE, PATIENCE_S, PROMPT, WARM, Client, Room, a_model, expected, settled
 
 from tinychat.engine import service
 from tinychat.engine.engine import Engine
@@ -29,11 +29,6 @@ from tinychat.engine.worker import start_process
 from tinychat.model import checkpoint
 from tinychat.model.transformer import to_arrays
 from tinychat.text.tokenizer import Tokenizer
-
-
-@pytest.fixture
-def room() -> Iterator[Room]:
-    yield from a_room()
 
 
 def test_a_rate_is_kept_and_can_be_turned_on_the_run(room: Room) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
-from workers import PROMPT, WARM, Room, a_model, a_room, expected
+from workers import PROMPT, WARM, Room, a_model, expected
 
 from tinychat.engine import service
 from tinychat.engine.params import SamplingParams
@@ -23,11 +22,6 @@ from tinychat.engine.wire import (
     SetRate,
     StepOnce,
 )
-
-
-@pytest.fixture
-def room() -> Iterator[Room]:
-    yield from a_room()
 
 
 def test_an_end_id_stops_the_run_and_running_again_goes_past_it(room: Room) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rich.cells import cell_len
-from textual import events
 
 from tinychat.tui.lineview import LineView, Piece, Row, fit
+from tinychat.tui.scrolled import ScrolledView
 
 
 class Lines(LineView):
@@ -23,30 +23,16 @@ class Lines(LineView):
         return list(self._content)
 
 
-class Paragraph(LineView):
+class Paragraph(ScrolledView):
     """Wrapped plain text, one role a paragraph."""
 
     _text: tuple[Piece, ...] = ()
-    _first = 0  # line
 
     def show(self, *text: Piece) -> None:
         """Draw these paragraphs."""
         if text != self._text:
             self._text, self._first = text, 0
             self.redraw()
-
-    def scroll_rows(self, delta: int) -> None:
-        """Move over the lines, as far as there are any."""
-        self._first += delta
-        self.redraw()
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.scroll_rows(1)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.scroll_rows(-1)
 
     def rows(self, width: int, height: int) -> list[Row]:
         rows: list[Row] = []

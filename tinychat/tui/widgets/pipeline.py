@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from textual import events
-
 from tinychat.engine.knobs import KNOBS, Knob
 from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, StageView, Step
 from tinychat.session.spelling import SETTINGS
 from tinychat.tui.bars import bar, percent
-from tinychat.tui.lineview import LineView, Row, bare, fit, safe
+from tinychat.tui.lineview import Row, bare, fit, safe
 from tinychat.tui.palette import spelled
+from tinychat.tui.scrolled import ScrolledView
 from tinychat.tui.wording import Setting, is_on, label_of, short_text, value_text
 
 # what is off is shown while there is room, first what has a letter: a person looks for that
 _KEEP_OFF = tuple(dict.fromkeys([*(knob.stage for knob in KNOBS if knob.key), *STAGE_NAMES]))
 
 
-class PipelineView(LineView, can_focus=False):
+class PipelineView(ScrolledView, can_focus=False):
     """The pipeline panel's inside."""
 
     _odds: Odds | None = None
@@ -31,7 +30,6 @@ class PipelineView(LineView, can_focus=False):
     _params: SamplingParams = SamplingParams()
     _label: Callable[[int], str] = staticmethod(str)
     _bars = False
-    _first = 0  # of the rows of stages
 
     def show(
         self, odds: Odds | None, *, step: Step | None, params: SamplingParams, label: Callable[[int], str],
@@ -64,19 +62,6 @@ class PipelineView(LineView, can_focus=False):
         self._first = max(0, min(self._first, len(body) - room - (1 if hidden and len(body) > room else 0)))
         rows = [self._head(columns, name_width), *body[self._first : self._first + room]]
         return [*rows[: max(height - 1, 1)], self._draw_row(width)] if height > 1 else rows
-
-    def scroll_rows(self, delta: int) -> None:
-        """Move over the stages, as far as there are any."""
-        self._first += delta
-        self.redraw()
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.scroll_rows(1)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.scroll_rows(-1)
 
     @property
     def _has_chosen(self) -> bool:
