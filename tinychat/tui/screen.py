@@ -23,7 +23,7 @@ from tinychat.session.spelling import SETTINGS, settings_flags
 from tinychat.session.transcript import reply_text
 from tinychat.session.words import with_words
 from tinychat.tui import commands, copying
-from tinychat.tui.actions import ActionScreen
+from tinychat.tui.doors import DoorScreen
 from tinychat.tui.help import HelpScreen
 from tinychat.tui.keys import ACTION_BY_NAME, ACTIONS, PICKED_KNOBS
 from tinychat.tui.layouts import TABS
@@ -36,7 +36,7 @@ from tinychat.tui.wording import short_text
 LEAVE_S = 3.0  # a second Ctrl+C within this time leaves
 
 
-class PlayScreen(ActionScreen):
+class PlayScreen(DoorScreen):
     """EDIT and INSPECT, and what every key does in them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,0 +1,73 @@
+"""A whole screen over the play screen: a title, its rows, and a line that says which keys it has."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tinychat.tui.lineview import Row
+from tinychat.tui.palette import Look, spelled
+from tinychat.tui.widgets.lines import Lines
+
+Result = TypeVar("Result")
+
+
+class View(Screen[Result]):
+    """Subclasses yield their widgets in `body`; Esc or q goes back."""
+
+    TITLE_TEXT = ""
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "back", "Back", id="view.back", tooltip="Back to the play screen.", show=False),
+        Binding("ctrl+q", "leave", "Leave", id="view.leave", tooltip="End the program.", show=False, priority=True),
+    ]
+    DEFAULT_CSS = """
+    View { layout: vertical; background: $background; color: $foreground; }
+    View > .view-line { height: 1; background: $background; }
+    View > .view-body { height: 1fr; background: $background; }
+    """
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self.look = look
+        self.title_line = Lines(look, classes="view-line")
+        self.foot_line = Lines(look, classes="view-line")
+        self.set_class(look.glyphs == "ascii", "ascii")
+
+    def body(self) -> ComposeResult:
+        """The widgets between the title and the foot."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        yield self.title_line
+        with Container(classes="view-body"):
+            yield from self.body()
+        yield self.foot_line
+
+    def show_title(self, *pieces: tuple[str, str]) -> None:
+        """The first row: what this is, and how things stand."""
+        self.title_line.show(self._spelled((" ", "text"), (self.TITLE_TEXT, "strong"), ("  ", "text"), *pieces))
+
+    def show_foot(self, *pieces: tuple[str, str]) -> None:
+        """The last row: its keys, or a notice."""
+        self.foot_line.show(self._spelled((" ", "text"), *pieces))
+
+    def _spelled(self, *pieces: tuple[str, str]) -> Row:
+        return tuple((spelled(text, self.look.glyphs), role) for text, role in pieces)
+
+    def panel(self, view: Widget, title: str, *, id: str) -> Container:
+        """A border with a title around one widget."""
+        panel = Container(view, id=id, classes="panel")
+        panel.border_title = title
+        return panel
+
+    def action_back(self) -> None:
+        self.dismiss(None)
+
+    def action_leave(self) -> None:
+        self.app.exit(0)
