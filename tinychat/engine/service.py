@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import selectors
 import time
 import traceback
@@ -22,13 +21,17 @@ from typing import Any
 
 from tinychat.engine.channel import Channel
 from tinychat.engine.decoder import Decoder
+from tinychat.engine.pace import Pace
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.questions import Desk, Questions
 from tinychat.engine.trace import Odds, Step
 from tinychat.engine.trial import Found, Trial, is_no_token
 from tinychat.engine.wire import (
     Ack,
+    Ask,
     Close,
     Command,
+    Drop,
     Force,
     Frame,
     Open,
@@ -50,7 +53,6 @@ from tinychat.errors import TinychatError
 FRAME_S = 1 / 30  # between frames of a run: more is not seen, and costs the screen
 CREDIT_FRAMES = 8  # frames on the line
 CREDIT_STEPS = 512  # steps on the line or gathered for the next frame
-RATE_WINDOW_S = 1.0  # what tokens_per_s looks back on
 STAYS = "The settings before it stay."
 
 
@@ -74,9 +76,7 @@ class Service:
         # the run
         self._left: int | None = None
         self._at_limit: Stop = "limit"
-        self._rate: float | None = None
-        self._due = 0.0  # not before this time the next token
-        self._times: deque[float] = deque()
+        self._pace = Pace()
         # the next frame
         self._steps: list[Step] = []
         self._params_at: list[tuple[int, SamplingParams]] = []
@@ -88,6 +88,7 @@ class Service:
         self._prefill_s = 0.0
         self._urgent = False  # do not wait for FRAME_S
         self._sent_at = 0.0
+        self._questions = Questions(self._story)
         # on the line
         self._frames_out = 0
         self._steps_out = 0
@@ -110,8 +111,11 @@ class Service:
                     self._guard(partial(self._apply, command))
                 if self._context is not None:
                     self._guard(partial(self._set_context, self._context, self._is_called))
-                elif self._may_draw() and time.monotonic() >= self._due:
-                    self._guard(self._draw)
+                else:
+                    if self._may_draw() and time.monotonic() >= self._pace.due:
+                        self._guard(self._draw)
+                    if self._may_answer():
+                        self._questions.advance()
                 self._send_frame()
 
     # ---- commands ---------------------------------------------------------------------------------------------------
@@ -140,12 +144,16 @@ class Service:
             self._trial.take(command.params)
             self._note_params()
         elif isinstance(command, SetRate):
-            self._rate = _checked_rate(command.rate)
-            self._due = 0.0 if self._rate is None else min(self._due, time.monotonic() + 1 / self._rate)
+            self._pace.set(command.rate)
+            self._pace.hurry(time.monotonic())
         elif isinstance(command, Open):
             self._open(command)
         elif isinstance(command, Close):
             self._closing = True
+        elif isinstance(command, Ask):
+            self._questions.ask(self._seq, command, lambda: Desk(engine=self._opened(), params=self._trial.params))
+        elif isinstance(command, Drop):
+            self._questions.drop(command.kind)
         else:
             self._apply_to(self._opened(), command)
         self._urgent = self._urgent or self._state != "running"
@@ -167,7 +175,7 @@ class Service:
             if command.limit is not None and command.limit < 1:
                 raise ValueError(f"limit must be at least 1, got {command.limit}")
             if command.rate is not None:
-                self._rate = _checked_rate(command.rate)
+                self._pace.set(command.rate)
             self._start(command.limit, "limit")
         elif isinstance(command, StepOnce):
             if command.count < 1:
@@ -181,6 +189,7 @@ class Service:
             self._urgent = True
 
     def _open(self, command: Open) -> None:
+        self._questions.clear()
         self._engine = self._context = self._refusal = None
         gc.collect()  # the memory of the old model, before the new one needs it
         self._halt(None)
@@ -215,8 +224,7 @@ class Service:
             raise TinychatError("There is nothing to go on from.", "Set a context first.")
         self._state, self._stop = "running", None
         self._left, self._at_limit = left, at_limit
-        self._due = 0.0
-        self._times.clear()
+        self._pace.start()
         self._urgent = True
 
     def _halt(self, stop: Stop | None) -> None:
@@ -228,6 +236,9 @@ class Service:
     def _may_draw(self) -> bool:
         credit = self._frames_out < CREDIT_FRAMES and self._steps_out + len(self._steps) < CREDIT_STEPS
         return credit and self._state == "running"
+
+    def _may_answer(self) -> bool:
+        return bool(self._questions) and self._frames_out < CREDIT_FRAMES and self._steps_out < CREDIT_STEPS
 
     def _set_context(self, wanted: SetContext, interrupt: Callable[[], bool]) -> None:
         """Compute the context, or some of it: then it stays wanted, and the loop comes back to it."""
@@ -258,13 +269,7 @@ class Service:
             self._halt("no_legal_token")
             self._error = (error.what, error.hint)
             return
-        now = time.monotonic()
-        self._times.append(now)
-        while now - self._times[0] > RATE_WINDOW_S:
-            self._times.popleft()
-        if self._rate is not None:
-            # from the time it was due, for an even pace, but never a burst to catch up
-            self._due = max(self._due + 1 / self._rate, now)
+        self._pace.drew(time.monotonic())
         self._keep(step)
         if self._left is not None and self._state == "running":
             self._left -= 1
@@ -298,18 +303,20 @@ class Service:
         if self._context is not None:
             return 0.0
         now = time.monotonic()
-        waits = []
+        waits = [0.0] if self._may_answer() else []
         if self._may_draw():
-            waits.append(self._due - now)
-        if self._steps and self._frames_out < CREDIT_FRAMES:
+            waits.append(self._pace.due - now)
+        if (self._steps or self._questions.answered) and self._frames_out < CREDIT_FRAMES:
             waits.append(self._sent_at + FRAME_S - now)
         return max(0.0, min(waits)) if waits else None
 
     def _send_frame(self) -> None:
-        if not (self._urgent or self._steps) or self._frames_out >= CREDIT_FRAMES or self._context is not None:
+        news = self._urgent or self._steps or self._questions.answered
+        if not news or self._frames_out >= CREDIT_FRAMES or self._context is not None:
             return
         running = self._state == "running"
-        if running and not self._urgent and time.monotonic() < self._sent_at + FRAME_S:
+        urgent = self._urgent or self._questions.urgent
+        if (running or self._questions.answered) and not urgent and time.monotonic() < self._sent_at + FRAME_S:
             return
         odds = None
         if not running or self._peek is not None:
@@ -325,8 +332,9 @@ class Service:
             in_force=self._in_force,
             error=self._error,
             facts=self._facts,
-            tokens_per_s=self._tokens_per_s(),
+            tokens_per_s=self._pace.tokens_per_s,
             prefill_s=self._prefill_s,
+            answers=self._questions.take(),
         )
         self._transmit(frame)
         self._steps.clear()
@@ -347,12 +355,7 @@ class Service:
         self._channel.send(encode_frame(frame))
         self._sent_at = time.monotonic()
         self._frames_out += 1
-        self._steps_out += len(frame.steps)
-
-    def _tokens_per_s(self) -> float:
-        if len(self._times) < 2:
-            return 0.0
-        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
+        self._steps_out += frame.n_steps
 
     def _guard(self, action: Callable[[], None]) -> None:
         """Do it; what goes wrong becomes the error of the next frame and ends a run, never the loop."""
@@ -382,9 +385,3 @@ class Service:
             return
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:  # stderr may be a screen
             file.write(story)
-
-
-def _checked_rate(rate: float | None) -> float | None:
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise ValueError(f"rate must be a number of tokens a second above 0, got {rate}")
-    return rate

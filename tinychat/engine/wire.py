@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -103,6 +103,24 @@ class Peek:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """A question beside the run, of a kind that jobs/ has, with plain values; answers come in frames under its number.
+
+    A newer question of a kind ends the older one.
+    """
+
+    kind: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """No more answers of this kind."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """The client has taken this many frames and steps off the line; sent by DecodeWorker.read itself."""
 
@@ -115,11 +133,24 @@ class Close:
     """End the engine."""
 
 
-Command = Open | SetContext | SetParams | Run | SetRate | Pause | StepOnce | Force | Peek | Ack | Close
+Command = Open | SetContext | SetParams | Run | SetRate | Pause | StepOnce | Force | Peek | Ask | Drop | Ack | Close
 _COMMANDS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (Open, SetContext, SetParams, Run, SetRate, Pause, StepOnce, Force, Peek, Ack, Close)
+    for kind in (Open, SetContext, SetParams, Run, SetRate, Pause, StepOnce, Force, Peek, Ask, Drop, Ack, Close)
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A part of the answer to the question with number `seq`."""
+
+    kind: str
+    seq: int
+    values: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    blob: bytes = b""
+    done: bool = False  # nothing more comes; such an answer says nothing else but the error
+    error: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +169,12 @@ class Frame:
     facts: dict[str, Any] | None = None  # once after Open: Engine.facts() and load_s
     tokens_per_s: float = 0.0  # over the last second of the run
     prefill_s: float = 0.0  # the time the last SetContext computed
+    answers: tuple[Answer, ...] = ()
+
+    @property
+    def n_steps(self) -> int:
+        """Steps in it, of the run and of answers."""
+        return len(self.steps) + sum(len(answer.steps) for answer in self.answers)
 
 
 def encode_command(seq: int, command: Command) -> bytes:
@@ -175,7 +212,7 @@ def encode_frame(frame: Frame) -> bytes:
     """The message of one frame."""
     steps = [pack_step(step) for step in frame.steps]
     odds = b"" if frame.odds is None else pack_odds(frame.odds)
-    header = {
+    header: dict[str, Any] = {
         "seq": frame.seq,
         "state": frame.state,
         "stop": frame.stop,
@@ -188,36 +225,64 @@ def encode_frame(frame: Frame) -> bytes:
         "facts": frame.facts,
         "tokens_per_s": frame.tokens_per_s,
         "prefill_s": frame.prefill_s,
+        "answers": [],
     }
-    return encode(header, (*steps, odds))
+    blobs = [*steps, odds]
+    for answer in frame.answers:
+        packed = [*(pack_step(step) for step in answer.steps), answer.blob]
+        told = {"kind": answer.kind, "seq": answer.seq, "values": answer.values, "done": answer.done}
+        header["answers"].append(told | {"error": answer.error, "sizes": [len(part) for part in packed]})
+        blobs += packed
+    return encode(header, blobs)
 
 
 def decode_frame(header: dict[str, Any], body: memoryview) -> Frame:
     """The frame of a message."""
     try:
-        sizes: list[int] = [*header["steps"], header["odds"]]
+        told = header["answers"]
+        sizes: list[int] = [*header["steps"], header["odds"], *(size for each in told for size in each["sizes"])]
         if any(size < 0 for size in sizes) or sum(sizes) != len(body):
             raise ValueError(f"its records need {sum(sizes)} bytes, {len(body)} came")
         parts, start = [], 0
         for size in sizes:
             parts.append(bytes(body[start : start + size]))
             start += size
+        own = len(header["steps"])
+        rest = iter(parts[own + 1 :])
         return Frame(
             seq=header["seq"],
             state=header["state"],
             stop=header["stop"],
             length=header["length"],
-            steps=tuple(unpack_step(part) for part in parts[:-1]),
-            odds=unpack_odds(parts[-1]) if parts[-1] else None,
+            steps=tuple(unpack_step(part) for part in parts[:own]),
+            odds=unpack_odds(parts[own]) if parts[own] else None,
             params_at=tuple((at, SamplingParams.from_dict(raw)) for at, raw in header["params_at"]),
             in_force=SamplingParams.from_dict(header["in_force"]) if header["in_force"] else None,
-            error=(str(header["error"][0]), str(header["error"][1])) if header["error"] else None,
+            error=_error(header["error"]),
             facts=header["facts"],
             tokens_per_s=header["tokens_per_s"],
             prefill_s=header["prefill_s"],
+            answers=tuple(_answer(each, rest) for each in told),
         )
     except (LookupError, TypeError, ValueError) as error:
         raise ProtocolError(f"a frame that cannot be read: {error}") from error
+
+
+def _answer(told: dict[str, Any], parts: Iterator[bytes]) -> Answer:
+    packed = [next(parts) for _ in told["sizes"]]
+    return Answer(
+        kind=told["kind"],
+        seq=told["seq"],
+        values=dict(told["values"]),
+        steps=tuple(unpack_step(part) for part in packed[:-1]),
+        blob=packed[-1],
+        done=told["done"],
+        error=_error(told["error"]),
+    )
+
+
+def _error(told: Any) -> tuple[str, str] | None:
+    return (str(told[0]), str(told[1])) if told else None
 
 
 def encode(header: dict[str, Any], blobs: Iterable[bytes] = ()) -> bytes:

@@ -84,7 +84,7 @@ class DecodeWorker:
             failure = (f"The engine sent {error}.", f"This is a mistake of ours. Its log: {self.log}")
         if frames:
             self._last = frames[-1]
-            ack = Ack(frames=len(frames), steps=sum(len(frame.steps) for frame in frames))
+            ack = Ack(frames=len(frames), steps=sum(frame.n_steps for frame in frames))
             self._channel.send(encode_command(0, ack))
         if failure is None and self._channel.closed:
             failure = (self._last.error if self._last.state == "failed" else None) or self._obituary()

@@ -7,13 +7,27 @@ are dropped. Nothing here knows Textual.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds
-from tinychat.engine.wire import Command, Force, Frame, Open, Pause, Run, SetContext, SetParams, SetRate, StepOnce
+from tinychat.engine.wire import (
+    Answer,
+    Ask,
+    Command,
+    Drop,
+    Force,
+    Frame,
+    Open,
+    Pause,
+    Run,
+    SetContext,
+    SetParams,
+    SetRate,
+    StepOnce,
+)
 from tinychat.session.session import Session
 
 
@@ -47,6 +61,7 @@ class Player:
         self._pending: list[tuple[int, SamplingParams]] = []  # settings that wait for their first token
         self.refused: tuple[str, str] | None = None  # settings that the engine could not use; the screen takes it away
         self._opened: Open | None = None
+        self._listeners: dict[str, tuple[int, Callable[[Answer], None]]] = {}  # by kind, for the question in hand
         self._params_seq = 0  # of the last settings sent
         self._context_seq = 0
         self._last_seq = 0
@@ -137,6 +152,17 @@ class Player:
         self._send(Force(token))
         return True
 
+    def ask(self, kind: str, values: dict[str, Any], listener: Callable[[Answer], None]) -> int:
+        """A question beside the run; `listener` gets the parts of its answer as they come, the last one `done`."""
+        seq = self._send(Ask(kind, values))
+        self._listeners[kind] = (seq, listener)
+        return seq
+
+    def drop(self, kind: str) -> None:
+        """No more answers of this kind."""
+        if self._listeners.pop(kind, None) is not None:
+            self._send(Drop(kind))
+
     def close(self) -> None:
         self.decoder.close()
 
@@ -151,6 +177,8 @@ class Player:
 
     def _take_in(self, frame: Frame) -> int:
         added = 0
+        for answer in frame.answers:
+            self._hear(answer)
         self.state, self.error = frame.state, frame.error or (self.error if frame.state == "failed" else None)
         self.facts = frame.facts or self.facts
         self.tokens_per_s, self.prefill_s = frame.tokens_per_s, frame.prefill_s or self.prefill_s
@@ -171,6 +199,13 @@ class Player:
         self.stop = "overflow" if self.overflows else frame.stop
         self.odds = frame.odds if frame.length == len(self.session.tree) else None
         return added
+
+    def _hear(self, answer: Answer) -> None:
+        seq, listener = self._listeners.get(answer.kind, (0, None))
+        if listener is not None and seq == answer.seq:  # not of a question that is asked no more
+            if answer.done:
+                del self._listeners[answer.kind]
+            listener(answer)
 
     def _send(self, command: Command) -> int:
         self._last_seq = self.decoder.send(command)
