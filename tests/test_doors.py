@@ -48,7 +48,7 @@ def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
     [
         "tinychat.text.tokenizer", "tinychat.text.stream", "tinychat.text.chat", "tinychat.model.checkpoint",
         "tinychat.engine.params", "tinychat.engine.draw", "tinychat.engine.packing", "tinychat.engine.worker",
-        "tinychat.session.session", "tinychat.session.autosave", "tinychat.session.export", "tinychat.tui.app",
+        "tinychat.session.session", "tinychat.session.saved", "tinychat.session.export", "tinychat.tui.app",
         "tinychat.tui.screen", "trainer.config", "trainer.toy",
     ],
 )  # fmt: skip

@@ -36,7 +36,7 @@ def sessions(
 
     The playground saves by itself whenever it pauses, and keeps the last 50; what you name stays.
     """
-    from tinychat.session.autosave import saved, search
+    from tinychat.session.saved import saved, search
 
     found = [(each, each.words) for each in saved()] if text is None else list(search(text))
     if json_output:
@@ -81,7 +81,7 @@ def transcript(
 
     The page needs nothing else: tokens are coloured by surprisal, and each shows its odds.
     """
-    from tinychat.session.autosave import find
+    from tinychat.session.saved import find
     from tinychat.session.export import FORMATS, WITH_CANDIDATES, export
     from tinychat.session.recall import load
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -11,16 +14,29 @@ import pytest
 
 from tinychat import files
 from tinychat.engine.params import SamplingParams
-from tinychat.errors import UsageError
-from tinychat.session import autosave, record
-from tinychat.session.autosave import Autosave, find, fresh_path, keep_as, prune, saved, search
-from tinychat.session.recall import load
+from tinychat.errors import TinychatError, UsageError
+from tinychat.session import record
+from tinychat.session.autosave import Autosave, is_worth_keeping
+from tinychat.session.claim import claim, is_claimed
+from tinychat.session.recall import glimpse, load
 from tinychat.session.record import Source
+from tinychat.session.saved import (
+    autosave_folder,
+    cut_off,
+    find,
+    fresh_path,
+    keep_as,
+    named_folder,
+    prune,
+    remove,
+    saved,
+    search,
+)
 from tinychat.session.session import Session
-from tinychat.session.tree import DRAWN
+from tinychat.session.tree import DRAWN, FORCED
 from tinychat.text.tokenizer import Tokenizer
 
-from .sessions import facts
+from .sessions import any_session, facts
 
 
 def a_session(tokenizer: Tokenizer, prompt: str = "the cat", reply: str = " sat on the mat") -> Session:
@@ -75,7 +91,7 @@ def test_a_full_disk_is_said_and_the_next_pause_tries_again(
     while saver.failure is None:
         time.sleep(0.001)
     assert "disk is full" in saver.failure.what
-    assert list(autosave.autosave_folder().iterdir()) == []
+    assert list(autosave_folder().iterdir()) == []
     monkeypatch.setattr(os, "fsync", real)
     saver.pause(session)
     assert saver.close() is not None
@@ -89,17 +105,17 @@ def test_only_the_newest_stay_and_named_ones_always(tokenizer: Tokenizer) -> Non
     for age, path in enumerate(reversed(paths)):
         record.save(session, path)
         os.utime(path, (1000 - age, 1000 - age))
-    foreign = autosave.autosave_folder() / "notes.jsonl"
+    foreign = autosave_folder() / "notes.jsonl"
     foreign.write_text("not mine to remove\n")
     os.utime(foreign, (1, 1))
-    orphan = autosave.autosave_folder() / (files.TEMP_PREFIX + "dead")
+    orphan = autosave_folder() / (files.TEMP_PREFIX + "dead")
     orphan.write_text("")
     os.utime(orphan, (1, 1))
     assert prune(3) == 3
-    assert {path.name for path in autosave.autosave_folder().iterdir()} == {
+    assert {path.name for path in autosave_folder().iterdir()} == {
         *(path.name for path in paths[3:]), "notes.jsonl",
     }  # fmt: skip
-    assert (autosave.named_folder() / "mine.jsonl").exists()
+    assert (named_folder() / "mine.jsonl").exists()
 
 
 def test_names_are_time_and_words_whatever_the_words_are() -> None:
@@ -107,7 +123,7 @@ def test_names_are_time_and_words_whatever_the_words_are() -> None:
     assert fresh_path("Once upon a time, there was", now=now).name.startswith("20261121-143330-once-upon-a-time-there-")
     for words in ("../../etc/passwd", "\x00\x1b[31m", "月は東に", "a" * 500, ""):
         path = fresh_path(words, now=now)
-        assert path.parent == autosave.autosave_folder()
+        assert path.parent == autosave_folder()
         assert set(path.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
         assert len(path.name) < 80
     assert "cafe" in fresh_path("Café", now=now).name
@@ -154,3 +170,126 @@ def test_100_000_tokens_are_saved_and_full_runs_packed_once(tokenizer: Tokenizer
     again = load(saver.path or Path()).session
     assert list(again.tree.path.ids) == list(session.tree.path.ids)
     assert len(saver._known) == 1 + len(session.tree) // 256, "full runs are written once and kept as lines"
+
+
+def test_an_open_session_says_so_and_a_closed_one_does_not(tokenizer: Tokenizer) -> None:
+    session, written = a_session(tokenizer), threading.Event()
+    saver = Autosave(Source(), done=written.set)
+    saver.pause(session, cursor=2, draft="and then")
+    assert written.wait(10)
+    assert saver.path is not None
+    assert glimpse(saver.path).open
+    assert cut_off() is None, "it is open here"
+    assert is_claimed(saver.path)
+    saver.close()
+    found = load(saver.path)
+    assert not found.summary.open
+    assert (found.cursor, found.draft) == (2, "and then")
+    assert not is_claimed(saver.path)
+    assert cut_off() is None
+
+
+def test_a_session_nobody_closed_is_known_for_cut_off(tokenizer: Tokenizer) -> None:
+    session, path = a_session(tokenizer), fresh_path("the cat")
+    record.write(record.snapshot(session, Source(), going=True), path)
+    found = cut_off()
+    assert found is not None
+    assert found.path == path
+    newer = fresh_path("the moon")
+    record.save(session, newer)
+    assert cut_off() is None, "only the newest is worth a word"
+
+
+def test_a_session_that_is_open_elsewhere_goes_on_in_a_copy(tokenizer: Tokenizer) -> None:
+    session = a_session(tokenizer)
+    path = keep_as("mine", session, source=Source())
+    before = path.read_bytes()
+    first = Autosave(Source(), path=path, name="mine")
+    second = Autosave(Source(), path=path, name="mine")
+    assert (first.is_copy, second.is_copy) == (False, True)
+    session.tree.append(9, kind=DRAWN)
+    second.pause(session)
+    copy = second.close()
+    assert copy is not None
+    assert copy.parent == autosave_folder()
+    assert path.read_bytes() == before
+    first.close()
+    assert not Autosave(Source(), path=path).is_copy, "the first one let go"
+
+
+def test_the_claim_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys\nfrom tinychat.session.claim import claim\n"
+        "mine = claim(pathlib.Path(sys.argv[1]))\nprint(mine is not None, flush=True)\nsys.stdin.read()"
+    )
+    path = tmp_path / "a.jsonl"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert is_claimed(path)
+        other.kill()
+    assert not is_claimed(path)
+    mine = claim(path)
+    assert mine is not None
+    assert claim(path) is None
+    mine.release()
+
+
+def test_naming_moves_the_file_and_later_tokens_go_there(tokenizer: Tokenizer) -> None:
+    session, written = a_session(tokenizer), threading.Event()
+    saver = Autosave(Source(), done=written.set)
+    saver.pause(session)
+    assert written.wait(10)
+    keep_as("taken", session, source=Source())
+    for name in ("taken", "../x", "last", "", "a b", "\x1b[2J", "x" * 90):
+        with pytest.raises(UsageError):
+            saver.rename(name, session)
+    path = saver.rename("mine", session)
+    session.tree.append(9, kind=DRAWN)
+    saver.pause(session)
+    assert saver.close() == path == named_folder() / "mine.jsonl"
+    assert list(autosave_folder().iterdir()) == []
+    found = load(path)
+    assert found.summary.name == "mine"
+    assert facts(found.session) == facts(session)
+
+
+def test_a_prompt_alone_is_not_kept_but_a_message_of_a_chat_is(tokenizer: Tokenizer) -> None:
+    session = Session(tokenizer, params=SamplingParams())
+    session.complete("the cat")
+    assert not is_worth_keeping(session)
+    session.tree.append(9, kind=FORCED)
+    assert is_worth_keeping(session)
+    chat = Session(tokenizer, params=SamplingParams(), chat=True)
+    assert not is_worth_keeping(chat)
+    chat.say("where is the moon")
+    assert is_worth_keeping(chat)
+
+
+def test_only_a_saved_session_that_nobody_has_open_is_removed(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = keep_as("mine", a_session(tokenizer), source=Source())
+    foreign = named_folder() / "notes.jsonl"
+    foreign.write_text("not a session\n")
+    outside = tmp_path / "theirs.jsonl"
+    record.save(a_session(tokenizer), outside)
+    mine = claim(path)
+    assert mine is not None
+    for each in (path, foreign, outside):
+        with pytest.raises(TinychatError):
+            remove(each)
+        assert each.exists()
+    mine.release()
+    remove(path)
+    assert not path.exists()
+
+
+def test_text_without_the_records_is_the_same_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    session = any_session(tokenizer, 11)
+    record.save(session, tmp_path / "a.jsonl")
+    found = load(tmp_path / "a.jsonl", steps=False)
+    assert found.dropped == ""
+    assert found.session.tree.path.ids == session.tree.path.ids
+    assert [branch.own.ids for branch in found.session.tree.branches] == [b.own.ids for b in session.tree.branches]

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from tinychat.engine.params import SamplingParams
-from tinychat.session import autosave
+from tinychat.session.autosave import Autosave
 from tinychat.session.export import export, turns
 from tinychat.session.recall import Recording, load
 from tinychat.session.record import Source, save
+from tinychat.session.saved import find, keep_as
 from tinychat.session.session import Session
 from tinychat.session.transcript import whole_text
 from tinychat.text.tokenizer import Tokenizer
@@ -181,8 +182,8 @@ def test_the_doors_list_find_and_write(tinychat: Any, tokenizer: Tokenizer, tmp_
     assert "No session" in tinychat("sessions").err
     session = hostile_session(tokenizer, "the cat sat \x1b[2J")
     source = Source(path="/m/a.safetensors", digest="d", step=3)
-    autosave.keep_as("cats", session, source=source)
-    saver = autosave.Autosave(source)
+    keep_as("cats", session, source=source)
+    saver = Autosave(source)
     session.rewind(session.reply_start + 1)
     session.complete("the moon")
     saver.pause(session)
@@ -204,6 +205,6 @@ def test_the_doors_list_find_and_write(tinychat: Any, tokenizer: Tokenizer, tmp_
         ([str(page)], 3),
     ):  # fmt: skip
         assert tinychat("transcript", *args).code == code
-    path = autosave.find("cats")
+    path = find("cats")
     path.write_bytes(path.read_bytes()[:-40])
     assert "The file is cut" in tinychat("transcript", "cats").err

@@ -1,62 +1,77 @@
-"""Sessions are saved without being asked, and found again.
+"""Sessions are saved without being asked.
 
 For a screen, two calls. `Autosave.pause(session, cursor=...)` whenever tokens stop coming or a person moved (also from
-a timer while they come): it takes a snapshot at once and writes it on a thread of its own, the newest one last.
+time to time while they come): it takes a snapshot at once and writes it on a thread of its own, the newest one last.
 `close()` waits for that and says where the file is. A failed write ends nothing: it stands in `failure` until the next.
-
-Autosaved sessions lie in the state folder, the last KEEP of them; what a person named (`keep_as`) lies in the data
-folder and is never removed. Nothing here knows a screen.
+Where the files lie is saved.py. Nothing here knows a screen.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import secrets
 import threading
-import unicodedata
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from tinychat import files
-from tinychat.errors import FileFormatError, StorageError, UsageError
+from tinychat.errors import StorageError, UsageError
 from tinychat.session import record
-from tinychat.session.recall import Summary, glimpse, load
+from tinychat.session.claim import claim
 from tinychat.session.record import Source
+from tinychat.session.saved import KEEP, fresh_path, named_path, prune
 from tinychat.session.session import Session
-from tinychat.session.transcript import pieces
-
-KEEP = 50
-SUFFIX = ".jsonl"
-LATEST = "last"  # a name for the newest one
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_WORD = re.compile(r"[a-z0-9]+")
+from tinychat.session.tree import PROMPT
 
 
 class Autosave:
-    """One session's file, written whenever there is something new. Nothing is written before the first token."""
+    """One session's file, written whenever there is something new. Nothing is written before the first drawn token.
 
-    def __init__(self, source: Source, *, path: Path | None = None, name: str = "", keep: int = KEEP) -> None:
-        """`path` is the file of a reopened session; None makes one at the first save."""
+    Until `close` the file says that it is open: found so later, with nobody who claims it, it was cut off.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        path: Path | None = None,
+        name: str = "",
+        keep: int = KEEP,
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        """`path` is the file of a reopened session; None makes one at the first save, and so does a path that another
+        process has open: then `is_copy`. `done` is called after each write, by the thread that wrote.
+        """
         self.source = source
-        self.path = path
-        self.name = name
+        self._claim = claim(path) if path is not None else None
+        self.is_copy = path is not None and self._claim is None
+        self.path = None if self.is_copy else path
+        self.name = "" if self.is_copy else name
         self.failure: StorageError | None = None
+        self.took_s = 0.0  # of the last write
+        self._done = done
         self._keep = keep
         self._known: dict[tuple[int, int], bytes] = {}
         self._known_of: Session | None = None
         self._next: record.Snapshot | None = None
+        self._last: record.Snapshot | None = None  # as it stands in the file
+        self._old: list[Path] = []  # files of before a new name
         self._closed = False
         self._thread: threading.Thread | None = None
         self._news = threading.Condition()
 
-    def pause(self, session: Session, *, cursor: int | None = None) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether something is not written yet."""
+        return self._next is not None or self._writing
+
+    _writing = False
+
+    def pause(self, session: Session, *, cursor: int | None = None, draft: str = "") -> None:
         """Save what there is now, soon. Costs no more than copying the list of branches."""
-        if not any(len(branch.own) for branch in session.tree.branches):
+        if not self.name and not is_worth_keeping(session):
             return
-        taken = record.snapshot(session, self.source, cursor=cursor, name=self.name)
+        taken = record.snapshot(session, self.source, cursor=cursor, draft=draft, name=self.name, going=True)
         with self._news:
             if self._known_of is not session:  # its runs are others
                 self._known, self._known_of = {}, session
@@ -65,6 +80,26 @@ class Autosave:
                 self._thread = threading.Thread(target=self._run, name="autosave", daemon=True)
                 self._thread.start()
             self._news.notify()
+
+    def rename(self, name: str, session: Session, *, cursor: int | None = None, draft: str = "") -> Path:
+        """Go on in a file of that name, which is never removed; the nameless one goes once that is written.
+
+        UsageError for a name that cannot be one or is taken.
+        """
+        path = named_path(name)
+        held = claim(path)
+        if path.exists() or held is None:
+            if held is not None:
+                held.release()
+            raise UsageError(f"There is a session {name} already.", "Choose another name.")
+        with self._news:
+            if self.path is not None and not self.name:
+                self._old.append(self.path)
+            if self._claim is not None:
+                self._claim.release()
+            self._claim, self.path, self.name = held, path, name
+        self.pause(session, cursor=cursor, draft=draft)
+        return path
 
     def close(self) -> Path | None:
         """Wait until all is written; the file, None if there was nothing to save. Older autosaves beyond KEEP go."""
@@ -76,6 +111,9 @@ class Autosave:
             self._thread = None
             if self.failure is None:
                 prune(self._keep)
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
         return self.path
 
     def _run(self) -> None:
@@ -83,129 +121,40 @@ class Autosave:
             with self._news:
                 while self._next is None and not self._closed:
                     self._news.wait()
-                taken, known, self._next = self._next, self._known, None
-            if taken is None:
+                taken, known, self._next = self._next or self._last, self._known, None
+                closing = self._closed
+                self._writing = True
+            assert taken is not None, "the thread starts with the first snapshot"
+            if closing:
+                taken = replace(taken, first=taken.first | {"open": False})
+            self._write(taken, known)
+            self._writing = False
+            if self._done is not None:
+                self._done()
+            if closing:
                 return
-            try:
-                if self.path is None:
-                    self.path = fresh_path(str(taken.first["words"]))
-                record.write(taken, self.path, known=known)
-                self.failure = None
-            except StorageError as error:
-                self.failure = error
 
-
-def autosave_folder() -> Path:
-    """Where autosaved sessions lie, made when missing."""
-    return _made(files.state_folder() / "sessions")
-
-
-def named_folder() -> Path:
-    """Where sessions that a person named lie, made when missing."""
-    return _made(files.data_folder() / "sessions")
-
-
-def fresh_path(words: str, *, now: datetime | None = None) -> Path:
-    """A file that is not there yet, named by time and first words: 20261121-143330-once-upon-a-time-3f2a.jsonl."""
-    stamp = (now or datetime.now().astimezone()).strftime("%Y%m%d-%H%M%S")
-    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode().lower()
-    slug = "-".join(_WORD.findall(plain)[:5])[:40].rstrip("-")
-    return autosave_folder() / ("-".join(part for part in (stamp, slug, secrets.token_hex(2)) if part) + SUFFIX)
-
-
-def keep_as(name: str, session: Session, *, source: Source, cursor: int | None = None, replace: bool = False) -> Path:
-    """Save under a name, for good. UsageError for a name that cannot be one or, without `replace`, that is taken."""
-    if not _NAME.fullmatch(name) or name == LATEST:
-        raise UsageError(f"{name!r} cannot name a session.", "Use letters, digits, dots, - and _.")
-    path = named_folder() / (name + SUFFIX)
-    if path.exists() and not replace:
-        raise UsageError(f"There is a session {name} already.", "Choose another name, or replace it.")
-    record.save(session, path, source=source, cursor=cursor, name=name)
-    return path
-
-
-def saved() -> list[Summary]:
-    """All saved sessions, the newest first. Files that are none are left out."""
-    found = []
-    for path in _paths():
-        with contextlib.suppress(FileFormatError):
-            found.append(glimpse(path))
-    return sorted(found, key=lambda each: (each.saved, each.path.name), reverse=True)
-
-
-def find(name: str) -> Path:
-    """The file a person means: a path, a name, the beginning of one, or `last`. UsageError for none or several."""
-    if os.sep in name or os.path.isfile(name):
-        return Path(name)
-    listed = saved()
-    if name == LATEST and listed:
-        return listed[0].path
-    exact = [each.path for each in listed if name in (each.name, each.path.name, each.path.stem)]
-    near = exact or [each.path for each in listed if (each.name or each.path.stem).startswith(name)]
-    if not near:
-        raise UsageError(f"There is no session {name!r}.", "See:  tinychat sessions")
-    if len(near) > 1:
-        few = ", ".join(path.stem for path in near[:4]) + (" ..." if len(near) > 4 else "")
-        raise UsageError(f"{name!r} could be any of {len(near)} sessions: {few}.", "Write more of its name.")
-    return near[0]
-
-
-def search(text: str) -> Iterator[tuple[Summary, str]]:
-    """Sessions whose name, prompt or text of any branch holds this, in any case, each with the place where it does."""
-    wanted = text.casefold()
-    for each in saved():
-        if wanted in (each.name or each.path.stem).casefold():
-            yield each, each.words
-            continue
+    def _write(self, taken: record.Snapshot, known: record.Lines) -> None:
+        started = time.monotonic()
         try:
-            session = load(each.path).session
-        except FileFormatError:
-            continue
-        for said in _texts(session):
-            # casefold can change the length, so the place is looked for in the folded text
-            at = said.casefold().find(wanted)
-            if at >= 0:
-                yield each, " ".join(said.casefold()[max(0, at - 20) : at + len(wanted) + 40].split())
-                break
+            if self.path is None:
+                path = fresh_path(str(taken.first["words"]))
+                self._claim, self.path = claim(path), path
+            record.write(taken, self.path, known=known)
+            self._last, self.failure = taken, None
+            while self._old:
+                with contextlib.suppress(OSError):
+                    self._old.pop().unlink()
+        except StorageError as error:
+            self.failure = error
+        self.took_s = time.monotonic() - started
 
 
-def _texts(session: Session) -> Iterator[str]:
-    yield session.prompt
-    yield session.system
-    for branch in session.tree.written():
-        session.tree.go(branch.number)
-        yield "".join(pieces(session))
-
-
-def prune(keep: int = KEEP) -> int:
-    """Remove all but the newest autosaved sessions, and what killed writers left; how many sessions went."""
-    folder, removed = autosave_folder(), 0
-    aged = []
-    for path in folder.glob("*" + SUFFIX):
-        with contextlib.suppress(OSError):
-            if not path.is_symlink() and path.is_file():
-                aged.append((path.stat().st_mtime_ns, path))
-    for _, path in sorted(aged, reverse=True)[max(1, keep) :]:
-        with contextlib.suppress(OSError, FileFormatError):
-            glimpse(path)  # nothing but a session is ever removed
-            path.unlink()
-            removed += 1
-    hour = datetime.now(UTC).timestamp() - 3600
-    for path in folder.glob(files.TEMP_PREFIX + "*"):
-        with contextlib.suppress(OSError):  # a fresh one may belong to another process that is writing
-            if path.lstat().st_mtime < hour:
-                path.unlink()
-    return removed
-
-
-def _paths() -> Iterator[Path]:
-    for folder in (named_folder(), autosave_folder()):
-        yield from folder.glob("*" + SUFFIX)
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.storage_error(folder, error) from error
-    return folder
+def is_worth_keeping(session: Session) -> bool:
+    """Whether anything was drawn or chosen, or said in a chat: a prompt alone can be typed again."""
+    given = bytes((PROMPT,))
+    return any(
+        session.mode == "chat" or branch.own.kinds.count(given) < len(branch.own)
+        for branch in session.tree.branches
+        if len(branch.own)
+    )

@@ -49,6 +49,7 @@ class Summary:
     branches: int
     words: str
     source: Source
+    open: bool = False  # a screen had it open when this was written: cut off, unless one still has
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Recording:
     session: Session
     summary: Summary
     cursor: int | None = None
+    draft: str = ""  # what stood in the prompt box
     dropped: str = ""
 
     @property
@@ -76,9 +78,12 @@ def glimpse(path: Path) -> Summary:
     raise _refused(path, 1, "the file is empty")
 
 
-def load(path: Path) -> Recording:
-    """The session of a file, as it was saved; of a cut file what is left of it. FileFormatError for anything else."""
-    reader = _Reader(path)
+def load(path: Path, *, steps: bool = True) -> Recording:
+    """The session of a file, as it was saved; of a cut file what is left of it. FileFormatError for anything else.
+
+    Without `steps` the records of the choices are left out, for who wants the text only.
+    """
+    reader = _Reader(path, steps=steps)
     number = 1
     try:
         for number, line, whole in _lines(path):
@@ -96,8 +101,9 @@ def load(path: Path) -> Recording:
 class _Reader:
     """The lines of one file, in order."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, steps: bool = True) -> None:
         self.path = path
+        self.wants_steps = steps
         self.digest = hashlib.sha256()
         self.summary: Summary | None = None
         self.tokenizer: Tokenizer | None = None
@@ -138,6 +144,7 @@ class _Reader:
         kept = len(self.branches)
         undo, redo = ([at for at in _wholes(state, name) if at < kept or self.ended] for name in ("undo", "redo"))
         current = _whole(state, "current")
+        _annotate(self.branches, state.get("notes", {}))
         try:
             tree = Tree.restored(
                 self.branches, current=current if self.ended else min(current, kept - 1), undo=undo, redo=redo
@@ -146,7 +153,8 @@ class _Reader:
             raise _Wrong(str(error)) from None
         session = self._session(tree)
         cursor = None if state.get("cursor") is None else min(_whole(state, "cursor"), len(tree))
-        return Recording(session=session, summary=self.summary, cursor=cursor, dropped=lost)
+        draft = _text(state, "draft") if "draft" in state else ""
+        return Recording(session=session, summary=self.summary, cursor=cursor, draft=draft, dropped=lost)
 
     def _take_tokenizer(self, record: dict[str, Any]) -> None:
         text = inflate(record.get("tokenizer"), min(_whole(record, "bytes"), 2 * MAX_CHARS))
@@ -185,7 +193,7 @@ class _Reader:
             raise _Wrong(f"a run of tokens is missing: token {len(branch.own)} of branch {branch.number} was due")
         self.unpacked += read_run(
             record, branch.own, vocab_size=self.tokenizer.vocab_size, n_settings=len(self.settings),
-            steps=self.has_steps,
+            steps=self.has_steps and self.wants_steps,
         )  # fmt: skip
         if len(branch.own) > self.places[branch.number][2]:
             raise _Wrong(f"branch {branch.number} has more tokens than it says")
@@ -230,6 +238,7 @@ class _Reader:
             self.tokenizer,
             params=_params(state.get("params"), "params"),
             model=_text(state, "model"),
+            machine=self.summary.source.machine,
             chat=self.summary.mode == "chat",
             max_tokens=_whole(state, "max_tokens"),
             fixed_seed=state.get("fixed_seed") is True,
@@ -286,6 +295,7 @@ def _first(path: Path, line: bytes, whole: bool) -> Summary:
                 path=_text(model, "path"), digest=_text(model, "digest"), step=_whole(model, "step"),
                 context=_whole(model, "context"), machine=read_machine(record.get("machine")),
             ),
+            open=record.get("open") is True,
         )  # fmt: skip
     except (_Wrong, ValueError) as error:
         raise _refused(path, 1, str(error)) from None
@@ -358,6 +368,19 @@ def _wholes(record: Mapping[str, Any], name: str) -> list[int]:
     if not isinstance(value, list) or not all(_is_whole(each) for each in value):
         raise _Wrong(f"{name} must be whole numbers from 0")
     return value
+
+
+def _annotate(branches: list[Branch], notes: object) -> None:
+    """Labels and the like, onto their branches; those of branches that were cut off are left out."""
+    if not isinstance(notes, dict):
+        raise _Wrong("notes must be an object")
+    for branch in branches:
+        if (known := notes.get(str(branch.number))) is None:
+            continue
+        if not isinstance(known, dict):
+            raise _Wrong(f"the notes on branch {branch.number} must be an object")
+        branch.label, branch.stop = (_text(known, key) if key in known else "" for key in ("label", "stop"))
+        branch.hidden = known.get("hidden") is True
 
 
 def _is_whole(value: object) -> bool:

@@ -57,9 +57,19 @@ class Snapshot:
 
 
 def snapshot(
-    session: Session, source: Source, *, cursor: int | None = None, name: str = "", now: datetime | None = None
+    session: Session,
+    source: Source,
+    *,
+    cursor: int | None = None,
+    draft: str = "",
+    name: str = "",
+    going: bool = False,
+    now: datetime | None = None,
 ) -> Snapshot:
-    """What there is now. Quick: nothing is packed or copied but lists of branches and settings."""
+    """What there is now. Quick: nothing is packed or copied but lists of branches and settings.
+
+    `draft` is what stands in the prompt box; `going` says that a screen still has the session open.
+    """
     tree = session.tree
     first = {
         "schema": SCHEMA,
@@ -67,6 +77,7 @@ def snapshot(
         "packing": packing.VERSION,
         "saved": (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
         "name": name,
+        "open": going,
         "model": {"path": source.path, "digest": source.digest, "step": source.step, "context": source.context},
         "machine": source.machine.to_dict(),
         "mode": session.mode,
@@ -83,10 +94,12 @@ def snapshot(
         "params": session.params.to_dict(),
         "settings": [params.to_dict() for params in session.settings],
         "tree": [_place(branch) for branch in tree.branches],
+        "notes": {str(branch.number): notes for branch in tree.branches if (notes := _notes(branch))},
         "current": tree.current,
         "undo": list(tree.undo_path),
         "redo": list(tree.redo_path),
         "cursor": cursor,
+        "draft": draft,
     }
     runs = tuple((branch.number, len(branch.own), branch.own) for branch in tree.branches)
     return Snapshot(first=first, state=state, tokenizer=session.tokenizer, runs=runs)
@@ -98,11 +111,12 @@ def save(
     *,
     source: Source | None = None,
     cursor: int | None = None,
+    draft: str = "",
     name: str = "",
     now: datetime | None = None,
 ) -> None:
     """Write the session as a whole, in place of what was there. StorageError leaves the old file untouched."""
-    write(snapshot(session, source or Source(), cursor=cursor, name=name, now=now), path)
+    write(snapshot(session, source or Source(), cursor=cursor, draft=draft, name=name, now=now), path)
 
 
 def write(taken: Snapshot, path: Path, *, known: Lines | None = None) -> None:
@@ -146,6 +160,12 @@ def _line(record: dict[str, Any]) -> bytes:
 
 def _place(branch: Branch) -> list[int | None]:
     return [branch.parent, branch.fork, len(branch.own)]
+
+
+def _notes(branch: Branch) -> dict[str, Any]:
+    """What is known of a branch besides its tokens, as far as there is any."""
+    notes = {"label": branch.label, "stop": branch.stop, "hidden": branch.hidden}
+    return {name: value for name, value in notes.items() if value}
 
 
 def first_words(session: Session) -> str:
