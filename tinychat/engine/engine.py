@@ -38,7 +38,7 @@ from tinychat.model.checkpoint import CheckpointInfo, tokenizer_of
 from tinychat.model.transformer import Transformer
 from tinychat.model.vocabulary import Vocabulary
 
-_READING = ("grammar", "dry", "min_tokens", "end_decay")  # stages that look into the vocabulary
+_READING = ("think_budget", "grammar", "dry", "min_tokens", "end_decay")  # stages that look into the vocabulary
 
 
 class NoLegalToken(TinychatError):
@@ -74,6 +74,7 @@ class Engine:
         self.context = model.config.context if context is None else context
         self.end_ids = frozenset(end_ids)
         self.record = record
+        self.watch: tuple[int, ...] = ()  # tokens that every Odds lists besides
         self.accepted = 0  # guesses that came true
         self._passes = Passes(
             model,
@@ -320,13 +321,13 @@ class Engine:
             what = f"The context is full: {self.context} tokens."
             raise ContextFull(what, "Go back some tokens, or shorten the prompt.")
         dice = here.index if draw_lane is None else draw_lane
-        if self._ahead is not None and token is None:
+        if self._ahead is not None and token is None and not self.watch:
             ready = self._ahead.take(here, params, dice)
             if ready is not None:
                 return ready
         kinds, context = self._ready(params, here, draw_lane)
         started = time.perf_counter() - here.forward_s
-        seen = observe(here.main.looks[0].logits, params, context, n=self.record)  # decide adds the token's rows
+        seen = observe(here.main.looks[0].logits, params, context, n=self.record, watch=self.watch)
         if token is None and seen.odds.kept == 0:
             what = f"The settings cut every token at position {seen.odds.position}."
             trouble = self._grammars and self._grammars.trouble(params, here.main.tokens[here.prompt_len :])
@@ -351,7 +352,7 @@ class Engine:
 
     def _observe(self, params: SamplingParams, here: Lane, draw_lane: int | None, token: int | None) -> Observation:
         _, context = self._ready(params, here, draw_lane)
-        return observe(here.main.looks[0].logits, params, context, n=self.record, token=token)
+        return observe(here.main.looks[0].logits, params, context, n=self.record, watch=self.watch, token=token)
 
     def _ready(self, params: SamplingParams, here: Lane, draw_lane: int | None) -> tuple[list[str], Context]:
         """Pay all passes that the odds need: the kinds of side passes among them, and what the stages may look at."""

@@ -8,6 +8,7 @@ V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from tinychat.engine import draw
 from tinychat.engine.adaptive import STATEFUL, advance
 from tinychat.engine.context import NOTHING_SEEN, Context
-from tinychat.engine.cuts import exp
+from tinychat.engine.exponential import exp
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.rows import Row, Tally, probs_of
 from tinychat.engine.stages import checked, walk
@@ -74,12 +75,14 @@ def observe(
     context: Context = NOTHING_SEEN,
     *,
     n: int = 64,
+    watch: Sequence[int] = (),
     token: int | None = None,
 ) -> Observation:
     """The odds of the context's place under the settings, from the model's own logits (V,), which stay as they are.
 
-    `n` is how many of the likeliest raw tokens are listed; `token` is one in question. When the settings leave
-    nothing, odds.kept is 0. Raises ValueError for NaN and +inf, and for a token outside the vocabulary.
+    `n` is how many of the likeliest raw tokens are listed, and `watch` others that are; `token` is one in question.
+    When the settings leave nothing, odds.kept is 0. Raises ValueError for NaN and +inf, and for a token outside the
+    vocabulary.
     """
     raw = checked(raw_logits).cpu()
     values = raw.numpy()
@@ -106,6 +109,9 @@ def observe(
     seen = Observation(
         odds=odds, rows=tuple(rows), probs=probs, raw_logits=values, shown=listed.size, state=context.state
     )
+    for each in watch:
+        listing = seen.for_token(each).candidates
+        seen = replace(seen, odds=replace(seen.odds, candidates=listing), shown=len(listing))
     return seen if token is None else replace(seen, odds=seen.for_token(token))
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tinychat.engine.breaks import Breaks, watchable
 from tinychat.engine.channel import Channel
 from tinychat.engine.decoder import Decoder
 from tinychat.engine.pace import Pace
@@ -39,9 +40,11 @@ from tinychat.engine.wire import (
     Peek,
     ProtocolError,
     Run,
+    SetBreaks,
     SetContext,
     SetParams,
     SetRate,
+    SetWatch,
     State,
     StepOnce,
     Stop,
@@ -89,6 +92,7 @@ class Service:
         self._urgent = False  # do not wait for FRAME_S
         self._sent_at = 0.0
         self._questions = Questions(self._story)
+        self._breaks = Breaks()
         # on the line
         self._frames_out = 0
         self._steps_out = 0
@@ -168,6 +172,7 @@ class Service:
             self._prefill_s = 0.0
             self._steps.clear()  # of a context that is gone
             self._params_at.clear()
+            self._breaks.take()
             self._set_context(command, lambda: True)
             if self._params_unseen:
                 self._note_params()
@@ -184,6 +189,10 @@ class Service:
             self._draw()  # now: a command that follows must find the token there
         elif isinstance(command, Force):
             self._keep(self._attempt(lambda: engine.force(command.token, self._trial.params)))
+        elif isinstance(command, SetBreaks):
+            self._breaks.set(command.conditions, engine)
+        elif isinstance(command, SetWatch):
+            engine.watch = watchable(command.ids, engine.facts()["vocab_size"])
         elif isinstance(command, Peek):
             self._peek = command
             self._urgent = True
@@ -271,6 +280,8 @@ class Service:
             return
         self._pace.drew(time.monotonic())
         self._keep(step)
+        if self._breaks.meets(engine, step) and self._state == "running":
+            self._halt("break")
         if self._left is not None and self._state == "running":
             self._left -= 1
             if self._left == 0:
@@ -335,6 +346,7 @@ class Service:
             tokens_per_s=self._pace.tokens_per_s,
             prefill_s=self._prefill_s,
             answers=self._questions.take(),
+            met=self._breaks.take(),
         )
         self._transmit(frame)
         self._steps.clear()

@@ -56,7 +56,7 @@ class Odds:
 
     position: int  # index in the sequence of the token that these odds are about
     vocab_size: int
-    candidates: tuple[Candidate, ...]  # the N likeliest raw, in order; then the token in question if not among them
+    candidates: tuple[Candidate, ...]  # the N likeliest raw, in order; then those watched or in question
     stages: tuple[StageView, ...]
     entropy: float  # raw
     varentropy: float  # raw, in bits squared

@@ -11,8 +11,9 @@ import json
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from tinychat.engine.breaks import Condition, Met
 from tinychat.engine.machine import Machine
 from tinychat.engine.packing import pack_odds, pack_step, unpack_odds, unpack_step
 from tinychat.engine.params import SamplingParams
@@ -22,7 +23,7 @@ MAX_MESSAGE = 64 << 20  # bytes; a context of a million ids is 8 MB, so more tha
 _LENGTHS = struct.Struct("<II")
 
 State = Literal["loading", "ready", "running", "paused", "failed"]
-Stop = Literal["end", "grammar", "context", "limit", "paused", "no_legal_token"]
+Stop = Literal["end", "grammar", "context", "limit", "paused", "no_legal_token", "break"]
 
 
 class ProtocolError(ValueError):
@@ -121,6 +122,20 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class SetBreaks:
+    """Stop after a token that meets any of these, in place of those before; a person's own token is none."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SetWatch:
+    """List these tokens in every record besides the likeliest, in place of those before."""
+
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """The client has taken this many frames and steps off the line; sent by DecodeWorker.read itself."""
 
@@ -133,11 +148,11 @@ class Close:
     """End the engine."""
 
 
-Command = Open | SetContext | SetParams | Run | SetRate | Pause | StepOnce | Force | Peek | Ask | Drop | Ack | Close
-_COMMANDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (Open, SetContext, SetParams, Run, SetRate, Pause, StepOnce, Force, Peek, Ask, Drop, Ack, Close)
-}
+Command = (
+    Open | SetContext | SetParams | Run | SetRate | Pause | StepOnce | Force | Peek | Ask | Drop | SetBreaks | SetWatch
+    | Ack | Close
+)  # fmt: skip
+_COMMANDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Command)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +185,7 @@ class Frame:
     tokens_per_s: float = 0.0  # over the last second of the run
     prefill_s: float = 0.0  # the time the last SetContext computed
     answers: tuple[Answer, ...] = ()
+    met: tuple[Met, ...] = ()  # breakpoints, by a token among `steps`
 
     @property
     def n_steps(self) -> int:
@@ -186,6 +202,8 @@ def encode_command(seq: int, command: Command) -> bytes:
         values["machine"] = command.machine.to_dict()
     elif isinstance(command, SetContext) and command.state is not None:
         values["state"] = asdict(command.state)
+    elif isinstance(command, SetBreaks):
+        values["conditions"] = [asdict(condition) for condition in command.conditions]
     return encode({"seq": seq, "command": type(command).__name__, "with": values})
 
 
@@ -200,6 +218,8 @@ def decode_command(header: dict[str, Any]) -> tuple[int, Command]:
             values["params"] = SamplingParams.from_dict(values["params"])
         elif kind is Open:
             values["machine"] = Machine(**values["machine"])
+        elif kind is SetBreaks:
+            values["conditions"] = tuple(Condition(**each) for each in values["conditions"])
         elif kind is SetContext and values["state"] is not None:
             sums = values["state"]["adaptive"]
             values["state"] = SamplerState(values["state"]["mirostat"], None if sums is None else tuple(sums))
@@ -226,6 +246,7 @@ def encode_frame(frame: Frame) -> bytes:
         "tokens_per_s": frame.tokens_per_s,
         "prefill_s": frame.prefill_s,
         "answers": [],
+        "met": [asdict(each) for each in frame.met],
     }
     blobs = [*steps, odds]
     for answer in frame.answers:
@@ -263,6 +284,7 @@ def decode_frame(header: dict[str, Any], body: memoryview) -> Frame:
             tokens_per_s=header["tokens_per_s"],
             prefill_s=header["prefill_s"],
             answers=tuple(_answer(each, rest) for each in told),
+            met=tuple(Met(Condition(**each["condition"]), each["position"], each["value"]) for each in header["met"]),
         )
     except (LookupError, TypeError, ValueError) as error:
         raise ProtocolError(f"a frame that cannot be read: {error}") from error
