@@ -46,7 +46,7 @@ def log_probs(observation: Observation) -> NDArray[np.float64]:
 
 
 class Paths:
-    """A pool of `lanes` hypotheses; lane 0 begins as what lane 0 of the engine holds, the others empty.
+    """A pool of `lanes` hypotheses; lane 0 begins as what lane 0 of the engine holds once it is `read`.
 
     `calls` counts the odds that were computed, one per hypothesis; `passes` the forward passes behind them.
     """
@@ -75,7 +75,12 @@ class Paths:
         self.pool = engine.twin(lanes=lanes, context=length, runner=runner)
         self._used = [0] * lanes  # when each lane was last looked at, for `seat`
         self._clock = 0
-        self.pool.set_context(self.prompt, prompt_len=self.prompt_len)
+        self._state = engine.state(0)
+
+    def read(self, interrupt: Callable[[], bool] | None = None) -> bool:
+        """Compute the prompt; False when `interrupt`, asked between its chunks, said True: then call again."""
+        self.pool.set_context(self.prompt, prompt_len=self.prompt_len, state=self._state, interrupt=interrupt)
+        return self.pool.is_computed()
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -51,6 +51,15 @@ def search(
     settings and the seed. `interrupt` is asked before every pass: when it says True, what is there competes as it is.
     ValueError where settings and search contradict each other, ContextFull when there is no room for a token.
     """
+    yield from METHODS[spec.method](paths_for(engine, params, spec), spec, interrupt)
+
+
+def paths_for(
+    engine: Engine, params: SamplingParams, spec: SearchParams, interrupt: Callable[[], bool] | None = None
+) -> Paths:
+    """The hypotheses of a search, before its first token. `interrupt` is asked between chunks of the prompt: when it
+    says True the rest is owed (Paths.read). Raises what `search` raises.
+    """
     check_search(params, spec)
     if spec.method in ("cot", "majority") and engine.vocabulary is None:
         raise ValueError(f"{spec.method} reads answers: the engine must know its vocabulary")
@@ -61,7 +70,8 @@ def search(
         runner = AttentionRunner
     used = params if spec.samples else scoring(params)
     paths = Paths(engine, used, lanes=_lanes(spec), max_tokens=spec.max_tokens, runner=runner)
-    yield from METHODS[spec.method](paths, spec, interrupt)
+    paths.read(interrupt)
+    return paths
 
 
 def _lanes(spec: SearchParams) -> int:

@@ -102,6 +102,15 @@ class KVCache:
         self._values[:, target, :, :length] = self._values[:, source, :, :length]
         self._lengths[target] = length
 
+    def adopt(self, other: KVCache, *, source: int, target: int, length: int) -> None:
+        """Make lane `target` hold the first `length` tokens of a lane of another cache of the same model."""
+        if not 0 <= length <= other.lengths[source]:
+            raise ValueError(f"lane {source} holds {other.lengths[source]} tokens, not {length}")
+        self.cut(self._checked(target), 0)
+        self._keys[:, target, :, :length] = other._keys[:, source, :, :length]
+        self._values[:, target, :, :length] = other._values[:, source, :, :length]
+        self._lengths[target] = length
+
     def resize(self, lanes: int) -> None:
         """Have so many lanes: new ones are empty, the last ones go. `memory` is another afterwards."""
         if lanes < 1:
