@@ -15,9 +15,11 @@ from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 from tinychat.machine_options import read_machine, with_machine
-from tinychat.options import BadWord, Checkpoint, Given, MaxTokens, Negative, Order, Preset, Seed, with_settings
+from tinychat.options import BadWord, Checkpoint, Given, Negative, Order, Preset, Seed, with_settings
 from tinychat.session.spelling import settings_flags
 from tinychat.text import terminal
+from tinychat.tui.config import THEME_NAMES, Taste, in_force, read_config
+from tinychat.tui.modes import MODES
 
 
 @with_settings
@@ -28,21 +30,37 @@ def play(
         str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the prompt box starts with.")
     ] = "",
     chat: Annotated[bool, typer.Option("--chat", help="Open in chat mode.")] = False,
-    max_tokens: MaxTokens = 256,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("-n", "--max-tokens", metavar="N", min=0, help="Stop after this many tokens.", show_default="256"),
+    ] = None,
     seed: Seed = None,
     preset: Preset = None,
     order: Order = None,
     *,
     given: Given,
     rate: Annotated[
-        float, typer.Option("--rate", metavar="N", min=0, help="Tokens a second to show; 0 is as fast as it can.")
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            "--rate", metavar="N", min=0, help="Tokens a second to show; 0 is as fast as it can.", show_default="30"
+        ),
+    ] = None,
     machine: dict[str, Any],
     bad_word: BadWord = None,
     negative: Negative = None,
-    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters only.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colour; NO_COLOR does the same.")] = False,
-    no_mouse: Annotated[bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal.")] = False,
+    ascii_only: Annotated[
+        bool | None, typer.Option("--ascii/--no-ascii", help="Draw with ASCII characters only.")
+    ] = None,
+    color: Annotated[
+        bool | None, typer.Option("--color/--no-color", help="With or without colour; NO_COLOR does the latter.")
+    ] = None,
+    mouse: Annotated[
+        bool | None, typer.Option("--mouse/--no-mouse", help="Use the mouse, or leave it to the terminal.")
+    ] = None,
+    theme: Annotated[str | None, typer.Option("--theme", metavar="NAME", help="; ".join(THEME_NAMES) + ".")] = None,
+    tokens: Annotated[
+        str | None, typer.Option("--tokens", metavar="MODE", help=f"What colours the tokens: {', '.join(MODES)}.")
+    ] = None,
     bandwidth: Annotated[
         int | None,
         typer.Option("--bandwidth", metavar="KB", min=1, help="Output limit in kB/s; 100 over SSH if left out."),
@@ -58,7 +76,7 @@ def play(
     tinychat play runs/small --prompt "Once upon a time"
     tinychat play ckpt.safetensors --chat
 
-    Press ? inside for the keys, ctrl+q to leave.
+    Press ? inside for the keys, ctrl+q to leave. What you always want stands in config.toml (tinychat paths).
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
@@ -68,11 +86,21 @@ def play(
         raise UsageError(
             "The playground cannot draw on this terminal (TERM is dumb or unset).", "Set TERM, or use tinychat sample."
         )
-    if no_color:
-        os.environ["NO_COLOR"] = "1"
+    config = read_config()
+    given_here = {
+        "rate": rate, "max_tokens": max_tokens, "preset": preset, "theme": theme, "tokens": tokens,
+        "ascii": ascii_only, "color": color, "mouse": mouse, "bandwidth": bandwidth,
+    }  # fmt: skip
+    wanted = in_force(config, os.environ, {name: value for name, value in given_here.items() if value is not None})
+    if wanted["color"] is not None:
+        os.environ.pop("NO_COLOR", None)
+        if not wanted["color"]:
+            os.environ["NO_COLOR"] = "1"
     from tinychat.sample import draw_seed
 
-    params = options.settings(preset, given, default="story", seed=draw_seed() if seed is None else seed, order=order)
+    params = options.settings(
+        wanted["preset"], given, default="story", seed=draw_seed() if seed is None else seed, order=order
+    )
     path = files.find_checkpoint(checkpoint)
     from tinychat.tui.app import run_play
     from tinychat.tui.opening import Opening
@@ -87,14 +115,17 @@ def play(
                 params=params,
                 bad_words=options.texts("--bad-word", bad_word),
                 negative=None if negative is None else options.checked_text("--negative", negative),
-                max_tokens=max_tokens,
-                rate=rate or None,
+                max_tokens=wanted["max_tokens"],
+                rate=wanted["rate"] or None,
                 fixed_seed=seed is not None,
             ),
-            ascii_only=ascii_only,
-            no_mouse=no_mouse,
+            ascii_only=wanted["ascii"],
+            no_mouse=not wanted["mouse"],
             in_process=in_process,
-            bandwidth=bandwidth,
+            bandwidth=wanted["bandwidth"],
+            theme=wanted["theme"],
+            config=config,
+            taste=Taste(enter_runs=wanted["enter"] == "run", tokens=wanted["tokens"], marks=wanted["marks"]),
         )
     )
 

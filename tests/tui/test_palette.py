@@ -9,7 +9,8 @@ from rich.color import ColorSystem, ColorType
 
 from tinychat.tui import palette
 from tinychat.tui.bars import bar, odds_bar, percent
-from tinychat.tui.palette import GLYPHS, MODES, Look, detect
+from tinychat.tui.modes import MODES
+from tinychat.tui.palette import GLYPHS, Look, detect
 
 UTF8 = {"TERM": "xterm-256color", "LANG": "en_US.UTF-8"}
 DEPTHS: tuple[palette.Colors, ...] = ("truecolor", "256", "16", "none")

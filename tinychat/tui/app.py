@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from tinychat import files
 from tinychat.errors import UsageError
+from tinychat.tui.config import Config, Taste
+from tinychat.tui.keymap import play_bound
 from tinychat.tui.opening import Opening
 
 if TYPE_CHECKING:
@@ -30,10 +32,12 @@ def run_play(
     in_process: bool = False,
     bandwidth: int | None = None,
     theme: str = "",
+    config: Config | None = None,
+    taste: Taste | None = None,
 ) -> int:
-    """Open the playground; the exit code. `bandwidth` in kB/s.
+    """Open the playground; the exit code. `bandwidth` in kB/s; `config` has the person's own keys, `taste` the rest.
 
-    Raises FileFormatError before the screen starts when the file is no checkpoint.
+    Raises FileFormatError before the screen starts when the file is no checkpoint, UsageError for keys that cannot be.
     """
     from tinychat.model.checkpoint import inspect, tokenizer_of
 
@@ -60,6 +64,12 @@ def run_play(
         from tinychat.tui.theme import has_light_ground, theme_for
 
         make_steady()
+        taste = taste or Taste()
+        if config is not None and config.keys:
+            from tinychat.tui.viewkeys import view_bound
+
+            others = view_bound() if any("." in name for name in config.keys) else ()
+            taste = replace(taste, keymap=config.keymap((*play_bound(), *others)))
 
         def tokenizer() -> Tokenizer:
             return tokenizer_of(info)
@@ -73,22 +83,12 @@ def run_play(
             budget=ByteBudget(bandwidth * 1000 if bandwidth is not None else remote_rate(os.environ)),
             restart=start,
             theme=theme or theme_for(look, light=has_light_ground(os.environ)),
+            taste=taste,
         )  # fmt: skip
         app.run(mouse=not no_mouse)
     if app.fault is not None:
         raise app.fault
     return 1 if app.return_code is None else app.return_code  # none: it ended by a failure of its own
-
-
-def command_name(path: Path) -> str:
-    """How a command names this model: not at all if it is the shipped one, from here if it lies below this folder."""
-    with contextlib.suppress(UsageError):
-        if path.samefile(files.asset(files.SHIPPED)):
-            return ""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path.resolve())
 
 
 def _prepare_textual() -> None:

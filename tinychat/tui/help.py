@@ -12,19 +12,22 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tinychat.tui import commands
-from tinychat.tui.keys import ACTIONS, EDIT_KEYS, GROUPS, PICKED_KNOBS, shown
-from tinychat.tui.palette import MODES, legend, spelled
+from tinychat.tui.config import Taste
+from tinychat.tui.keys import GROUPS, PICKED_KNOBS, edit_keys, shown
+from tinychat.tui.modes import MODES
+from tinychat.tui.palette import legend, spelled
 from tinychat.tui.widgets.lines import wrap
 
 _WIDTH, _INDENT = 76, 16
 
 
-def help_text(*, ascii_only: bool) -> str:
+def help_text(*, ascii_only: bool, taste: Taste | None = None) -> str:
     """All keys and commands as plain text, in lines that fit 80 columns."""
+    taste = taste or Taste()
     lines = ["INSPECT: single keys act. EDIT: you type into the prompt. The header says which.", ""]
     for group, title in GROUPS.items():
         lines.append(title)
-        for action in ACTIONS:
+        for action in taste.keymap.actions:
             if action.group == group:
                 lines += _entry(shown(action.shown, ascii_only=ascii_only), f"{action.title}. {action.tip}")
         if group == "choose":
@@ -35,7 +38,7 @@ def help_text(*, ascii_only: bool) -> str:
             lines += _entry("digits", "After a knob's letter: a value (it begins with . or 1 to 9); Enter sets it.")
         lines.append("")
     lines.append("While editing the prompt")
-    for keys, meaning in EDIT_KEYS:
+    for keys, meaning in edit_keys(enter_runs=taste.enter_runs):
         lines += _entry(keys, meaning)
     lines += ["", "Command line, after :"]
     for form, meaning in commands.WORDS.items():
@@ -66,9 +69,9 @@ class HelpScreen(ModalScreen[None]):
         ),
     ]
 
-    def __init__(self, *, ascii_only: bool) -> None:
+    def __init__(self, *, ascii_only: bool, taste: Taste | None = None) -> None:
         super().__init__()
-        self._text = help_text(ascii_only=ascii_only)
+        self._text = help_text(ascii_only=ascii_only, taste=taste)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help-panel") as panel:

@@ -55,9 +55,16 @@ ACTIONS: tuple[Action, ...] = (
            "choose", "Bksp", short="rewind"),
     Action("undo", "u", "Undo", "Back to the branch before the last move.", "choose", "u", short="undo"),
     Action("redo", "U,ctrl+y", "Redo", "Forth again.", "choose", "U"),
-    Action("previous_branch", "left_square_bracket", "Previous branch", "Another text of the tree.", "choose", "["),
-    Action("next_branch", "right_square_bracket", "Next branch", "Another text of the tree.", "choose", "]",
-           short="branch"),
+    Action("previous_branch", "left_square_bracket", "Previous version",
+           "Another text from the nearest fork at or before the cursor, as you last left it.", "choose", "["),
+    Action("next_branch", "right_square_bracket", "Next version", "The same, the other way round.", "choose", "]",
+           short="version"),
+    Action("tree", "t", "Branches", "The list of all branches: Up and Down walk, Enter goes there, u comes back. "
+           "ppl: exp of the mean raw surprisal, in nats, of the tokens drawn on that branch. :label names one.",
+           "choose", "t", short="tree"),
+    Action("fold", "z", "Fold branches", "In the list: fold or unfold what grew from a branch.", "choose", "z"),
+    Action("hide", "H", "Hide a branch", "In the list: leave it out, with all that grew from it. Nothing is deleted.",
+           "choose", "H"),
     Action("nudge_down", "minus", "Knob down", "A step less of the picked knob, from the next token on.", "knobs", "-"),
     Action("nudge_up", "equals_sign", "Knob up", "A step more of the knob, from the next token on.", "knobs", "=",
            short="knob"),
@@ -83,7 +90,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy_command", "y", "Copy the command", "The exact tinychat sample command that draws this reply again.",
            "screen", "y", short="copy"),
     Action("copy_text", "Y", "Copy the text", "The text of the reply.", "screen", "Y"),
-    Action("save", "ctrl+s", "Save the transcript", "Text and command into a file.", "screen", "^s", always=True),
+    Action("save", "ctrl+s", "Name the session", "It is saved by itself; under a name it is kept for good.", "screen",
+           "^s", always=True),
+    Action("open", "ctrl+o", "Sessions", "All saved sessions: find one by its text, go on with it, or delete it.",
+           "screen", "^o", always=True, short="sessions"),
+    Action("export", "x", "Export", "The text on the screen as txt, md, html, json, jsonl; or the whole session.",
+           "screen", "x", short="export"),
     Action("command_line", "colon", "Command line", ":t 0.9  :seed 7  :max 200  :preset story  :system ...",
            "screen", ":"),
     Action("help", "question_mark,f1", "Help", "All keys.", "screen", "? F1", always=True, short="help"),
@@ -103,14 +115,19 @@ GROUPS = {
     "knobs": "Settings, for the very next token",
     "screen": "Screen",
 }
-EDIT_KEYS = (
-    ("Enter", "run"),
-    ("^j", "new line (a paste never runs)"),
-    ("Up Down", "earlier prompts, at the first and last line"),
-    ("F5", "run or pause"),
-    ("Esc", "leave to INSPECT"),
-    ("^d", "leave the program, when the prompt is empty"),
-)
+
+
+def edit_keys(*, enter_runs: bool = True) -> tuple[tuple[str, str], ...]:
+    """What the keys of the prompt do while it is edited; Enter and ^j can have changed places."""
+    run, newline = ("Enter", "^j") if enter_runs else ("^j", "Enter")
+    return (
+        (run, "run"),
+        (newline, "new line (a paste never runs)"),
+        ("Up Down", "earlier prompts, at the first and last line"),
+        ("F5", "run or pause"),
+        ("Esc", "leave to INSPECT"),
+        ("^d", "leave the program, when the prompt is empty"),
+    )
 
 
 def shown(keys: str, *, ascii_only: bool = False) -> str:

@@ -16,11 +16,10 @@ from typing import Literal
 
 from rich.style import Style
 
+from tinychat.tui.modes import Mode
+
 Glyphs = Literal["unicode", "ascii"]
 Colors = Literal["truecolor", "256", "16", "none"]
-Mode = Literal["surprisal", "probability", "entropy", "rank", "source", "off"]
-
-MODES: tuple[Mode, ...] = ("surprisal", "probability", "entropy", "rank", "source", "off")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from tinychat.session.transcript import Speller
 from tinychat.session.tree import KIND_NAMES, PROMPT
 from tinychat.text.terminal import clean
 from tinychat.tui import status
+from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget
 from tinychat.tui.explain import explain, next_words
 from tinychat.tui.helpline import help_row
@@ -46,6 +47,7 @@ from tinychat.tui.widgets.panel import Body, Panel
 from tinychat.tui.widgets.pipeline import PipelineView
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
+from tinychat.tui.widgets.tree import TreeView
 from tinychat.tui.wording import MAIN, shown_settings
 
 TICK_S = 1 / 30
@@ -64,6 +66,7 @@ class PanelScreen(Screen[None]):
         self.look = look
         self.decoder = decoder
         self.budget = budget
+        self.taste = Taste()
         self.restart: Callable[[], Decoder] | None = None  # another decoder, when this one has died
         self.player: Player | None = None
         self.model_name = name
@@ -88,12 +91,15 @@ class PanelScreen(Screen[None]):
         look = self.look
         self.header_line = Lines(look, id="header")
         self.prompt_box = PromptBox(self._first_prompt, id="prompt-box")
+        self.prompt_box.enter_runs = self.taste.enter_runs
         self.stream = StreamView(look, id="stream-view")
+        self.stream.mode, self.stream.marks = self.taste.tokens, self.taste.marks or self.stream.marks
         self.candidates = CandidatesView(look, id="candidates-view")
         self.pipeline = PipelineView(look, id="pipeline-view")
         self.knobs = KnobsView(look, id="knobs-view")
         self.entropy = EntropyView(look, id="entropy-view")
         self.why = Paragraph(look, id="why-view")
+        self.tree_view = TreeView(look, id="tree-view")
         self.status_line = Lines(look, id="status")
         self.help_line = Lines(look, id="help-view")
         self.command_box = CommandBox(placeholder="t 0.9   seed 7   max 200   preset story", id="command")
@@ -106,6 +112,7 @@ class PanelScreen(Screen[None]):
             yield Panel(self.pipeline, id="pipeline")
             yield Panel(self.knobs, id="knobs")
             yield Panel(self.entropy, id="entropy")
+            yield Panel(self.tree_view, id="tree")
             yield Panel(self.why, id="why")
             yield self.status_line
             with Container(id="help"):
@@ -148,11 +155,17 @@ class PanelScreen(Screen[None]):
             except TinychatError as error:
                 self.notice = (clean(f"{error.what} {error.hint}", keep=""), "warn")
                 return
-            self.decoder.close()
-            self.decoder = decoder
-            self._frames.clear()
-            self._listen()
+            self.use_decoder(decoder)
         player.reopen(self.decoder)
+
+    def use_decoder(self, decoder: Decoder) -> None:
+        """Listen to this one from now on, and end the one before."""
+        if self.decoder.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self.decoder.fileno())
+        self.decoder.close()
+        self.decoder = decoder
+        self._frames.clear()
+        self._listen()
 
     # the tick
 
@@ -328,6 +341,7 @@ class PanelScreen(Screen[None]):
             width=self.app.size.width,
             context=self.model_context,
             held=self.budget.held_back,
+            kept=self.kept_words,
         )
         self.header_line.show(joined(groups))
         rows: list[Row] = [joined(self._status_groups(roomy))]
@@ -336,8 +350,15 @@ class PanelScreen(Screen[None]):
             rows.append(status.command_row(line, self.app.size.width))
         self.status_line.show(*rows)
         self.help_line.show(
-            help_row(self.app.size.width, editing=self.editing, running=self._is_running(), look=self.look)
+            help_row(
+                self.app.size.width, editing=self.editing, running=self._is_running(), look=self.look, taste=self.taste
+            )
         )
+
+    @property
+    def kept_words(self) -> Piece:
+        """Whether the session is saved, for the header."""
+        return ("", "quiet")
 
     def _is_running(self) -> bool:
         return self.player is not None and self.player.running

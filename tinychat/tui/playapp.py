@@ -15,13 +15,16 @@ from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from tinychat.errors import TinychatError
+from tinychat.session.reopen import reopen
 from tinychat.session.session import Session
 from tinychat.session.words import with_words
 from tinychat.text.tokenizer import Tokenizer
+from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget, counting
 from tinychat.tui.opening import Opening
 from tinychat.tui.palette import Look
-from tinychat.tui.player import Decoder, Player
+from tinychat.tui.player import Decoder
+from tinychat.tui.reopening import Reopening
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.theme import OTHER_GROUND, THEMES, theme_for
 
@@ -46,6 +49,7 @@ class PlayApp(App[int]):
         budget: ByteBudget,
         restart: Callable[[], Decoder] | None = None,
         theme: str = "",
+        taste: Taste | None = None,
     ) -> None:
         """`restart` makes another decoder when the first has died."""
         super().__init__()
@@ -56,7 +60,10 @@ class PlayApp(App[int]):
         self.decoder = decoder
         self.look = look
         self.budget = budget
+        self.taste = taste or Taste()
+        self.set_keymap(dict(self.taste.keymap.changed))
         self.fault: TinychatError | None = None
+        self.reopening: Reopening | None = None  # once something is open
         self._tokenizer = tokenizer
         self._restart = restart
         self._early: list[events.Event] | None = []  # typed before the first frame; None from then on
@@ -73,6 +80,7 @@ class PlayApp(App[int]):
         opening = self.opening
         screen = PlayScreen(self.decoder, look=self.look, budget=self.budget, prompt=opening.prompt, name=opening.name)
         screen.model_context = opening.context
+        screen.taste = self.taste
         screen.restart = self._restart
         return screen
 
@@ -97,13 +105,19 @@ class PlayApp(App[int]):
         early, self._early = self._early or [], None
         for event in early:
             self.post_message(event)
+        opening, screen = self.opening, self.screen_stack[0]
+        assert isinstance(screen, PlayScreen), "the bottom screen is ours"
+        reopening = Reopening(screen, opening, self._restart)
         try:
+            if opening.session is not None:
+                reopening.resume(await asyncio.to_thread(reopen, opening.session, opening.path))
+                self.reopening = reopening
+                return
             tokenizer = await asyncio.to_thread(self._tokenizer)
         except TinychatError as error:
             self.fault = error
             self.exit(error.exit_code, return_code=error.exit_code)
             return
-        opening = self.opening
         params = with_words(
             opening.params, tokenizer, bad_words=opening.bad_words, negative=opening.negative, chat=opening.chat
         )
@@ -111,11 +125,8 @@ class PlayApp(App[int]):
             tokenizer, params=params, model=opening.command_name, machine=opening.machine, chat=opening.chat,
             max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
         )  # fmt: skip
-        player = Player(session, self.decoder, context=opening.context, rate=opening.rate)
-        player.open(str(opening.path), machine=opening.machine, end_ids=tokenizer.end_ids)
-        screen = self.screen_stack[0]
-        assert isinstance(screen, PlayScreen), "the bottom screen is ours"
-        screen.begin(player)
+        reopening.start(session)
+        self.reopening = reopening
         gc.collect()
         gc.freeze()  # no pause of the collector walks the widgets again
 

@@ -27,7 +27,8 @@ from tinychat.tui.doors import DoorScreen
 from tinychat.tui.help import HelpScreen
 from tinychat.tui.keys import ACTION_BY_NAME, ACTIONS, PICKED_KNOBS
 from tinychat.tui.layouts import TABS
-from tinychat.tui.palette import MODES, spelled
+from tinychat.tui.modes import MODES
+from tinychat.tui.palette import spelled
 from tinychat.tui.player import Player
 from tinychat.tui.status import moves
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
@@ -255,12 +256,12 @@ class PlayScreen(DoorScreen):
             self.say(copying.save_transcript(player.session))
 
     def action_command_line(self) -> None:
-        self._open_command("")
+        self.open_command("")
 
     def type_value(self, first: str) -> None:
-        self._open_command(f"{self.picked} {first}")
+        self.open_command(f"{self.picked} {first}")
 
-    def _open_command(self, text: str) -> None:
+    def open_command(self, text: str) -> None:
         self.armed = False
         self.help_line.display, self.command_box.display = False, True
         self.command_box.value = text
@@ -307,6 +308,10 @@ class PlayScreen(DoorScreen):
             if not self.notice[0]:
                 self.notice = (f"{change}, from the next token on" if change else "that is set already", "strong")
             self.knobs_changed()
+        elif isinstance(wish, commands.Name):
+            self.name_session(wish.name)
+        elif isinstance(wish, commands.Export):
+            self.export_to(wish.path)
         elif isinstance(wish, commands.SavePreset):
             self._save_preset(wish.name, player.session.params)
         elif isinstance(wish, commands.MaxTokens):
@@ -317,6 +322,8 @@ class PlayScreen(DoorScreen):
         elif isinstance(wish, commands.System):
             player.session.system = wish.text
             self.say("system message set" + ("; ctrl+n starts a chat with it" if len(player.session.tree) else ""))
+        elif isinstance(wish, commands.Label):
+            self.label_branch(wish.text)
         else:
             getattr(self, f"action_{wish.name}")()
 
@@ -332,7 +339,7 @@ class PlayScreen(DoorScreen):
         self.say(f"preset {name} {'replaced' if replaced else 'saved'} in {path}")
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(ascii_only=self.look.glyphs == "ascii"))
+        self.app.push_screen(HelpScreen(ascii_only=self.look.glyphs == "ascii", taste=self.taste))
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
@@ -341,7 +348,7 @@ class PlayScreen(DoorScreen):
         """Everything the key table names, for the palette."""
         found = [
             SystemCommand(f"{a.title}  ({a.shown})", a.tip, getattr(self, f"action_{a.name}"))
-            for a in ACTIONS
+            for a in self.taste.keymap.actions
             if a.name != "palette"
         ]
         found += [
@@ -360,7 +367,7 @@ class PlayScreen(DoorScreen):
         return [
             *found,
             SystemCommand("Save preset", "Keep these settings under a name: :save-preset NAME.",
-                          lambda: self._open_command("save-preset ")),
+                          lambda: self.open_command("save-preset ")),
         ]  # fmt: skip
 
     def action_interrupt(self) -> None:

@@ -14,7 +14,8 @@ from rich.cells import cell_len
 
 from tinychat.tui import palette
 from tinychat.tui.lineview import Piece, Row, fit, merged, padded, safe
-from tinychat.tui.palette import GlyphSet, Mode
+from tinychat.tui.modes import Mode
+from tinychat.tui.palette import GlyphSet
 from tinychat.tui.wrap import Shape, Wrap, cut_cells, shape_of
 
 Kind = Literal["prompt", "drawn", "forced"]

@@ -1,4 +1,4 @@
-"""The prompt box and the command line: where text is typed. Enter submits, a paste never does."""
+"""The prompt box and the command line: where text is typed. Enter submits (or ctrl+j), a paste never does."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class PromptBox(TextArea):
         # a TextArea draws control characters as they are; here the model also gets what is seen
         super().__init__(clean(text), soft_wrap=True, tab_behavior="focus", show_line_numbers=False, id=id)
         self.highlight_cursor_line = False
+        self.enter_runs = True  # else Enter and ctrl+j have changed places
         self._earlier: list[str] = []
         self._at = 0  # place in the earlier prompts; their number for the text in hand
         self._in_hand = self.text
@@ -55,7 +56,7 @@ class PromptBox(TextArea):
 
     async def _on_key(self, event: events.Key) -> None:
         # a paste arrives as a Paste event, so an Enter key is always a person
-        if event.key == "enter":
+        if event.key == "enter" and self.enter_runs:
             event.stop()
             event.prevent_default()
             self.post_message(self.Submitted(self.text))
@@ -70,7 +71,10 @@ class PromptBox(TextArea):
             self.move_cursor(result.end_location)
 
     def action_newline(self) -> None:
-        self.insert("\n")
+        if self.enter_runs:
+            self.insert("\n")
+        else:
+            self.post_message(self.Submitted(self.text))
 
     def action_leave_edit(self) -> None:
         self.post_message(self.Left())

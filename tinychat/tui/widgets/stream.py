@@ -16,7 +16,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tinychat.tui.lineview import LineView, Row, padded, safe
-from tinychat.tui.palette import Look, Mode
+from tinychat.tui.modes import Mode
+from tinychat.tui.palette import Look
 from tinychat.tui.tokentext import Kind, Paint, StreamToken, TokenText
 from tinychat.tui.widgets.lines import wrap as wrap_words
 
