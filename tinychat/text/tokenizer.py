@@ -25,6 +25,8 @@ from tinychat.text.tokenizer_file import Parts
 if TYPE_CHECKING:
     import numpy as np
 
+    from tinychat.text.words import WordEncoder
+
 SPECIALS = ("<|endoftext|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_SPECIALS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 
@@ -125,6 +127,20 @@ class Tokenizer:
         whole = [text if text.isascii() else _SURROGATE.sub("\ufffd", text) for text in texts]
         return [encoding.ids for encoding in self._encoder.encode_batch_fast(whole)]
 
+    def word_encoder(self) -> WordEncoder:
+        """`encode_batch` for corpora: the same ids as arrays, several times faster. For one thread at a time."""
+        from tinychat.text.words import WordEncoder  # here: it needs numpy
+
+        pattern = bytelevel.SPLIT_PATTERNS.get(self._parts.split)
+        if pattern is None or self._parts.nfc:
+            return WordEncoder("", merge=self.encode_batch, whole=self.encode_batch)
+        uncut = _encoder(self._parts, cut=False)
+        return WordEncoder(
+            pattern,
+            merge=lambda words: [encoding.ids for encoding in uncut.encode_batch_fast(words)],
+            whole=self.encode_batch,
+        )
+
     def token_bytes(self, token: int) -> bytes:
         """The exact bytes of a token; none for a special. ValueError outside the vocabulary."""
         if not 0 <= token < self.vocab_size:
@@ -154,13 +170,14 @@ class Tokenizer:
         return "◌" + text if is_mark(text[0]) else text
 
 
-def _encoder(parts: Parts) -> tokenizers.Tokenizer:
+def _encoder(parts: Parts, *, cut: bool = True) -> tokenizers.Tokenizer:
     """The library's tokenizer for plain text only: it knows no special token, so no text can become one."""
     model = models.BPE(vocab=parts.tokens, merges=parts.merges, ignore_merges=parts.whole_words)
     encoder = tokenizers.Tokenizer(model)
     if parts.nfc:
         encoder.normalizer = normalizers.NFC()
-    encoder.pre_tokenizer = _pre_tokenizer(parts.split)
+    uncut = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    encoder.pre_tokenizer = _pre_tokenizer(parts.split) if cut else uncut
     return encoder
 
 
