@@ -26,7 +26,7 @@ VOCABULARY = Vocabulary(tuple(bytes([65 + token]) for token in range(SIZE)), end
 CONTEXT = Context((1, 2, 3, 1, 2), 2, vocabulary=VOCABULARY)
 
 # for what has no slider, and what must stay below another knob
-OTHERS: dict[str, Any] = {"dry_breakers": ("A",), "negative_ids": (4, 5), "entropy_low": 1.0}
+OTHERS: dict[str, Any] = {"dry_breakers": ("A",), "negative_ids": (4, 5), "entropy_low": 1.0, "think_tags": ("A", "B")}
 
 
 def neutral(name: str) -> Any:

@@ -106,6 +106,8 @@ LISTED: dict[str, list[Any]] = {
     "regex": ["a+", "[0-9]=x"],
     "json_schema": ["{}", '{"type": "object"}'],
     "negative_ids": [(3, 1, 3), (0,)],
+    "synthid_keys": [(3, 1, 3), (0,)],
+    "think_tags": [("[", "]"), ("<a=b>", " ")],
 }
 
 
@@ -149,6 +151,9 @@ def test_lists_are_held_in_one_form_whatever_they_came_as() -> None:
         ("regex", None),
         ("json_schema", {}),
         ("negative_ids", [[1]]),
+        ("synthid_keys", [-1]),
+        ("think_tags", ["<think>"]),
+        ("think_tags", ["a", "a"]),
         ("top_k", 1.5),
         ("penalty_window", 0.5),
         ("seed", -1),
@@ -310,7 +315,7 @@ legal = st.fixed_dictionaries(
         "bad_words": st.lists(st.lists(ids, min_size=1, max_size=3), max_size=3),
         "dry_breakers": st.lists(st.text(min_size=1, max_size=4), max_size=3),
         "regex": st.text(max_size=5),
-        **{name: st.lists(ids, max_size=5) for name in ("allowed_ids", "banned_ids", "negative_ids")},
+        **{name: st.lists(ids, max_size=5) for name in ("allowed_ids", "banned_ids", "negative_ids", "synthid_keys")},
     }
 ).map(_uncrossed)
 

@@ -21,6 +21,7 @@ from tinychat.engine.stages import STAGES, shape, walk
 
 MODES = ("fixed", "dynamic", "edt", "adapt", "kl", "entropy")
 EXTREMES: dict[str, list[dict[str, Any]]] = {
+    "think_budget": [{"think_budget": 0, "think_tags": ("b", "aaa")}, {"think_budget": 9, "think_tags": ("b", "aaa")}],
     "guidance": [{"guidance_scale": g} for g in (-3.0, 0.0, 1.5, 100.0)],
     "contrastive": [
         {"contrastive": "difference"},
@@ -60,15 +61,18 @@ EXTREMES: dict[str, list[dict[str, Any]]] = {
     "top_a": [{"top_a": 1e-300}, {"top_a": 0.2}, {"top_a": 1.0}],
     "top_h": [{"top_h": 0.0}, {"top_h": 0.5}, {"top_h": 0.9999999}],
     "xtc": [{"xtc_probability": 1.0, "xtc_threshold": t} for t in (0.0, 0.1, 1.0)],
+    "watermark": [{"watermark": 100.0}, {"watermark": 2.0, "watermark_share": 0.001}],
+    "synthid": [{"synthid_keys": (5,)}, {"synthid_keys": tuple(range(30)), "synthid_ngram": 2}],
     "mirostat": [{"mirostat": mode, "mirostat_tau": tau} for mode in ("v1", "v2") for tau in (0.01, 3.0, 64.0)],
     "adaptive_p": [{"adaptive_target": 1.0}, {"adaptive_target": 0.01, "adaptive_decay": 0.0}],
 }
 ALL_STAGES = [(name, settings_) for name in EXTREMES for settings_ in EXTREMES[name]]
 # these say what may not be said, and may leave nothing at all
-BANS = {"grammar", "allowed", "bad_words", "min_tokens", "no_repeat_ngram", "encoder_no_repeat_ngram", "logit_bias"}
+BANS = {"think_budget", "grammar", "allowed", "bad_words", "min_tokens", "no_repeat_ngram", "encoder_no_repeat_ngram",
+        "logit_bias"}  # fmt: skip
 # these change logits and cut nothing
 SHIFTS = {"guidance", "logit_bias", "sequence_bias", "repetition", "encoder_repetition", "frequency", "presence", "dry",
-          "end_decay", "quadratic", "adaptive_p"}  # fmt: skip
+          "end_decay", "quadratic", "watermark", "adaptive_p"}  # fmt: skip
 
 VECTORS: dict[str, Callable[[], Tensor]] = {
     "length 1": lambda: torch.tensor([0.3]),

@@ -224,6 +224,20 @@ KNOBS: tuple[Knob, ...] = (
          shown=(0.1, 3.0), step=0.05, coarse=0.25, aux=True, help="contrastive: the temperature of the amateur."),
     Knob(name="dola", stage="dola", label="DoLa", neutral="off", choices=("off", "low", "high"),
          help="Contrasts the last layer with the early layer that differs most, from the low or the high half."),
+    Knob(name="think_budget", stage="think_budget", label="think budget", neutral=-1, low=-1, high=_BIG,
+         shown=(-1, 512), step=1, coarse=16, whole=True,
+         help="Closes a block of reasoning after this many tokens of it; -1 is off."),
+    Knob(name="watermark", stage="watermark", label="watermark", neutral=0.0, low=0.0, high=100.0, shown=(0.0, 10.0),
+         step=0.5, coarse=2.0, start=2.0,
+         help="Raises a secret share of the logits, which tinychat score can find again (green list); 0 is off."),
+    Knob(name="watermark_share", stage="watermark", label="green", neutral=0.25, low=0.001, high=0.999,
+         shown=(0.05, 0.95), step=0.05, coarse=0.25, aux=True,
+         help="watermark: the share of the tokens that is green."),
+    Knob(name="watermark_key", stage="watermark", label="mark key", neutral=15485863, low=1, high=2**31 - 1,
+         shown=(1, 2**31 - 1), step=1, coarse=1000, whole=True, aux=True,
+         help="watermark: the secret that says which tokens are green."),
+    Knob(name="synthid_ngram", stage="synthid", label="SynthID n", neutral=5, low=2, high=64, shown=(2, 16), step=1,
+         coarse=4, whole=True, aux=True, help="synthid_keys: how many tokens a coin depends on, its own included."),
 )  # fmt: skip
 
 KNOB_BY_NAME: dict[str, Knob] = {knob.name: knob for knob in KNOBS}

@@ -133,6 +133,13 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
+def _two_texts(name: str, value: Any) -> tuple[str, ...]:
+    texts = _texts(name, value)
+    if len(texts) != 2:
+        raise ValueError(f"{name} needs two different texts, what opens and what closes, got {len(texts)}")
+    return texts
+
+
 # ---- words of the command line --------------------------------------------------------------------------------------
 
 
@@ -195,6 +202,11 @@ LISTS: tuple[ListSetting, ...] = (
     ListSetting(name="negative_ids", stage="guidance", metavar="ID,ID,...", neutral=(), check=_ids, parse=_parse_ids,
                 spell=_spell_ids, aux=True,
                 help="Guidance: the prompt to move away from; left out, the prompt's last token alone."),
+    ListSetting(name="synthid_keys", stage="synthid", metavar="N,N,...", neutral=(), check=_ids, parse=_parse_ids,
+                spell=_spell_ids, help="Marks the reply by SynthID's tournament, one round a key."),
+    ListSetting(name="think_tags", stage="think_budget", metavar="TEXT", neutral=("<think>", "</think>"),
+                check=_two_texts, parse=_parse_text, spell=str, many=True, aux=True,
+                help="What opens and what closes a block of reasoning; given twice."),
 )  # fmt: skip
 
 LIST_BY_NAME: dict[str, ListSetting] = {each.name: each for each in LISTS}

@@ -62,8 +62,8 @@ def _unused(params: SamplingParams) -> Iterator[str]:
         elif name == "amateur_temperature":
             why = "contrastive is not difference"
         else:
-            switch = _SWITCH[each.stage]
-            why = f"{switch.name} is {switch.text(switch.neutral)}"
+            switch = _SWITCH.get(each.stage)
+            why = "synthid_keys is empty" if switch is None else f"{switch.name} is {switch.text(switch.neutral)}"
         found.setdefault(why, []).append(name)
     for why, names in found.items():
         yield f"{why}: {_and(names)} {'is' if len(names) == 1 else 'are'} unused"

@@ -9,27 +9,28 @@ from collections.abc import Iterable
 
 from tinychat.engine.knobs import KNOBS
 
-_GUIDANCE = ("guidance", "contrastive", "dola")
+_FIRST = ("think_budget", "guidance", "contrastive", "dola")
 _CONSTRAINTS = ("grammar", "allowed", "bad_words", "min_tokens", "no_repeat_ngram", "encoder_no_repeat_ngram")
 _PENALTIES = ("logit_bias", "sequence_bias", "repetition", "encoder_repetition", "frequency", "presence", "dry",
               "end_decay")  # fmt: skip
-_HEAD = (*_GUIDANCE, *_CONSTRAINTS, *_PENALTIES, "top_n_sigma")
-_TAIL = ("epsilon", "eta", "tfs", "top_a", "top_h", "xtc", "mirostat", "adaptive_p")
+_HEAD = (*_FIRST, *_CONSTRAINTS, *_PENALTIES, "top_n_sigma")
+# a mark comes after all that shapes the law, and before what answers to the surprise of the law
+_TAIL = ("epsilon", "eta", "tfs", "top_a", "top_h", "xtc", "watermark", "synthid", "mirostat", "adaptive_p")
 
 ORDERS: dict[str, tuple[str, ...]] = {
     "default": (*_HEAD, "temperature", "quadratic", "top_k", "typical", "top_p", "min_p", *_TAIL),
     "hf": (
-        *_GUIDANCE, "grammar", "allowed", "sequence_bias", "logit_bias", "encoder_repetition", "repetition",
+        *_FIRST, "grammar", "allowed", "sequence_bias", "logit_bias", "encoder_repetition", "repetition",
         "no_repeat_ngram", "encoder_no_repeat_ngram", "bad_words", "min_tokens", "end_decay", "frequency", "presence",
         "dry", "top_n_sigma", "temperature", "quadratic", "top_h", "top_k", "top_p", "min_p", "typical", "epsilon",
-        "eta", "tfs", "top_a", "xtc", "mirostat", "adaptive_p",
+        "eta", "tfs", "top_a", "xtc", "watermark", "synthid", "mirostat", "adaptive_p",
     ),
     "llama.cpp": (
         *_HEAD, "top_k", "typical", "top_p", "min_p", "epsilon", "eta", "tfs", "top_a", "top_h", "xtc", "temperature",
-        "quadratic", "mirostat", "adaptive_p",
+        "quadratic", "watermark", "synthid", "mirostat", "adaptive_p",
     ),
     "vllm": (
-        *_GUIDANCE, "grammar", "allowed", "bad_words", "min_tokens", "no_repeat_ngram", "encoder_no_repeat_ngram",
+        *_FIRST, "grammar", "allowed", "bad_words", "min_tokens", "no_repeat_ngram", "encoder_no_repeat_ngram",
         *_PENALTIES, "top_n_sigma", "temperature", "quadratic", "min_p", "top_k", "top_p", "typical", *_TAIL,
     ),
 }  # fmt: skip

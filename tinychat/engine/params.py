@@ -82,6 +82,11 @@ class SamplingParams:
     contrastive_beta: float = 0.5
     amateur_temperature: float = 1.0
     dola: str = "off"
+    think_budget: int = -1
+    watermark: float = 0.0
+    watermark_share: float = 0.25
+    watermark_key: int = 15485863
+    synthid_ngram: int = 5
     logit_bias: Mapping[int, float] | Iterable[tuple[int, float]] = ()
     sequence_bias: Iterable[tuple[Iterable[int], float]] = ()
     allowed_ids: Iterable[int] = ()
@@ -91,6 +96,8 @@ class SamplingParams:
     regex: str = ""
     json_schema: str = ""
     negative_ids: Iterable[int] = ()
+    synthid_keys: Iterable[int] = ()
+    think_tags: Iterable[str] = ("<think>", "</think>")
     seed: int = 0
     order: str | Iterable[str] = "default"
 

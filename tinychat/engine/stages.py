@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine import adaptive, bias, constrain, guidance, penalties, truncations
+from tinychat.engine import adaptive, bias, constrain, guidance, penalties, thinking, truncations, watermarks
 from tinychat.engine import temperature as temperatures
 from tinychat.engine.context import NOTHING_SEEN, Context
 from tinychat.engine.cuts import CUT
@@ -59,6 +59,7 @@ _SMALL = 4096  # or when any is cut, in one this short
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
+        Stage("think_budget", thinking.think_budget),
         Stage("guidance", guidance.guidance),
         Stage("contrastive", guidance.contrastive),
         Stage("dola", guidance.dola),
@@ -89,6 +90,8 @@ STAGES: dict[str, Stage] = {
         Stage("top_a", truncations.top_a, by_id=False),
         Stage("top_h", truncations.top_h, by_id=False),
         Stage("xtc", truncations.xtc, by_id=False),
+        Stage("watermark", watermarks.watermark),
+        Stage("synthid", watermarks.synthid),
         Stage("mirostat", adaptive.mirostat, by_id=False),
         Stage("adaptive_p", adaptive.adaptive_p, by_id=False),
     )

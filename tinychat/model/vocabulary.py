@@ -6,6 +6,7 @@ here encodes text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tinychat.text.tokenizer import Tokenizer
@@ -15,11 +16,13 @@ from tinychat.text.tokenizer import Tokenizer
 class Vocabulary:
     """`token_bytes[id]` is what the token adds to the text, maybe half a character.
 
-    Empty for special tokens and ids that say nothing. ValueError for an end id outside the vocabulary.
+    Empty for special tokens, which `specials` names, and for ids that say nothing. ValueError for an end id outside
+    the vocabulary.
     """
 
     token_bytes: tuple[bytes, ...]
     end_ids: tuple[int, ...] = ()
+    specials: Mapping[str, int] = field(default_factory=dict)
     _found: dict[str, frozenset[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +39,8 @@ class Vocabulary:
         known = min(size, tokenizer.vocab_size)
         texts = tuple(tokenizer.token_bytes(token) for token in range(known))
         ends = tuple(end for end in tokenizer.end_ids if end < size)
-        return Vocabulary(texts + (b"",) * (size - known), ends)
+        specials = {name: token for name, token in tokenizer.specials.items() if token < size}
+        return Vocabulary(texts + (b"",) * (size - known), ends, specials)
 
     @property
     def size(self) -> int:
