@@ -48,7 +48,9 @@ def grow(session: Session, dice: random.Random, moves: int) -> None:
     tokenizer = session.tokenizer
     words = ["the cat", "the moon", "as cats do \u202e\x00\ud800", "", " sat\non"]
     for _ in range(moves):
-        what = dice.choice(["draw"] * 6 + ["force", "knob", "rewind", "undo", "redo", "sibling", "say", "complete"])
+        what = dice.choice(
+            ["draw"] * 6 + ["force", "knob", "rewind", "undo", "redo", "sibling", "say", "complete", "note", "system"]
+        )
         if what in ("draw", "force") and len(session.tree):
             for _ in range(dice.randint(1, 5)):
                 token = dice.randrange(tokenizer.vocab_size)
@@ -73,7 +75,13 @@ def grow(session: Session, dice: random.Random, moves: int) -> None:
         elif what == "redo":
             session.tree.redo()
         elif what == "sibling":
-            session.tree.neighbour(dice.choice([-1, 1]))
+            session.tree.sibling(dice.choice([-1, 1]))
+        elif what == "note":
+            session.tree.branch.label = dice.choice(words)
+            session.tree.branch.stop = dice.choice(["", "end", "limit"])
+            session.tree.branch.hidden = dice.random() < 0.3
+        elif what == "system":
+            session.set_system(dice.choice(words))
         elif what == "say" and session.mode == "chat":
             session.say(dice.choice(words))
         elif what == "complete" and session.mode == "completion":
@@ -100,7 +108,10 @@ def facts(session: Session) -> dict[str, Any]:
         "settings": session.settings,
         "numbers": [session.setting(params) for params in list(session.settings)],
         "tokenizer": session.tokenizer.digest,
-        "branches": [(each.number, each.parent, each.fork, each.own) for each in tree.branches],
+        "branches": [
+            (each.number, each.parent, each.fork, each.own, each.label, each.stop, each.hidden)
+            for each in tree.branches
+        ],
         "path": tree.path,
         "current": tree.current,
         "undo": tree.undo_path,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinychat.engine.trace import Step
-from tinychat.session.tree import DRAWN, PROMPT, Tree
+from tinychat.session.tree import DRAWN, PROMPT, Tree, Versions
 
 
 def grown(*tokens: int) -> Tree:
@@ -23,7 +23,7 @@ def test_rewinding_keeps_the_old_tail_as_a_branch() -> None:
     assert tree.rewind(2)
     tree.append(9, kind=DRAWN)
     assert list(tree.path.ids) == [1, 2, 9]
-    assert tree.neighbour(-1)
+    assert tree.sibling(-1)
     assert list(tree.path.ids) == [1, 2, 3, 4]
 
 
@@ -90,7 +90,7 @@ MOVES = st.lists(
         st.tuples(st.just("append"), st.integers(0, 3)),
         st.tuples(st.just("rewind"), st.floats(0, 1)),
         st.tuples(st.just("give"), st.lists(st.integers(0, 3), max_size=5)),
-        st.tuples(st.just("neighbour"), st.sampled_from([-1, 1])),
+        st.tuples(st.just("sibling"), st.sampled_from([-1, 1])),
         st.tuples(st.sampled_from(["undo", "redo"]), st.none()),
     ),
     max_size=40,
@@ -112,7 +112,7 @@ def test_whatever_was_on_the_path_can_be_reached_again(moves: list[tuple[str, ob
             tree.give(value)  # type: ignore[arg-type]
             model = list(value)  # type: ignore[call-overload]
         else:
-            getattr(tree, name)(*([value] if name == "neighbour" else []))
+            getattr(tree, name)(*([value] if name == "sibling" else []))
             model = tree.ids_of(tree.current)
         assert list(tree.path.ids) == model == tree.ids_of(tree.current)
         columns = tree.path
@@ -137,3 +137,78 @@ def test_undoing_every_move_leads_back_to_the_first_branch(moves: list[tuple[str
     while tree.undo():
         pass
     assert tree.current == 0
+
+
+def test_versions_are_the_siblings_of_the_nearest_fork_and_the_way_back_is_kept() -> None:
+    tree = grown(1, 2, 3, 4, 5)  # branch 0
+    tree.rewind(1)
+    for token in (7, 8, 9):
+        tree.append(token, kind=DRAWN)  # 1 | 7 8 9
+    tree.rewind(3)
+    tree.append(6, kind=DRAWN)  # 1 | 7 8 | 6
+    assert tree.versions() == Versions(fork=3, numbers=(1, 2), at=1)
+    assert tree.versions(2) == Versions(fork=1, numbers=(0, 1), at=1)
+    assert tree.versions(0) == Versions(fork=1, numbers=(0, 1), at=1), "none before it: the next one"
+    assert tree.sibling(1) == Versions(fork=3, numbers=(1, 2), at=0)
+    assert list(tree.path.ids) == [1, 7, 8, 9]
+    tree.sibling(1)
+    tree.sibling(1, 2)
+    assert list(tree.path.ids) == [1, 2, 3, 4, 5]
+    tree.sibling(1, 2)
+    assert list(tree.path.ids) == [1, 7, 8, 6], "where we last were in that version"
+
+
+def test_a_path_without_a_fork_has_no_versions_and_hidden_ones_are_passed_over() -> None:
+    tree = grown(1, 2, 3)
+    assert tree.versions() is None
+    assert tree.sibling(1) is None
+    for token in (7, 8):
+        tree.rewind(1)
+        tree.append(token, kind=DRAWN)
+    assert tree.versions() == Versions(fork=1, numbers=(0, 1, 2), at=2)
+    tree.branches[1].hidden = True
+    assert tree.versions() == Versions(fork=1, numbers=(0, 2), at=1)
+    tree.branches[2].hidden = True
+    assert tree.versions() == Versions(fork=1, numbers=(0, 2), at=1), "where we stand is never passed over"
+
+
+def test_what_grew_from_a_hidden_branch_is_hidden_with_it() -> None:
+    tree = grown(1, 2, 3)
+    tree.rewind(1)
+    tree.append(4, kind=DRAWN)
+    tree.append(5, kind=DRAWN)
+    tree.rewind(2)
+    tree.append(6, kind=DRAWN)
+    tree.branches[1].hidden = True
+    assert tree.hidden() == {1, 2}
+
+
+def test_a_branch_that_goes_on_has_not_ended() -> None:
+    tree = grown(1)
+    tree.branch.stop = "limit"
+    tree.append(2, kind=DRAWN)
+    assert tree.branch.stop == ""
+
+
+@given(MOVES, st.integers(0, 12))
+def test_going_round_the_versions_comes_back_to_where_it_began(moves: list[tuple[str, object]], position: int) -> None:
+    tree = Tree()
+    for name, value in moves:
+        if name == "append":
+            tree.append(value, kind=DRAWN)  # type: ignore[arg-type]
+        elif name == "rewind":
+            tree.rewind(int(value * len(tree)))  # type: ignore[operator]
+        elif name != "give":
+            getattr(tree, name)(*([value] if name == "sibling" else []))
+    versions = tree.versions(position)
+    if versions is None or not len(tree.branch.own):
+        return
+    began, ids = tree.current, list(tree.path.ids)
+    seen = set()
+    for _ in versions.numbers:
+        found = tree.sibling(1, versions.fork)
+        assert found is not None
+        assert list(tree.path.ids[: versions.fork]) == ids[: versions.fork]
+        seen.add(tree.current)
+    assert len(seen) == len(versions.numbers)
+    assert tree.current == began

@@ -7,6 +7,7 @@ keeps what came back. Nothing here knows a screen, a process or a tensor.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,9 @@ from typing import Literal
 from tinychat.engine.machine import Machine
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
-from tinychat.session.tree import DRAWN, FORCED, PROMPT, Tree
+from tinychat.session.found import Found
+from tinychat.session.tree import DRAWN, FORCED, PROMPT, SEARCHED, Tree
+from tinychat.session.turns import Turn, turn_at, turns_of
 from tinychat.text.chat import Message, render
 from tinychat.text.tokenizer import Tokenizer
 
@@ -70,6 +73,7 @@ class Session:
         self.system = ""
         self.tree = Tree()
         self.settings: list[SamplingParams] = []
+        self.found: list[Found] = []  # what searches found and was taken into the tree
         self._setting_of: dict[SamplingParams, int] = {}
         self._tally = Tally()
         self._tally_key = (-1, -1)
@@ -118,12 +122,14 @@ class Session:
         path = self.tree.path
         if position == 0 or path.kinds[position] == PROMPT or path.kinds[position - 1] == PROMPT:
             return False
+        if (path.kinds[position] == SEARCHED) != (path.kinds[position - 1] == SEARCHED):
+            return False  # a search scores in its own way; nobody turned a knob
         return path.setting[position] != path.setting[position - 1]
 
     def forced(self) -> list[tuple[int, int]]:
-        """(token of the reply from 0, id) of all that a person chose."""
+        """(token of the reply from 0, id) of all that was not drawn: a person chose it, or a search found it."""
         start, path = self.reply_start, self.tree.path
-        return [(i - start, path.ids[i]) for i in range(start, len(path)) if path.kinds[i] == FORCED]
+        return [(i - start, path.ids[i]) for i in range(start, len(path)) if path.kinds[i] in (FORCED, SEARCHED)]
 
     def tally(self) -> Tally:
         """Sums over the reply. Only what came since the last call is added: a screen asks thirty times a second."""
@@ -140,6 +146,33 @@ class Session:
             )
         return self._tally
 
+    def turns(self) -> list[Turn]:
+        """The turns of the conversation on the path; none where it is no chat."""
+        return turns_of(self.tree.path, self.tokenizer)
+
+    def reply_at(self, position: int) -> range:
+        """The reply around a token of the path: of a token that was given, the next one; at the end the last."""
+        kinds = self.tree.path.kinds
+        start = min(position, len(kinds))
+        while start < len(kinds) and kinds[start] == PROMPT:
+            start += 1
+        if start == len(kinds):
+            return range(self.reply_start, len(kinds))
+        end = kinds.find(PROMPT, start)
+        return range(kinds.rfind(PROMPT, 0, start) + 1, len(kinds) if end < 0 else end)
+
+    def given_for(self, text: str) -> list[int]:
+        """The ids a reply to this prompt or message would be drawn from; earlier turns as they were drawn."""
+        if self.mode == "completion":
+            return self.tokenizer.encode_document(text)
+        message = Message("user", text)
+        if not self.is_open_chat():
+            return render([*self._system_turn(), message], self.tokenizer, reply=True).ids
+        have, end = list(self.tree.path.ids), self.tokenizer.specials["<|end|>"]
+        # a reply that was stopped or cut is closed; a render begins with the document start, which is there already
+        closed = [] if have[-1] == end else [end]
+        return [*have, *closed, *render([message], self.tokenizer, reply=True).ids[1:]]
+
     # what a person does
 
     def complete(self, text: str) -> None:
@@ -151,16 +184,34 @@ class Session:
 
     def say(self, text: str) -> None:
         """Add a message of the person, and open the reply to it. The ids of earlier turns stay as they were drawn."""
+        ids = self.given_for(text)
         self.prompt = text
         if not self.is_open_chat():
-            self.tree.give(render([*self._system_turn(), Message("user", text)], self.tokenizer, reply=True).ids)
+            self.tree.give(ids)
             return
-        end = self.tokenizer.specials["<|end|>"]
-        if self.tree.path.ids[-1] != end:  # the reply was stopped or cut: close it
-            self.tree.append(end, kind=PROMPT)
-        # a render begins with the document start, which the conversation has already
-        for token in render([Message("user", text)], self.tokenizer, reply=True).ids[1:]:
+        for token in ids[len(self.tree) :]:
             self.tree.append(token, kind=PROMPT)
+
+    def say_instead(self, turn: Turn, text: str) -> None:
+        """Another message in place of this turn of the person, on a new branch; the reply to it is open."""
+        self.tree.rewind(turn.start)
+        self.say(text)
+
+    def set_system(self, text: str) -> bool:
+        """The system message from here on. A conversation goes on under it, on a new branch; True if there is one.
+
+        Its turns are the same ids, but none of them was drawn from this context: they are given, without records.
+        """
+        self.system = text
+        turns, path, ends = self.turns(), self.tree.path, self.tokenizer.end_ids
+        if not turns:
+            return False
+        rest = list(path.ids[turns[0].end if turns[0].role == "system" else turns[0].start :])
+        while turns[-1].role == "assistant" and rest and rest[-1] in ends:
+            rest.pop()  # left open, as a reply that was stopped: it can go on, and the next message closes it
+        head = render(self._system_turn(), self.tokenizer, reply=False).ids if text else [self.tokenizer.end_of_text]
+        self.tree.give([*head, *rest])
+        return True
 
     def clear(self) -> None:
         """Start again from nothing; what there was stays in the tree."""
@@ -170,10 +221,22 @@ class Session:
         """Go on from the first `length` tokens. False when that would cut nothing."""
         return self.tree.rewind(length)
 
-    def regenerate(self) -> bool:
-        """Back to the start of the reply, with a new seed."""
-        self.params = self.params.with_(seed=fresh_seed())
-        return self.tree.rewind(self.reply_start)
+    def again(self, position: int | None = None, *, new_seed: bool) -> bool:
+        """Back to the start of the reply that `position` belongs to (None: the last one). False if there is none.
+
+        In a chat that is the assistant's turn there, or the answer to the message there.
+        """
+        start = self.reply_start if position is None else self.reply_at(position).start
+        if turns := self.turns():
+            here = turn_at(turns, len(self.tree) if position is None else position)
+            later = [t for t in turns if t.role == "assistant" and (here is None or t.start >= here.start)]
+            if not later:
+                return False
+            start = later[0].body
+        if new_seed:
+            self.params = self.params.with_(seed=fresh_seed())
+        self.tree.rewind(start)
+        return True
 
     def set_seed(self, seed: int) -> None:
         """A seed a person asked for stays. ValueError when it is out of range."""
@@ -188,6 +251,14 @@ class Session:
             return False
         self.tree.append(step.token, kind=FORCED if step.forced else DRAWN, step=step, setting=self.setting(params))
         return True
+
+    def adopt(self, found: Found, steps: Sequence[Step]) -> None:
+        """Put what a search found into the tree, as a branch from where it started; its records are kept."""
+        self.tree.rewind(found.start)
+        number = self.setting(found.used)
+        for step in steps:
+            self.tree.append(step.token, kind=SEARCHED, step=step, setting=number)
+        self.found.append(found)
 
     def _has_prompt(self, ids: list[int]) -> bool:
         return self.reply_length > 0 and list(self.tree.path.ids[: self.reply_start]) == ids

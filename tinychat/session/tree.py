@@ -15,8 +15,8 @@ from typing import Literal
 from tinychat.engine.packing import Glance, pack_step, unpack_step
 from tinychat.engine.trace import Step
 
-PROMPT, DRAWN, FORCED = 0, 1, 2
-KIND_NAMES: tuple[Literal["prompt", "drawn", "forced"], ...] = ("prompt", "drawn", "forced")
+PROMPT, DRAWN, FORCED, SEARCHED = 0, 1, 2, 3
+KIND_NAMES: tuple[Literal["prompt", "drawn", "forced", "searched"], ...] = ("prompt", "drawn", "forced", "searched")
 
 
 @dataclass(slots=True)
@@ -80,11 +80,23 @@ class Branch:
     parent: int | None
     fork: int
     own: Column = field(default_factory=Column)
+    label: str = ""  # a person's name for it
+    hidden: bool = False  # left out of lists, with all that grew from it; nothing is deleted
+    stop: str = ""  # why it ended, in the engine's word; "" while it can go on
 
     @property
     def length(self) -> int:
         """Tokens from the very first to the last of this branch."""
         return self.fork + len(self.own)
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What there is after the first `fork` tokens of the path: a branch for each, and which of them the path takes."""
+
+    fork: int
+    numbers: tuple[int, ...]
+    at: int
 
 
 class Tree:
@@ -143,7 +155,9 @@ class Tree:
     def append(self, token: int, *, kind: int, step: Step | None = None, setting: int = 0) -> None:
         """Add one token to the end of the current branch."""
         packed = pack_step(step) if step is not None else None
-        for column in (self.branch.own, self.path):
+        branch = self.branch
+        branch.stop = ""
+        for column in (branch.own, self.path):
             column.append(token, kind, step, setting, packed)
 
     def step(self, position: int) -> Step | None:
@@ -195,14 +209,71 @@ class Tree:
         self._move(number)
         return True
 
-    def neighbour(self, delta: int) -> bool:
-        """Go to the next (1) or the previous (-1) branch that has text, round and round."""
-        numbers = [branch.number for branch in self.written()]
-        if not numbers or numbers == [self.current]:
-            return False
-        if self.current in numbers:
-            return self.go(numbers[(numbers.index(self.current) + delta) % len(numbers)])
-        return self.go(numbers[-1] if delta < 0 else numbers[0])
+    def hidden(self) -> set[int]:
+        """The branches that are hidden, by themselves or by one that they grew from."""
+        found: set[int] = set()
+        for branch in self.branches:  # parents come first
+            if branch.hidden or branch.parent in found:
+                found.add(branch.number)
+        return found
+
+    def line(self) -> set[int]:
+        """The branches that the path goes through."""
+        return {number for number, _ in self._line(self.current)}
+
+    def versions(self, position: int | None = None) -> Versions | None:
+        """The siblings at the last fork of the path that is not behind `position`; if there is none, at the next one.
+
+        `position` None is the end of the path. None where the path has no fork.
+        """
+        hidden, forks = self.hidden(), dict[int, list[int]]()
+        line = dict(self._line(self.current))  # branch of the path -> where the path leaves it
+        for branch in self.branches:
+            parent, fork = branch.parent, branch.fork
+            if parent is None or parent not in line or fork > line[parent]:
+                continue
+            on_path = branch.number in line
+            if on_path or (len(branch.own) and branch.number not in hidden):
+                forks.setdefault(fork, []).append(branch.number)
+        found: list[Versions] = []
+        for fork, numbers in forks.items():
+            parent = self.branches[numbers[0]].parent
+            assert parent is not None, "the first branch is no child"
+            if self.branches[parent].length > fork and (parent not in hidden or line[parent] > fork):
+                numbers.insert(0, parent)
+            taken = [
+                at for at, number in enumerate(numbers) if number in line and (number != parent or line[number] > fork)
+            ]
+            if len(numbers) > 1 and taken:
+                found.append(Versions(fork, tuple(numbers), taken[-1]))
+        if not found:
+            return None
+        behind = [each for each in found if position is None or each.fork <= position]
+        return max(behind, key=lambda each: each.fork) if behind else min(found, key=lambda each: each.fork)
+
+    def sibling(self, delta: int, position: int | None = None) -> Versions | None:
+        """Go to the next (1) or the previous (-1) version, round and round, where we last were in it.
+
+        The versions as they are seen from there; None where there is no other.
+        """
+        versions = self.versions(position)
+        if versions is None:
+            return None
+        at = (versions.at + delta) % len(versions.numbers)
+        self.go(self._latest(versions.numbers[at], versions.fork))
+        return Versions(versions.fork, versions.numbers, at)
+
+    def _latest(self, head: int, fork: int) -> int:
+        """The branch that was stood on last among `head`, behind its token `fork`, and all that grew from that."""
+        hidden = self.hidden()
+        for number in (self.current, *reversed(self._undo), *reversed(self._redo)):
+            at: int | None = number
+            below = self.branches[head].length + 1  # where the way up leaves `head`
+            while at is not None and at != head:
+                below, at = self.branches[at].fork, self.branches[at].parent
+            if at == head and below > fork and number not in hidden:
+                return number
+        return head
 
     def undo(self) -> bool:
         """Back to the branch before the last move. Nothing is lost; redo goes forth again."""
@@ -233,15 +304,20 @@ class Tree:
         self.path = self._column(number)
         self.moves += 1
 
-    def _column(self, number: int) -> Column:
-        line, stops, stop = [], [], None
-        at: int | None = number
-        while at is not None:
+    def _line(self, number: int) -> list[tuple[int, int]]:
+        """The branches from this one down to the first, each with the length at which the way leaves it."""
+        line: list[tuple[int, int]] = []
+        at, stop = number, self.branches[number].length
+        while True:
             branch = self.branches[at]
-            line.append(branch)
-            stops.append((branch.length if stop is None else min(stop, branch.length)) - branch.fork)
+            line.append((at, min(stop, branch.length)))
+            if branch.parent is None:
+                return line
             at, stop = branch.parent, branch.fork
+
+    def _column(self, number: int) -> Column:
         column = Column()
-        for branch, own in zip(reversed(line), reversed(stops), strict=True):
-            column.extend(branch.own, own)
+        for at, stop in reversed(self._line(number)):
+            branch = self.branches[at]
+            column.extend(branch.own, stop - branch.fork)
         return column

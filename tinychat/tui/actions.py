@@ -113,23 +113,26 @@ class ActionScreen(PanelScreen):
         player = self.ready()
         if player is None:
             return
-        player.session.regenerate()
-        self._again(player)
-        self.say(f"new seed {player.session.params.seed}; the old reply stays a branch")
+        if self._again(player, new_seed=True):
+            self.say(f"new seed {player.session.params.seed}; the old reply stays: [ ] walk the versions")
 
     def action_rerun(self) -> None:
         player = self.ready()
         if player is None:
             return
-        player.session.rewind(player.session.reply_start)
-        self._again(player)
-        self.say(f"same seed {player.session.params.seed}, same draws")
+        if self._again(player, new_seed=False):
+            self.say(f"same seed {player.session.params.seed}, same draws")
 
-    def _again(self, player: Player) -> None:
+    def _again(self, player: Player, *, new_seed: bool) -> bool:
+        """The reply at the cursor once more."""
+        if not player.session.again(self.stream.cursor, new_seed=new_seed):
+            self.say("there is no reply here yet")
+            return False
         player.set_params(player.session.params)
         player.sync()
         self.play_on(player)
         self.paint_all()
+        return True
 
     def action_slower(self) -> None:
         self._pace(-1)
@@ -182,12 +185,12 @@ class ActionScreen(PanelScreen):
     # choosing
 
     def action_candidate_up(self) -> None:
-        self._up_or_down(-1)
+        self.up_or_down(-1)
 
     def action_candidate_down(self) -> None:
-        self._up_or_down(1)
+        self.up_or_down(1)
 
-    def _up_or_down(self, delta: int) -> None:
+    def up_or_down(self, delta: int) -> None:
         """In the panel that Tab has chosen: another candidate, another knob, or the lines above and below."""
         if self.tab == "knobs":
             self._pick_neighbour(delta)
@@ -281,29 +284,6 @@ class ActionScreen(PanelScreen):
         session.rewind(position)
         player.sync()
         self.moved_to("rewound; the old text stays a branch, u goes back")
-
-    def action_undo(self) -> None:
-        self._move(lambda player: player.session.tree.undo(), "back", "nothing to undo")
-
-    def action_redo(self) -> None:
-        self._move(lambda player: player.session.tree.redo(), "forth", "nothing to redo")
-
-    def action_previous_branch(self) -> None:
-        self._move(lambda player: player.session.tree.neighbour(-1), "", "there is no other branch")
-
-    def action_next_branch(self) -> None:
-        self._move(lambda player: player.session.tree.neighbour(1), "", "there is no other branch")
-
-    def _move(self, move: Callable[[Player], bool], done: str, not_done: str) -> None:
-        self.calm()
-        if self.player is None:
-            return
-        if not move(self.player):
-            self.say(not_done)
-            return
-        self.player.sync()
-        at = self.player.session.tree.branch.fork
-        self.moved_to(f"{done + ': ' if done else ''}a branch that parts at token {at}" if at else done)
 
     def moved_to(self, words: str) -> None:
         self.selected = None

@@ -44,6 +44,13 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """A name for a branch."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Perform:
     """An action of the key table, by name."""
 
@@ -68,7 +75,21 @@ class SavePreset:
     name: str
 
 
-Wish = Settings | MaxTokens | Rate | System | Perform | Words | SavePreset
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Keep the session under this name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write what is on the screen to this file; the ending says the format. "" asks."""
+
+    path: str
+
+
+Wish = Settings | MaxTokens | Rate | System | Label | Perform | Words | SavePreset | Name | Export
 
 WORDS = {
     "seed N": "the seed of the draws, 0 to 2**64 - 1",
@@ -76,14 +97,26 @@ WORDS = {
     "rate N": "tokens a second; 0 is as fast as it goes",
     "preset NAME": ", ".join(PRESETS) + ", or one of yours",
     "save-preset NAME": "keep these settings under a name",
+    "name NAME": "keep the session under this name; save NAME does the same",
+    "export FILE": "the text on the screen as .txt .md .html .json .jsonl, or all of it as .session.jsonl",
     "order NAMES": ", ".join(ORDERS) + ", or stages joined by commas",
     "bias ID=X": "add X to a token's logit, -inf bans it; bias alone clears",
     "bad-word TEXT": "a phrase that may not come whole",
     "negative TEXT": "guidance: the prompt to move away from",
     "system TEXT": "the system message of the next chat",
+    "label TEXT": "name the branch (in the list: the chosen one); label alone takes the name away",
+    "unhide": "list hidden branches again",
     "T 0.9": "any knob by letter or name, any other setting by name: regex [a-z ]+; off clears",
 }
-_ACTIONS = {"new": "new", "chat": "mode", "quit": "leave", "q": "leave", "help": "help", "save": "save"}
+_ACTIONS = {
+    "new": "new",
+    "chat": "mode",
+    "quit": "leave",
+    "q": "leave",
+    "help": "help",
+    "save": "save", "name": "save", "sessions": "open",
+    "unhide": "unhide",
+}
 
 
 def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
@@ -120,6 +153,10 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return Settings(params.with_(order=rest or "default"))
     if name == "bias":
         return Settings(params.with_(logit_bias=_bias(rest, params, vocab_size)))
+    if name in ("name", "save") and rest:
+        return Name(rest)
+    if name == "export":
+        return Export(rest)
     if name == "save_preset":
         return SavePreset(rest)
     if name == "bad_word":
@@ -130,6 +167,8 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return Words(negative=rest)
     if name == "system":
         return System(rest)
+    if name == "label":
+        return Label(rest)
     if name in _ACTIONS:
         return Perform(_ACTIONS[name])
     if name in ACTION_BY_NAME:

@@ -14,7 +14,7 @@ from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.widget import Widget
 
 Shape = Literal["message", "tiny", "narrow", "low", "normal", "wide"]
-TABS = ("candidates", "pipeline", "knobs", "entropy", "why")
+TABS = ("candidates", "pipeline", "knobs", "tree", "entropy", "why")
 MIN_WIDTH, MIN_HEIGHT = 40, 4
 
 
@@ -80,8 +80,8 @@ def arrange(width: int, height: int, wish: Wish) -> dict[str, Region]:
     knobs = 9 if wish.knobs <= 6 else 13  # two heights, so that the panels stand still while a knob comes or goes
     pipeline = min(12, (room - knobs) * 45 // 100)
     candidates = room - knobs - pipeline
-    # there is no place for both: the words stand where the table is while they are asked for
-    parts["why" if wish.tab == "why" else "candidates"] = Region(left, top, right, candidates)
+    # there is no place for all: words and branches stand where the table is while they are asked for
+    parts[wish.tab if wish.tab in ("why", "tree") else "candidates"] = Region(left, top, right, candidates)
     parts["pipeline"] = Region(left, top + candidates, right, pipeline)
     parts["knobs"] = Region(left, top + room - knobs, right, knobs)
     return parts
@@ -92,13 +92,14 @@ def _wide(width: int, top: int, room: int, wish: Wish) -> dict[str, Region]:
     middle = width - left - right
     prompt = _prompt_height(wish, room // 2, least=8)
     knobs = 14 if wish.knobs <= 11 else 20
-    entropy = min(14, room // 4)
+    entropy = why = min(12, room // 4)
     pipeline = 16
     return {
         "prompt": Region(0, top, left, prompt),
-        "why": Region(0, top + prompt, left, room - prompt - knobs),
+        "tree": Region(0, top + prompt, left, room - prompt - knobs),
         "knobs": Region(0, top + room - knobs, left, knobs),
-        "stream": Region(left, top, middle, room - entropy),
+        "stream": Region(left, top, middle, room - entropy - why),
+        "why": Region(left, top + room - entropy - why, middle, why),
         "entropy": Region(left, top + room - entropy, middle, entropy),
         "candidates": Region(left + middle, top, right, room - pipeline),
         "pipeline": Region(left + middle, top + room - pipeline, right, pipeline),

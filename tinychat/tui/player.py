@@ -7,7 +7,7 @@ are dropped. Nothing here knows Textual.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from tinychat.engine.machine import Machine
@@ -62,6 +62,7 @@ class Player:
         self.refused: tuple[str, str] | None = None  # settings that the engine could not use; the screen takes it away
         self._opened: Open | None = None
         self._listeners: dict[str, tuple[int, Callable[[Answer], None]]] = {}  # by kind, for the question in hand
+        self.recorded = False  # there is no engine: what is there is looked at
         self._params_seq = 0  # of the last settings sent
         self._context_seq = 0
         self._last_seq = 0
@@ -84,6 +85,18 @@ class Player:
         """Load a checkpoint; commands sent meanwhile wait in order."""
         self._opened = Open(path, machine, end_ids=end_ids)
         self._send(self._opened)
+        self._params_seq = self._send(SetParams(self.session.params))
+        self.sync()
+
+    def open_or_go_on(self, path: str, *, machine: Machine, end_ids: tuple[int, ...], old: Player | None) -> None:
+        """As `open`; but where the player before has this very checkpoint open on this decoder, it stays open."""
+        wanted = Open(path, machine, end_ids=end_ids)
+        stays = old is not None and old.decoder is self.decoder and old._opened == wanted
+        if old is None or not stays or old.state in ("loading", "failed"):
+            self.open(path, machine=machine, end_ids=end_ids)
+            return
+        self._opened, self.facts, self.state = wanted, old.facts, "paused"
+        self._context_seq = self._send(Pause())  # what was under way belongs to the session before
         self._params_seq = self._send(SetParams(self.session.params))
         self.sync()
 
@@ -163,6 +176,13 @@ class Player:
         if self._listeners.pop(kind, None) is not None:
             self._send(Drop(kind))
 
+    def write(self, position: int, ids: Sequence[int]) -> None:
+        """These tokens from a position on, as if a person had chosen each; what stood there stays a branch."""
+        self.session.rewind(position)
+        self.sync()
+        for token in ids:
+            self._send(Force(token))
+
     def close(self) -> None:
         self.decoder.close()
 
@@ -197,6 +217,8 @@ class Player:
         if frame.seq >= self._last_seq and frame.state in ("ready", "paused", "failed"):
             self._wants_tokens = False
         self.stop = "overflow" if self.overflows else frame.stop
+        if frame.stop not in (None, "paused") and frame.length == len(self.session.tree):
+            self.session.tree.branch.stop = frame.stop
         self.odds = frame.odds if frame.length == len(self.session.tree) else None
         return added
 

@@ -10,10 +10,12 @@ PLACEHOLDERS = {
     "chat": "Type a message and press Enter: the model answers. Esc, then arrow keys walk over the tokens; "
     "F1 lists all keys.",
 }
-_SHORT = {"candidates": "3 cand", "pipeline": "4 pipeline", "knobs": "5 knobs", "entropy": "7 entropy", "why": "10 why"}
+_SHORT = {"candidates": "3 cand", "pipeline": "4 pipeline", "knobs": "5 knobs", "tree": "6 tree",
+          "entropy": "7 entropy", "why": "10 why"}  # fmt: skip
 _LONG = {
     "pipeline": ("4 Pipeline", "o order"),
     "knobs": ("5 Knobs (live)", "- = nudge, a all"),
+    "tree": ("6 Branches", "t  [ ] version, z fold, H hide"),
     "entropy": ("7 Entropy, bits before sampling", ""),
     "why": ("10 Why this token", ""),
 }

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from textual.geometry import Region
 
 from tinychat.errors import FileFormatError
-from tinychat.tui.app import command_name, run_play
+from tinychat.tui.app import run_play
 from tinychat.tui.driver import ByteBudget, remote_rate
 from tinychat.tui.keys import ACTIONS
 from tinychat.tui.layouts import TABS, Wish, arrange, shape_of
 from tinychat.tui.lineview import row_text
-from tinychat.tui.opening import Opening
+from tinychat.tui.opening import Opening, command_name
 from tinychat.tui.palette import Look, styles
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.status import command_row
@@ -57,8 +57,9 @@ def test_the_three_sizes_get_their_layouts() -> None:
         (30, 9): "message",
     }
     assert {size: shape_of(*size) for size in sizes} == sizes
-    assert {*TABS} - {"why"} <= set(arrange(120, 40, Wish()))
-    assert {*TABS} - {"candidates"} <= set(arrange(120, 40, Wish(tab="why"))), "the words in place of the table"
+    share = {"candidates", "why", "tree"}  # one place
+    for tab in share:
+        assert {*TABS} - share | {tab} <= set(arrange(120, 40, Wish(tab=tab)))
     assert set(TABS) <= set(arrange(200, 60, Wish()))
 
 

@@ -37,12 +37,12 @@ def test_the_engine_and_the_tree_end_on_the_same_path(tokenizer, scripted, moves
             session.rewind(max(session.reply_start, len(tree) - 2))
             player.sync()
         elif move in ("undo", "redo", "next"):
-            if tree.neighbour(1) if move == "next" else getattr(tree, move)():
+            if tree.sibling(1) if move == "next" else getattr(tree, move)():
                 player.sync()
         elif move == "knob":
             player.set_params(session.params.nudge("temperature", 1))
         elif move == "regenerate":
-            session.regenerate()
+            session.again(new_seed=True)
             player.set_params(session.params)
             player.sync()
             player.run()
