@@ -9,6 +9,7 @@ import typer
 
 from tinychat import __version__, files
 from tinychat.cli_bench import bench
+from tinychat.cli_keys import keys, paths
 from tinychat.cli_play import play, presets
 from tinychat.cli_sample import sample
 from tinychat.cli_score import score
@@ -18,7 +19,6 @@ from tinychat.errors import UsageError
 from tinychat.options import Checkpoint, SettingsCommand
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Train a small language model, then see and steer how every token is chosen.
@@ -47,6 +47,8 @@ app.command(cls=SettingsCommand)(sample)
 app.command()(score)
 app.command(cls=SettingsCommand)(play)
 app.command()(presets)
+app.command()(keys)
+app.command()(paths)
 app.command()(verify)
 app.command()(sessions)
 app.command()(transcript)

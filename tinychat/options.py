@@ -5,6 +5,7 @@ Nothing here imports torch or textual: it is read for --help.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,14 +21,22 @@ from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.engine.stopping import StopRules
 from tinychat.engine.themes import THEME_OF, THEMES
-from tinychat.errors import UsageError
+from tinychat.errors import TinychatError, UsageError
 from tinychat.machine_options import MACHINE_NAMES, SPECULATION_NAMES
 from tinychat.option_groups import spread
 from tinychat.search_options import SEARCH_NAMES
-from tinychat.session.presets import find_preset
+from tinychat.session.presets import find_preset, own_presets
 from tinychat.session.spelling import SETTINGS, read_changes, read_flags
 
 Given = dict[str, str | list[str]]  # setting -> words of the command line
+
+
+def preset_names(incomplete: str) -> list[str]:
+    """For the shell's completion: presets that begin so, your own too where their file is right."""
+    with contextlib.suppress(TinychatError):
+        return [name for name in (*PRESETS, *own_presets()) if name.startswith(incomplete)]
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
 
 # readable=False: whether a file can be read is said by its reader, which has the exit code for it
 _CHECKPOINT: dict[str, Any] = {
@@ -37,7 +46,12 @@ Model = Annotated[Path | None, typer.Option("-m", "--model", **_CHECKPOINT)]
 Checkpoint = Annotated[Path | None, typer.Argument(**_CHECKPOINT)]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", metavar="NAME", help=f"Where the settings start: {', '.join(PRESETS)}, or one of yours."),
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        autocompletion=preset_names,
+        help=f"Where the settings start: {', '.join(PRESETS)}, or one of yours.",
+    ),
 ]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="0 to 2**64 - 1; drawn and reported if left out.")

@@ -16,6 +16,7 @@ from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Candidate, Odds, StageView, Step
 from tinychat.engine.wire import Command, Force, Frame, Open, Pause, Run, SetContext, SetParams, StepOnce
 from tinychat.text.tokenizer import Tokenizer
+from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget
 from tinychat.tui.opening import Opening
 from tinychat.tui.palette import Look
@@ -218,6 +219,7 @@ def start(tokenizer: Tokenizer) -> Start:
         name: str = "model.safetensors",
         restart: Callable[[], FakeDecoder] | None = None,
         typed_early: str = "",
+        taste: Taste | None = None,
         **more: Any,
     ) -> AsyncIterator[Play]:
         decoder = FakeDecoder(tokenizer, answers=answers)
@@ -230,7 +232,7 @@ def start(tokenizer: Tokenizer) -> Start:
         )
         app = PlayApp(
             opening, decoder, tokenizer=lambda: tokenizer, look=look or Look(), budget=budget or ByteBudget(None),
-            restart=restart,
+            restart=restart, taste=taste,
         )  # fmt: skip
         for character in typed_early:
             await app.on_event(events.Key(character, character))
