@@ -250,3 +250,29 @@ def test_help_loads_neither_torch_nor_textual_and_fits() -> None:
     *lines, loaded = ended.stdout.splitlines()
     assert loaded == "[]"
     assert max(map(len, lines)) <= 80
+
+
+def test_a_watermark_is_found_with_its_key_and_not_with_another(score, sample) -> None:
+    drawn = sample("-p", "the fox", "-n", 50, "--watermark", 8, "--watermark-key", 99, "--seed", 3).text
+    found = score("--text", drawn, "--json", "--watermark-key", 99).json["texts"][0]["summary"]["watermarks"]
+    assert found["green_list"]["z"] > 3
+    assert found["green_list"]["p_value"] < 0.002
+    other = score("--text", drawn, "--watermark-key", 98, "--synthid-keys", "4,5")
+    assert float(re.search(r"z (-?[\d.]+)", fields(other.text)["green list"])[1]) < 3
+    assert "by chance" in fields(other.text)["synthid"]
+    assert "watermarks" not in score("--text", drawn, "--json").json["texts"][0]["summary"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--watermark-share", "0.5"), "without a key"),
+        (("--watermark-key", "0"), "watermark_key must be between"),
+        (("--synthid-keys", "a"), "ids joined by commas"),
+        (("--synthid-ngram", "4"), "without keys"),
+    ],
+)
+def test_watermark_options_that_say_nothing_are_refused(score, options: tuple[str, ...], says: str) -> None:
+    run = score("--text", "the", *options)
+    assert run.code == 2
+    assert says in run.err

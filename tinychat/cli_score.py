@@ -10,6 +10,7 @@ from tinychat import files, options
 from tinychat.errors import TinychatError, UsageError
 from tinychat.machine_options import read_machine
 from tinychat.options import Model
+from tinychat.score_marks import read_marks
 
 
 def score(
@@ -37,6 +38,18 @@ def score(
         bool, typer.Option("--marks", help="The text with a mark under each token, also in a pipe.")
     ] = False,
     ascii_only: Annotated[bool, typer.Option("--ascii", help="Write with ASCII characters only.")] = False,
+    watermark_key: Annotated[
+        int | None, typer.Option("--watermark-key", metavar="N", help="Look for a green-list watermark of this key.")
+    ] = None,
+    watermark_share: Annotated[
+        float | None, typer.Option("--watermark-share", metavar="X", help="Its share of green tokens; else 0.25.")
+    ] = None,
+    synthid_keys: Annotated[
+        str | None, typer.Option("--synthid-keys", metavar="N,N,...", help="Look for SynthID's mark of these keys.")
+    ] = None,
+    synthid_ngram: Annotated[
+        int | None, typer.Option("--synthid-ngram", metavar="N", help="Tokens a coin depends on; 5 if left out.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[
         str | None,
@@ -57,6 +70,7 @@ def score(
     tinychat score --text "Once upon a time" --json
     cat *.txt | tinychat score --most 20
     tinychat score a.txt b.txt --no-show -m runs/small
+    tinychat score reply.txt --watermark-key 15485863
 
     Each text is a document of its own, scored in the model's own distribution, without settings. One longer than the
     context is scored through windows that overlap: every token once, with at least CONTEXT - STRIDE tokens before it.
@@ -89,6 +103,7 @@ def score(
                 marks=marks,
                 ascii=ascii_only,
                 machine=machine,
+                watermarks=read_marks(watermark_key, watermark_share, synthid_keys, synthid_ngram),
                 quiet=quiet,
                 verbose=verbose,
             )

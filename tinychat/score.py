@@ -14,6 +14,7 @@ from typing import Literal
 
 from tinychat.engine.machine import Machine, open_engine
 from tinychat.errors import UsageError
+from tinychat.score_marks import Marks, search
 
 Output = Literal["people", "json", "jsonl"]
 _PROGRESS_S = 0.3  # what is done sooner needs no sign of progress
@@ -41,6 +42,7 @@ class Request:
     marks: bool = False  # beneath the text, as where there is no colour
     ascii: bool = False
     machine: Machine = field(default_factory=Machine)
+    watermarks: Marks = field(default_factory=Marks)
     quiet: bool = False
     verbose: bool = False
 
@@ -109,6 +111,7 @@ def run(request: Request) -> int:
                 progress.clear()  # stdout may be the same terminal
                 writer.chunk(document, chunk)
                 progress.advance(len(chunk))
+        document.marks = search(request.watermarks, document.ids[1:], info.config.vocab_size)
         writer.end(document)
         total, n_bytes = total + document.score, n_bytes + len(document.data)
     writer.finish(total, n_bytes)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinychat.engine.draw import likeliest
 from tinychat.engine.score import Chunk, Score, ScoredToken
+from tinychat.engine.watermarks import Found
 from tinychat.text.tokenizer import Tokenizer
 
 
@@ -21,6 +22,7 @@ class ScoredDocument:
         self._spelled = data if whole else b"".join(map(tokenizer.token_bytes, self.ids))  # it was normalised
         self._most = most
         self.worst: list[ScoredToken] = []  # the most surprising, falling
+        self.marks: dict[str, Found] = {}  # watermarks that were searched for
 
     def add(self, chunk: Chunk) -> None:
         """Take the next tokens into the sums, and the most surprising of them into the list."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from tinychat import __version__, score_text
+from tinychat import __version__, score_marks, score_text
 from tinychat.errors import TinychatError
 from tinychat.text import terminal
 from tinychat.tui import palette
@@ -105,7 +105,8 @@ def summary_record(document: ScoredDocument, tokenizer: Tokenizer) -> dict[str, 
     for token in document.worst:
         line, column = document.place(token.position)
         found.append(token_record(token, document, tokenizer) | {"line": line, "column": column})
-    return totals(document.score, len(document.data)) | {"most_surprising": found}
+    facts = totals(document.score, len(document.data)) | {"most_surprising": found}
+    return facts | ({"watermarks": score_marks.record(document.marks)} if document.marks else {})
 
 
 def _line(value: Any) -> str:
@@ -150,7 +151,7 @@ class PeopleWriter:
         if self.lines is not None:
             _print([*self.lines.finish(), "", score_text.legend(self.paint, marks=self.marks), ""])
         facts = totals(document.score, len(document.data))
-        rows = [("text", terminal.one_line(document.name)), *_rows(facts)]
+        rows = [("text", terminal.one_line(document.name)), *_rows(facts), *score_marks.rows(document.marks)]
         if len(self.request.sources) == 1:
             rows[1:1] = self._model()
         _print([f"{name:<{_NAMES}}{value}" for name, value in rows])
