@@ -26,6 +26,12 @@ def sample(
     *,
     given: Given,
     searched: dict[str, str],
+    search_after: Annotated[
+        int, typer.Option("--search-after", metavar="N", min=0, help="Draw N tokens first, then search for the rest.")
+    ] = 0,
+    hypothesis: Annotated[
+        int, typer.Option("--hypothesis", metavar="N", min=0, help="Answer with the N-th best reply a search found.")
+    ] = 0,
     stop: Annotated[
         list[str] | None, typer.Option("--stop", metavar="TEXT", help="End before this text; may be repeated.")
     ] = None,
@@ -55,6 +61,10 @@ def sample(
     ] = None,
     force: Annotated[
         list[str] | None, typer.Option("--force", metavar="I=ID", help="Token I of the reply is this id, not drawn.")
+    ] = None,
+    lane: Annotated[
+        list[str] | None,
+        typer.Option("--lane", metavar="[I:]N", help="Other draws of this seed; I: from that token of the reply on."),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON line a token, as it is drawn.")] = False,
@@ -92,18 +102,17 @@ def sample(
         params = options.settings(
             preset, given, default="neutral", seed=door.draw_seed() if seed is None else seed, order=order
         )
-        spec = read_search(searched, params, max_tokens=max_tokens)
+        if search_after and search_after >= max_tokens:
+            raise UsageError(f"--search-after {search_after} leaves no token of -n {max_tokens}.", "Ask for more.")
+        spec = read_search(searched, params, max_tokens=max_tokens - search_after)
+        if spec is None and (search_after or hypothesis):
+            raise UsageError("--search-after and --hypothesis are for searches.", "Add --search NAME.")
         if spec is not None:
             refuse_with_search(
-                at=at,
-                force=force,
-                stop=stop,
-                max_seconds=max_seconds,
-                stop_repeat=stop_repeat,
-                stop_below=stop_below,
-                speculate=machine.get("speculate"),
-                past_end=past_end,
-            )
+                stop=stop, max_seconds=max_seconds, stop_repeat=stop_repeat, stop_below=stop_below
+            )  # fmt: skip
+            if not search_after:
+                refuse_with_search(at=at, force=force, lane=lane, speculate=machine.get("speculate"), past_end=past_end)
         schedule = options.schedule(at or [], params)
         path = files.find_checkpoint(model)
         code = door.run(
@@ -122,7 +131,10 @@ def sample(
                 system=options.checked_text("--system", system),
                 schedule=schedule,
                 forced=options.pairs("--force", force or [], int),
+                lanes=options.lanes(lane or []),
                 search=spec,
+                search_after=search_after,
+                hypothesis=hypothesis,
                 output=output,
                 trace=trace,
                 echo=echo,

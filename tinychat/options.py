@@ -70,6 +70,7 @@ Negative = Annotated[
     str | None, typer.Option("--negative", metavar="TEXT", help="Guidance: the prompt to move away from, as text.")
 ]
 
+MOST_LANES = 1 << 16  # a record keeps the lane in two bytes
 SHORT = {"temperature": "-t"}  # the one knob that has a letter
 
 
@@ -216,6 +217,18 @@ def pairs(option: str, given: list[str], kind: type) -> dict[int, Any]:
             raise UsageError(f"{option} {text!r} is not of the form I=X.", f"For example:  {option} 12=3") from None
         if int(left) < 0:
             raise UsageError(f"{option} {text!r}: {left} is below 0.", "Count from 0.")
+    return found
+
+
+def lanes(given: list[str]) -> dict[int, int]:
+    """`N` and `I:N` options as token of the reply -> lane."""
+    found = {}
+    for text in given:
+        place, colon, lane = text.rpartition(":")
+        if not (lane.isdecimal() and (place.isdecimal() if colon else True)) or int(lane) >= MOST_LANES:
+            what = f"--lane {text!r} is not of the form N or I:N, with N below {MOST_LANES}."
+            raise UsageError(what, "For example:  --lane 3   or from token 12 on  --lane 12:3")
+        found[int(place or 0)] = int(lane)
     return found
 
 

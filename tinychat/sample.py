@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,7 +47,10 @@ class Request:
     system: str = ""
     schedule: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # token of the reply -> settings from there
     forced: Mapping[int, int] = field(default_factory=dict)  # token of the reply -> id
+    lanes: Mapping[int, int] = field(default_factory=dict)  # token of the reply -> whose darts from there
     search: SearchParams | None = None  # None: the reply is drawn
+    search_after: int = 0  # so many tokens are drawn before it
+    hypothesis: int = 0  # the one to answer with, best first, from 1; 0 is the search's own choice
     output: Output = "text"
     trace: int = 0  # candidates per token in JSON, with the stages; 0 leaves both out
     echo: bool = False
@@ -115,12 +118,16 @@ def run(request: Request) -> int:
                     first_token_s = time.perf_counter() - started
                 writer.token(step, text, outcome)
         else:
-            from tinychat.sample_search import run_search
+            from tinychat.sample_search import draw_first, run_search
 
             put = writer.put_json if request.output == "jsonl" else None
             with notices.waiting("searching"):
+                first = replace(request, search=None, max_tokens=request.search_after, rules=StopRules())
+                for step, text in draw_first(engine, tokenizer, ids, first, outcome, interrupted=stopping.is_set):
+                    if put is not None:
+                        writer.token(step, text, outcome)
                 text, found = run_search(
-                    request, request.search, engine, tokenizer, ids, outcome, interrupted=stopping.is_set, put=put
+                    request, request.search, engine, tokenizer, outcome, interrupted=stopping.is_set, put=put
                 )
             if put is None:
                 writer.token(None, text, outcome)
@@ -156,7 +163,7 @@ def sample(
     from tinychat.text.stream import TextStream
 
     stream = TextStream(tokenizer, request.stops)
-    params = request.params
+    params, lane = request.params, 0
     clock = time.perf_counter()
     engine.set_context(ids)
     outcome.prefill_s = time.perf_counter() - clock
@@ -164,11 +171,12 @@ def sample(
     for index in range(request.max_tokens):
         if index in request.schedule:
             params = params.with_(**request.schedule[index])
+        lane = request.lanes.get(index, lane)
         try:
             if index in request.forced:
-                step = engine.force(request.forced[index], params)
+                step = engine.force(request.forced[index], params, draw_lane=lane)
             else:
-                step = engine.step(params)
+                step = engine.step(params, draw_lane=lane)
         except NoLegalToken as error:
             outcome.stop_reason, outcome.why = "no_legal_token", f"{error.what} {error.hint}"
             yield None, stream.finish()

@@ -53,6 +53,7 @@ def request_facts(request: Request, info: CheckpointInfo, ids: Sequence[int]) ->
         "settings": request.params.to_dict(),
         "schedule": schedule_record(request),
         "forced": {str(index): token for index, token in request.forced.items()},
+        "lanes": {str(index): lane for index, lane in request.lanes.items()},
         "machine": request.machine.to_dict(),
     }
 

@@ -6,11 +6,12 @@ Nothing here searches, and nothing is printed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinychat.engine.search_params import SearchParams
 from tinychat.engine.search_tree import Done, Finished, Grown, Hypothesis, Node, Pruned, SearchEvent, tree_of
+from tinychat.engine.trace import Step
 from tinychat.errors import TinychatError, UsageError
 from tinychat.sample_output import SCHEMA
 from tinychat.session.token_json import token_record
@@ -22,46 +23,78 @@ if TYPE_CHECKING:
     from tinychat.text.tokenizer import Tokenizer
 
 
+def draw_first(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    request: Request,
+    outcome: Outcome,
+    *,
+    interrupted: Callable[[], bool],
+) -> Iterator[tuple[Step | None, str]]:
+    """The tokens before the search, as many as `request.max_tokens`. UsageError where the reply ends among them."""
+    from tinychat.sample import sample
+
+    clock = time.perf_counter()
+    engine.set_context(ids)
+    outcome.prefill_s = time.perf_counter() - clock
+    for step, text in sample(engine, tokenizer, ids, request, outcome, interrupted=interrupted):
+        stopped, outcome.stop_reason = outcome.stop_reason, None  # the search goes on
+        yield step, text
+        if stopped not in (None, "length", "interrupted"):
+            raise UsageError(
+                f"The reply ended after {len(outcome.steps)} tokens, before the search.", "Take a lower --search-after."
+            )
+
+
 def run_search(
     request: Request,
     spec: SearchParams,
     engine: Engine,
     tokenizer: Tokenizer,
-    ids: Sequence[int],
     outcome: Outcome,
     *,
     interrupted: Callable[[], bool] = lambda: False,
     put: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """Search from these ids: the text of the best reply, and what JSON says besides it.
+    """Search from what the engine holds: the text of the whole reply, and what JSON says besides it.
 
-    `outcome` gets the steps of the best reply and why it ended; `put` gets a record for every event as it happens.
-    UsageError where the search cannot be made.
+    `outcome` has the steps drawn before, and gets those of the answer and why it ended; `put` gets a record for every
+    event as it happens. UsageError where the search cannot be made.
     """
     from tinychat.engine.search import search
 
     clock = time.perf_counter()
-    engine.set_context(ids)
-    outcome.prefill_s = time.perf_counter() - clock
-    clock = time.perf_counter()
     events: list[SearchEvent] = []
+    params = request.params
+    for index in sorted(request.schedule):
+        if index <= len(outcome.steps):
+            params = params.with_(**request.schedule[index])
     try:
-        for event in search(engine, request.params, spec, interrupted):
+        for event in search(engine, params, spec, interrupted):
             events.append(event)
             if put is not None:
                 put({"schema": SCHEMA, **event_record(event, tokenizer, trace=request.trace)})
     except ValueError as error:
         raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
-    outcome.decode_s = time.perf_counter() - clock
+    outcome.decode_s += time.perf_counter() - clock
     nodes, done = tree_of(events)
     assert done is not None, "a search ends with Done"
     if not done.hypotheses:
         raise TinychatError("The settings cut every first token.", "Loosen the constraints, the bias or the cuts.")
+    if request.hypothesis > len(done.hypotheses):
+        raise UsageError(
+            f"--hypothesis {request.hypothesis}: the search found {len(done.hypotheses)}.", "Take one of those."
+        )
     best = next(each for each in done.hypotheses if each.node == done.best)
-    outcome.steps[:] = [nodes[node].step for node in path_to(nodes, best.node)]
+    if request.hypothesis:
+        best = done.hypotheses[request.hypothesis - 1]
+    drawn = [step.token for step in outcome.steps]
+    outcome.steps += [nodes[node].step for node in path_to(nodes, best.node)]
     outcome.stop_reason = best.reason
     facts = {
         "search": spec.to_dict(),
+        "search_after": len(drawn),
         **_end_record(done, tokenizer),
         "tree": [node_record(node, tokenizer) for node in nodes.values()],
     }
@@ -69,7 +102,7 @@ def run_search(
         for record, each in zip(facts["hypotheses"], done.hypotheses, strict=True):
             steps = [nodes[node].step for node in path_to(nodes, each.node)]
             record["tokens"] = [token_record(step, tokenizer, trace=request.trace) for step in steps]
-    return text_of(best.ids, tokenizer), facts
+    return text_of([*drawn, *best.ids], tokenizer), facts
 
 
 def path_to(nodes: dict[int, Node], node: int) -> list[int]:

@@ -29,6 +29,7 @@ _ODDS = struct.Struct("<BBBHHIIIfffd")
 # version, forced, fate of a draft, lane, token, raw rank, final rank, raw, final, surprisal, u, low, high, time,
 # and the sampler's state: mu, the two sums of adaptive-p, NaN for None
 _STEP = struct.Struct("<BBBHIIIfffddddddd")
+_LANE = struct.Struct("<3xH")  # of a step
 
 
 def pack_odds(odds: Odds) -> bytes:
@@ -106,6 +107,12 @@ def unpack_step(data: bytes) -> Step:
         raw_rank=raw_rank, final_rank=final_rank, surprisal=surprisal, u=u, low=low, high=high, time_s=time_s,
         drafted=_FATES[fate], state=state,
     )  # fmt: skip
+
+
+def lane_in(data: bytes) -> int:
+    """Whose dart a packed step was drawn with; the data is one of ours, packed or checked before."""
+    lane: int = _LANE.unpack_from(data)[0]
+    return lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +218,33 @@ def _name(index: int) -> str:
 
 def _name_or_none(index: int) -> str | None:
     return None if index == _NOBODY else _name(index)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a record says of one token: its probabilities, None where it was not recorded; `below` bounds raw then."""
+
+    raw: float | None
+    final: float | None
+    below: float = 1.0
+
+
+def share_in(data: bytes, token: int) -> Share:
+    """The probabilities of a token in a packed step; the data is one of ours, packed or checked before."""
+    start = _STEP.size
+    _, _, _, n, _, _, _, kept, *_ = _ODDS.unpack_from(data, start)
+    start += _ODDS.size
+    tokens = struct.unpack_from(f"<{n}I", data, start)
+    if token in tokens:
+        at = start + 8 * n + 4 * tokens.index(token)
+        return Share(*struct.unpack_from("<f", data, at), *struct.unpack_from("<f", data, at + 4 * n))
+    raws = struct.unpack_from(f"<{n}f", data, start + 8 * n)
+    finals = struct.unpack_from(f"<{n}f", data, start + 12 * n)
+    alone = sum(map(bool, finals)) == kept  # then all that could be drawn is listed
+    return Share(None, 0.0 if alone else None, min(raws, default=1.0))
+
+
+def varentropy_in(data: bytes) -> float:
+    """The varentropy, bits squared, of a packed step; as for `share_in`."""
+    found: float = _ODDS.unpack_from(data, _STEP.size)[9]
+    return found

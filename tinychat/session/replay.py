@@ -6,7 +6,9 @@ Positions count the tokens of the reply from 0, as `tinychat sample --at` and `-
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
+from tinychat.session.found import search_flags, tail_of
 from tinychat.session.session import Session
 from tinychat.session.spelling import changed_settings, settings_flags
 from tinychat.text.chat import Message, render
@@ -17,10 +19,20 @@ def command(session: Session) -> str:
     words = ["tinychat", "sample"]
     if session.model:
         words += ["-m", str(session.model)]
-    words += session.machine.flags()
+    found = tail_of(session.found, session.tree.path.ids, session.reply_start)
+    drawn = session.reply_length if found is None else found.start - session.reply_start  # and then searched for
+    count = session.reply_length or session.max_tokens if found is None else drawn + found.spec.max_tokens
+    machine = session.machine if drawn or found is None else replace(session.machine, speculation=None, draft=None)
+    words += machine.flags()
     words += _prompt(session)
     base, changes = session.reply_settings()
-    words += ["--seed", str(base.seed), "-n", str(session.reply_length or session.max_tokens)]
+    if found is not None:
+        base = base if drawn else found.params
+        changes = [(index, params) for index, params in changes if index < drawn]
+        before = changes[-1][1] if changes else base
+        if found.params != before:
+            changes.append((drawn, found.params))
+    words += ["--seed", str(base.seed), "-n", str(count)]
     if _goes_past_an_end(session):
         words.append("--past-end")
     words += settings_flags(base)
@@ -29,7 +41,15 @@ def command(session: Session) -> str:
         words += ["--at", f"{index}:{changed_settings(before, params)}"]
         before = params
     for index, token in session.forced():
-        words += ["--force", f"{index}={token}"]
+        if index < drawn:
+            words += ["--force", f"{index}={token}"]
+    for index, lane in session.lanes():
+        if index < drawn:
+            words += ["--lane", f"{index}:{lane}"]
+    if found is not None:
+        words += search_flags(found.spec)
+        words += ["--search-after", str(drawn)] * bool(drawn)
+        words += ["--hypothesis", str(found.rank)] * bool(found.rank)
     return shlex.join(words)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinychat.engine.machine import Machine
+from tinychat.engine.packing import lane_in
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.found import Found
@@ -130,6 +131,20 @@ class Session:
         """(token of the reply from 0, id) of all that was not drawn: a person chose it, or a search found it."""
         start, path = self.reply_start, self.tree.path
         return [(i - start, path.ids[i]) for i in range(start, len(path)) if path.kinds[i] in (FORCED, SEARCHED)]
+
+    def lanes(self) -> list[tuple[int, int]]:
+        """(token of the reply from 0, lane) wherever the darts become those of another lane; lane 0 is where it starts.
+
+        A lane is of a fan's making: everything else throws the darts of lane 0.
+        """
+        start, path = self.reply_start, self.tree.path
+        found, lane = [], 0
+        for position in range(start, len(path)):
+            record = path.packed[position]
+            if record is not None and path.kinds[position] == DRAWN and (now := lane_in(record)) != lane:
+                lane = now
+                found.append((position - start, lane))
+        return found
 
     def tally(self) -> Tally:
         """Sums over the reply. Only what came since the last call is added: a screen asks thirty times a second."""

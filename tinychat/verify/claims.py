@@ -22,7 +22,7 @@ from tinychat.session.record import SCHEMA as SESSION_SCHEMA
 from tinychat.session.record import Source
 from tinychat.session.session import Session
 from tinychat.session.token_json import token_record
-from tinychat.session.tree import FORCED, PROMPT
+from tinychat.session.tree import FORCED, PROMPT, SEARCHED
 from tinychat.text.terminal import one_line
 
 MAX_BYTES = 1 << 28
@@ -98,7 +98,7 @@ def session_replies(session: Session) -> Iterator[Reply]:
                 Claim(
                     token=path.ids[at],
                     params=session.settings[path.setting[at]] if session.settings else session.params,
-                    forced=path.kinds[at] == FORCED,
+                    forced=path.kinds[at] in (FORCED, SEARCHED) if step is None else step.forced,
                     lane=0 if step is None else step.lane,
                     record=None
                     if step is None
@@ -126,8 +126,12 @@ def _sample_case(data: bytes) -> Case:
     if run.get("seed") != params.seed:
         raise _Wrong(f"seed {run.get('seed')!r} and settings.seed {params.seed} contradict each other")
     schedule, forced = _by_index(run, "schedule"), _by_index(run, "forced")
+    lanes, lane = _by_index(run, "lanes"), 0
     claims = []
     for index, record in enumerate(tokens):
+        lane = lanes.get(index, lane)
+        if type(lane) is not int or not 0 <= lane < 1 << 16:
+            raise _Wrong(f"lanes {index} is {lane!r}, no lane")
         if index in schedule:
             try:
                 params = params.with_(**schedule[index])
@@ -137,7 +141,7 @@ def _sample_case(data: bytes) -> Case:
         if index in forced and forced[index] != token:
             raise _Wrong(f"forced {index} is {forced[index]!r}, but token {index} is {token}")
         _check_rows(record, index)
-        claims.append(Claim(token=token, params=params, forced=index in forced, record=record))
+        claims.append(Claim(token=token, params=params, forced=index in forced, lane=lane, record=record))
     model, ran_on = run.get("model"), run.get("engine", {})
     if not isinstance(model, dict) or not all(isinstance(model.get(name), str) for name in ("path", "digest")):
         raise _Wrong("model must have path and digest")
