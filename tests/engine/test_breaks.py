@@ -65,7 +65,7 @@ PIECES = (b"a", b"b", "ä".encode()[:1], "ä".encode()[1:], "€".encode()[:2], 
 
 
 @given(
-    st.lists(st.integers(0, len(PIECES) - 1), min_size=1, max_size=12), st.sampled_from(["a", "ab", "ä", "€a", "he"])
+    st.lists(st.integers(0, len(PIECES) - 1), min_size=1, max_size=12), st.sampled_from(("a", "ab", "ä", "€a", "he"))
 )
 def test_a_text_is_met_by_the_token_that_completes_it(reply: list[int], text: str) -> None:
     def ends(count: int) -> list[int]:

@@ -15,7 +15,9 @@ from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 from tinychat.session.presets import find_preset
 from tinychat.session.spelling import SETTINGS, check_ids, read_text
+from tinychat.tui.breakpoints import FORMS
 from tinychat.tui.keys import ACTION_BY_NAME
+from tinychat.tui.timelines import CHARTS
 from tinychat.tui.wording import Setting
 
 
@@ -71,6 +73,14 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """What a part of the screen reads by itself: break, watch, chart."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SavePreset:
     name: str
 
@@ -89,7 +99,7 @@ class Export:
     path: str
 
 
-Wish = Settings | MaxTokens | Rate | System | Label | Perform | Words | SavePreset | Name | Export
+Wish = Settings | MaxTokens | Rate | System | Label | Line | Perform | Words | SavePreset | Name | Export
 
 WORDS = {
     "seed N": "the seed of the draws, 0 to 2**64 - 1",
@@ -106,6 +116,9 @@ WORDS = {
     "system TEXT": "the system message of the next chat",
     "label TEXT": "name the branch (in the list: the chosen one); label alone takes the name away",
     "unhide": "list hidden branches again",
+    "break COND": f"stop behind a token: {FORMS}",
+    "watch TEXT": "follow a token's probability over time; off clears",
+    "chart NAME": f"over time: {', '.join(CHARTS)}",
     "T 0.9": "any knob by letter or name, any other setting by name: regex [a-z ]+; off clears",
 }
 _ACTIONS = {
@@ -169,6 +182,8 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return System(rest)
     if name == "label":
         return Label(rest)
+    if name in ("break", "watch", "chart"):
+        return Line(name, rest)
     if name in _ACTIONS:
         return Perform(_ACTIONS[name])
     if name in ACTION_BY_NAME:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tinychat.tui.actions import ActionScreen
+from tinychat.tui.inspecting import InspectScreen
+from tinychat.tui.session_actions import SessionScreen
 
 
-class DoorScreen(ActionScreen):
+class DoorScreen(InspectScreen, SessionScreen):
     """What lies behind the play screen, a key for each."""

@@ -26,6 +26,7 @@ class Wish:
     editing: bool = False
     prompt_lines: int = 1
     knobs: int = 5  # that want a row
+    watched: int = 0  # tokens that want a row under the chart
 
 
 def shape_of(width: int, height: int) -> Shape:
@@ -74,7 +75,7 @@ def arrange(width: int, height: int, wish: Wish) -> dict[str, Region]:
         parts["stream"] = Region(0, top + prompt, left, room - prompt)
         parts[wish.tab] = Region(left, top, right, room)
         return parts
-    entropy = 8
+    entropy = 8 + min(wish.watched, 4)
     parts["stream"] = Region(0, top + prompt, left, room - prompt - entropy)
     parts["entropy"] = Region(0, top + room - entropy, left, entropy)
     knobs = 9 if wish.knobs <= 6 else 13  # two heights, so that the panels stand still while a knob comes or goes

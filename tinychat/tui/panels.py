@@ -20,7 +20,7 @@ from textual.timer import Timer
 
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
-from tinychat.engine.trace import Step
+from tinychat.engine.trace import Odds, Step
 from tinychat.engine.wire import Frame
 from tinychat.errors import TinychatError
 from tinychat.session.presets import own_presets
@@ -31,7 +31,6 @@ from tinychat.text.terminal import clean
 from tinychat.tui import status
 from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget
-from tinychat.tui.explain import explain, next_words
 from tinychat.tui.helpline import help_row
 from tinychat.tui.layouts import TABS, PlayLayout, Shape, Wish, shape_of
 from tinychat.tui.lineview import Piece, Row
@@ -214,7 +213,8 @@ class PanelScreen(Screen[None]):
         """Lay out again after a change of mode, tab or prompt height."""
         lines, player = self.prompt_box.wrapped_document.height, self.player
         knobs = len(shown_settings(player.session.params, self.picked)) if player is not None else MAIN
-        wish = Wish(tab=self.tab, editing=self.editing, prompt_lines=lines, knobs=knobs)
+        watched = len(player.watch) if player is not None else 0
+        wish = Wish(tab=self.tab, editing=self.editing, prompt_lines=lines, knobs=knobs, watched=watched)
         if wish != self.play_layout.wish:
             self.play_layout.wish = wish
             self.header_line.refresh(layout=True)  # a child's layout is asked for: that makes the body arrange again
@@ -294,13 +294,12 @@ class PanelScreen(Screen[None]):
             self.candidates.show(odds, step=step, label=label, selected=self.selected_row(step))
         if "pipeline" in shown:
             self.pipeline.show(odds, step=step, params=params, label=label)
-        if "entropy" in shown:
-            start, path = session.reply_start, session.tree.path
-            cursor = step.position - start if step is not None and step.position >= start else None
-            self.entropy.show(path.entropy[start:], cursor, second=path.final_entropy[start:])
-        if "why" in shown:
-            self.why.show(*(explain(step, label, params) if step is not None else [next_words(odds)]))
+        self.paint_beside(step, odds, params)
         self.paint_token_title(step)
+
+    def paint_beside(self, step: Step | None, odds: Odds | None, params: SamplingParams) -> None:
+        """Paint what else is told of a token."""
+        raise NotImplementedError
 
     def settings_of(self, step: Step) -> SamplingParams:
         """What a token of the path was drawn with."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from tinychat.engine.breaks import Condition, Met
 from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds
@@ -23,9 +24,11 @@ from tinychat.engine.wire import (
     Open,
     Pause,
     Run,
+    SetBreaks,
     SetContext,
     SetParams,
     SetRate,
+    SetWatch,
     StepOnce,
 )
 from tinychat.session.session import Session
@@ -62,6 +65,9 @@ class Player:
         self.refused: tuple[str, str] | None = None  # settings that the engine could not use; the screen takes it away
         self._opened: Open | None = None
         self._listeners: dict[str, tuple[int, Callable[[Answer], None]]] = {}  # by kind, for the question in hand
+        self.breaks: tuple[Condition, ...] = ()  # breakpoints that are on
+        self.met: tuple[Met, ...] = ()  # those that the last token met, while it stands still
+        self.watch: tuple[int, ...] = ()  # tokens that every record lists
         self.recorded = False  # there is no engine: what is there is looked at
         self._params_seq = 0  # of the last settings sent
         self._context_seq = 0
@@ -85,17 +91,22 @@ class Player:
         """Load a checkpoint; commands sent meanwhile wait in order."""
         self._opened = Open(path, machine, end_ids=end_ids)
         self._send(self._opened)
+        if self.breaks:
+            self._send(SetBreaks(self.breaks))
+        if self.watch:
+            self._send(SetWatch(self.watch))
         self._params_seq = self._send(SetParams(self.session.params))
         self.sync()
 
     def open_or_go_on(self, path: str, *, machine: Machine, end_ids: tuple[int, ...], old: Player | None) -> None:
         """As `open`; but where the player before has this very checkpoint open on this decoder, it stays open."""
         wanted = Open(path, machine, end_ids=end_ids)
+        self.breaks = () if old is None else old.breaks
         stays = old is not None and old.decoder is self.decoder and old._opened == wanted
         if old is None or not stays or old.state in ("loading", "failed"):
             self.open(path, machine=machine, end_ids=end_ids)
             return
-        self._opened, self.facts, self.state = wanted, old.facts, "paused"
+        self._opened, self.facts, self.state, self.watch = wanted, old.facts, "paused", old.watch
         self._context_seq = self._send(Pause())  # what was under way belongs to the session before
         self._params_seq = self._send(SetParams(self.session.params))
         self.sync()
@@ -112,7 +123,7 @@ class Player:
     def sync(self) -> None:
         """Make the engine hold the path of the session. It stands still afterwards."""
         context = self.session.context()
-        self.odds, self.stop, self._wants_tokens = None, None, False
+        self.odds, self.stop, self.met, self._wants_tokens = None, None, (), False
         if self._pending:
             self._drawn_with = self._pending[-1][1]
             self._pending.clear()
@@ -127,7 +138,7 @@ class Player:
         """Draw until an end, or max_tokens more."""
         if self.overflows:
             return
-        self.stop = None
+        self.stop, self.met = None, ()
         self._wants_tokens = True
         self._send(Run(self.session.max_tokens, self.rate))
 
@@ -137,7 +148,7 @@ class Player:
     def step(self, count: int = 1) -> None:
         if self.overflows:
             return
-        self.stop = None
+        self.stop, self.met = None, ()
         self._wants_tokens = True
         self._send(StepOnce(count))
 
@@ -145,6 +156,16 @@ class Player:
         """Settings for the very next token."""
         self.session.params = params
         self._params_seq = self._send(SetParams(params))
+
+    def set_breaks(self, conditions: Sequence[Condition]) -> None:
+        """Stop behind tokens that meet any of these."""
+        self.breaks = tuple(conditions)
+        self._send(SetBreaks(self.breaks))
+
+    def set_watch(self, ids: Sequence[int]) -> None:
+        """List these tokens in every record from now on."""
+        self.watch = tuple(ids)
+        self._send(SetWatch(self.watch))
 
     def set_rate(self, rate: float | None) -> None:
         self.rate = rate
@@ -214,10 +235,11 @@ class Player:
             while self._pending and self._pending[0][0] <= step.position:
                 self._drawn_with = self._pending.pop(0)[1]
             added += self.session.chosen(step, self._drawn_with)
+        self.met = frame.met or (self.met if not frame.steps else ())
         if frame.seq >= self._last_seq and frame.state in ("ready", "paused", "failed"):
             self._wants_tokens = False
         self.stop = "overflow" if self.overflows else frame.stop
-        if frame.stop not in (None, "paused") and frame.length == len(self.session.tree):
+        if frame.stop not in (None, "paused", "break") and frame.length == len(self.session.tree):
             self.session.tree.branch.stop = frame.stop
         self.odds = frame.odds if frame.length == len(self.session.tree) else None
         return added

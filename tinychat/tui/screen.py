@@ -251,10 +251,6 @@ class PlayScreen(DoorScreen):
             self.app.copy_to_clipboard(text)
             self.say(copying.keep("text.txt", text, "the text"))
 
-    def action_save(self) -> None:
-        if (player := self.ready()) is not None:
-            self.say(copying.save_transcript(player.session))
-
     def action_command_line(self) -> None:
         self.open_command("")
 
@@ -319,6 +315,11 @@ class PlayScreen(DoorScreen):
             self.say(f"at most {wish.count} tokens a run")
         elif isinstance(wish, commands.Rate):
             self.set_rate(wish.tokens_per_s)
+        elif isinstance(wish, commands.Line):
+            try:
+                self.take_line(wish.name, wish.text)
+            except ValueError as error:
+                self.say(str(error), "warn")
         elif isinstance(wish, commands.System):
             player.session.system = wish.text
             self.say("system message set" + ("; ctrl+n starts a chat with it" if len(player.session.tree) else ""))

@@ -1,6 +1,6 @@
-"""Entropy over time: one column a token, with the cursor's place beneath.
+"""Numbers over time: one column a token, with the cursor's place beneath, and the watched tokens under it.
 
-Knows nothing of tokens; two series of bits come in, the second (after sampling settings) is drawn inside the first.
+Knows nothing of tokens; two series come in, raw and final (after the sampling settings), drawn into each other.
 """
 
 from __future__ import annotations
@@ -10,40 +10,66 @@ from collections.abc import Sequence
 
 from tinychat.tui import palette
 from tinychat.tui.lineview import LineView, Piece, Row, merged
+from tinychat.tui.widgets.watch import TAIL, Watched, watch_rows
 
 AXIS = 6  # cells of "12.0 |"
+LABELLED_AXIS = 14  # the same with names of watched tokens before it
+LEAST_CHART = 3  # rows that the watched tokens leave to the chart
 MOST_LABELS = 6
 _TOPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0)
 
 
 class EntropyView(LineView, can_focus=False):
-    """Bars of bits. `second` lies inside `values` and is drawn stronger."""
+    """Bars of bits. What `second` lacks of `values` is a ghost, what it has beyond them is lighter."""
 
     _values: Sequence[float] = ()
     _second: Sequence[float] = ()
+    _watched: Sequence[Watched] = ()
     _cursor: int | None = None
+    _heat = True
 
-    def show(self, values: Sequence[float], cursor: int | None, second: Sequence[float] = ()) -> None:
-        """Show these bits; the window follows the cursor, or the end where it is None."""
+    def show(
+        self,
+        values: Sequence[float],
+        cursor: int | None,
+        second: Sequence[float] = (),
+        *,
+        watched: Sequence[Watched] = (),
+        heat: bool = True,
+    ) -> None:
+        """Show these bits; the window follows the cursor, or the end where it is None. `heat` tints by surprise."""
         self._values, self._second, self._cursor = values, second, cursor
+        self._watched, self._heat = watched, heat
         self.redraw()
 
     def rows(self, width: int, height: int) -> list[Row]:
-        columns = width - AXIS
+        watched = self._watched if height > LEAST_CHART else ()
+        axis, tail = (LABELLED_AXIS, TAIL) if watched else (AXIS, 0)
+        if width < 44:  # a narrow panel gives the names up before the picture
+            watched, axis, tail = (), AXIS, 0
+        columns = width - axis - tail
         if columns < 2 or height < 1:
             return []
         first = self._window(columns)
-        shown = [_finite(bits) for bits in self._values[first : first + columns]]
-        second = [_finite(bits) for bits in self._second[first : first + columns]]
-        bars = height - 1 if height > 1 else 1
-        top = _top(max(shown, default=0.0))
         cursor = -1 if self._cursor is None else self._cursor - first
-        roles = [f"tint{max(palette.heat_of_bits(bits), 0)}" for bits in shown]
+        below = watch_rows(
+            watched, first=first, columns=columns, cursor=cursor, label_cells=axis - 1,
+            room=height - LEAST_CHART, glyphs=self.glyphs,
+        )  # fmt: skip
+        chart = self._chart(axis, columns, height - len(below), first, cursor)
+        return chart + below
+
+    def _chart(self, axis: int, columns: int, height: int, first: int, cursor: int) -> list[Row]:
+        shown = [_finite(bits) for bits in self._values[first : first + columns]]
+        second = [_known(bits) for bits in self._second[first : first + columns]]
+        bars = height - 1 if height > 1 else 1
+        top = _top(max((*shown, *(bits or 0.0 for bits in second)), default=0.0))
+        roles = [f"tint{max(palette.heat_of_bits(bits), 0)}" if self._heat else "bar" for bits in shown]
         if 0 <= cursor < len(roles):
             roles[cursor] = "bar_chosen"
-        rows = [self._bar_row(shown, second, roles, top, bars, row) for row in range(bars - 1, -1, -1)]
+        rows = [self._bar_row(shown, second, roles, top, bars, row, axis) for row in range(bars - 1, -1, -1)]
         if height > 1:
-            rows.append(self._axis_row(first, len(shown), columns, cursor))
+            rows.append(self._axis_row(first, len(shown), columns, cursor, axis))
         return rows
 
     def _window(self, columns: int) -> int:
@@ -54,44 +80,47 @@ class EntropyView(LineView, can_focus=False):
         return min(max(self._cursor - columns // 2, 0), last)
 
     def _bar_row(
-        self, shown: list[float], second: list[float], roles: list[str], top: float, bars: int, row: int
-    ) -> Row:
-        plain, levels = self._plain, self.glyphs.levels
+        self, shown: list[float], second: list[float | None], roles: list[str], top: float, bars: int, row: int,
+        axis: int,
+    ) -> Row:  # fmt: skip
+        levels = self.glyphs.levels
         labelled = (bars - 1 - row) % math.ceil(bars / MOST_LABELS) == 0
-        label = f"{top * (row + 1) / bars:4.1f} " if labelled else " " * (AXIS - 1)
+        label = f"{top * (row + 1) / bars:{axis - 2}.1f} " if labelled else " " * (axis - 1)
         pieces: list[Piece] = [(label, "quiet"), (self.glyphs.tee if labelled else self.glyphs.wall, "faint")]
         for index, bits in enumerate(shown):
-            outer = _level(bits, top, bars, row, levels)
+            final = second[index] if index < len(second) else None
+            most = bits if final is None else max(bits, final)
+            outer = _level(most, top, bars, row, levels)
             if outer == " ":
                 pieces.append((outer, "text"))  # of one role, so that a row of them is one segment
-                continue
-            role = roles[index]
-            if index >= len(second):
-                pieces.append((outer, role))
-                continue
-            inner = _level(min(second[index], bits), top, bars, row, levels)
-            if plain:
-                pieces.append(self._plain_cell(bits / top * bars - row, second[index] / top * bars - row, outer, role))
-            elif inner == " ":
-                pieces.append((outer, "ghost"))
-            elif outer == levels[-1] != inner:
-                pieces.append((inner, role + "+on_ghost"))  # both meet inside this cell
+            elif final is None:
+                pieces.append((outer, roles[index]))
             else:
-                pieces.append((inner, role))
+                least, gain = min(bits, final), final > bits
+                inner = _level(least, top, bars, row, levels)
+                tops = (most / top * bars - row, least / top * bars - row)
+                pieces.append(self._cell(outer, inner, tops, roles[index], gain=gain))
         return merged(pieces)
+
+    def _cell(self, outer: str, inner: str, tops: tuple[float, float], role: str, *, gain: bool) -> Piece:
+        """A cell of both series: the larger one's glyph, the smaller one's, and where they end in shares of it."""
+        beyond, levels = "gain" if gain else "ghost", self.glyphs.levels
+        if self._plain:
+            if tops[1] >= 0.5:
+                return levels[-1], role
+            return (self.glyphs.gain if gain else self.glyphs.shade, beyond) if tops[0] >= 0.5 else (outer, beyond)
+        if inner == " ":
+            return outer, beyond
+        if outer == levels[-1] != inner:
+            return inner, f"{role}+on_{beyond}"  # both meet inside this cell
+        return inner, role
 
     @property
     def _plain(self) -> bool:
         """Whether glyphs, not colours, must tell the two series apart."""
         return self.look.colors == "none" or self.look.glyphs == "ascii"
 
-    def _plain_cell(self, outer: float, inner: float, glyph: str, role: str) -> Piece:
-        """A cell of two series in glyphs: full, shaded, or the tip of the shaded part; in shares of the cell."""
-        if inner >= 0.5:
-            return self.glyphs.levels[-1], role
-        return (self.glyphs.shade, "ghost") if outer >= 0.5 else (glyph, "ghost")
-
-    def _axis_row(self, first: int, shown: int, columns: int, cursor: int) -> Row:
+    def _axis_row(self, first: int, shown: int, columns: int, cursor: int, axis: int) -> Row:
         glyphs = self.glyphs
         cells = [(glyphs.rule, "faint")] * columns
         if 0 <= cursor < columns:
@@ -101,11 +130,15 @@ class EntropyView(LineView, can_focus=False):
             # the numbers of the first and last token shown, on the side where the cursor is not
             at = columns - len(span) if cursor < columns - len(span) else 0
             cells[at : at + len(span)] = [(char, "quiet") for char in (span if at else span[1:] + " ")]
-        return ((" " * (AXIS - 1), "text"), (glyphs.corner, "faint"), *merged(cells))
+        return ((" " * (axis - 1), "text"), (glyphs.corner, "faint"), *merged(cells))
 
 
 def _finite(bits: float) -> float:
     return bits if math.isfinite(bits) and bits > 0 else 0.0
+
+
+def _known(bits: float) -> float | None:
+    return None if math.isnan(bits) else _finite(bits)
 
 
 def _top(most: float) -> float:
