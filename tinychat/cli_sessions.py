@@ -81,12 +81,12 @@ def transcript(
 
     The page needs nothing else: tokens are coloured by surprisal, and each shows its odds.
     """
-    from tinychat.session.saved import find
     from tinychat.session.export import FORMATS, WITH_CANDIDATES, export
     from tinychat.session.recall import load
+    from tinychat.session.saved import find
 
     suffix = "" if out is None else out.suffix.removeprefix(".").lower()
-    kind = one_of("--to", to, FORMATS) if to is not None else suffix if suffix in FORMATS else "txt"
+    kind = one_of("--to", to, tuple(FORMATS)) if to is not None else suffix if suffix in FORMATS else "txt"
     if candidates is not None and kind not in WITH_CANDIDATES:
         raise UsageError(f"--candidates is for {', '.join(WITH_CANDIDATES)}.", "Leave it out, or add --to html.")
     recording = load(find(session))

@@ -36,17 +36,21 @@ class Autosave:
         *,
         path: Path | None = None,
         name: str = "",
+        was_open: bool = False,
         keep: int = KEEP,
         done: Callable[[], None] | None = None,
     ) -> None:
         """`path` is the file of a reopened session; None makes one at the first save, and so does a path that another
-        process has open: then `is_copy`. `done` is called after each write, by the thread that wrote.
+        process has open: then `is_copy`. `was_open`: it was cut off, and says so until it is written again.
+        `done` is called after each write, by the thread that wrote.
         """
         self.source = source
         self._claim = claim(path) if path is not None else None
         self.is_copy = path is not None and self._claim is None
         self.path = None if self.is_copy else path
         self.name = "" if self.is_copy else name
+        self._reopened = self.path is not None
+        self.reopened_open = was_open and self._reopened
         self.failure: StorageError | None = None
         self.took_s = 0.0  # of the last write
         self._done = done
@@ -61,11 +65,9 @@ class Autosave:
         self._news = threading.Condition()
 
     @property
-    def waits(self) -> bool:
-        """Whether something is not written yet."""
-        return self._next is not None or self._writing
-
-    _writing = False
+    def is_written(self) -> bool:
+        """Whether there is a file, though perhaps not with the last tokens yet."""
+        return self._last is not None or self._reopened
 
     def pause(self, session: Session, *, cursor: int | None = None, draft: str = "") -> None:
         """Save what there is now, soon. Costs no more than copying the list of branches."""
@@ -123,12 +125,10 @@ class Autosave:
                     self._news.wait()
                 taken, known, self._next = self._next or self._last, self._known, None
                 closing = self._closed
-                self._writing = True
             assert taken is not None, "the thread starts with the first snapshot"
             if closing:
                 taken = replace(taken, first=taken.first | {"open": False})
             self._write(taken, known)
-            self._writing = False
             if self._done is not None:
                 self._done()
             if closing:

@@ -7,6 +7,7 @@ in the shape of token_json.py with the text that appeared with it.
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -18,11 +19,17 @@ from tinychat.session.replay import command
 from tinychat.session.session import Session
 from tinychat.session.token_json import token_record
 from tinychat.session.transcript import HEADERS, pieces, whole_text
-from tinychat.session.tree import KIND_NAMES, PROMPT
+from tinychat.session.tree import KIND_NAMES, PROMPT, Tree
 from tinychat.text.terminal import CleanStream, clean, one_line
 
 SCHEMA = "tinychat.transcript/1"
-FORMATS = ("txt", "md", "html", "json", "jsonl")
+FORMATS = {
+    "txt": "the text as it is seen",
+    "md": "a document: text, model and command",
+    "html": "a page that needs nothing else: colours, and the odds of every token",
+    "json": "all of it as data, one object",
+    "jsonl": "the same, a line a token",
+}
 WITH_CANDIDATES = ("html", "json", "jsonl")
 
 
@@ -42,6 +49,14 @@ def export(recording: Recording, kind: str, *, candidates: int = 10) -> Iterator
         yield _dump(_facts(recording)) + "\n"
         for record in _tokens(session, candidates):
             yield _dump(record) + "\n"
+
+
+def still(session: Session) -> Session:
+    """The session as it is now, to be read by another thread while this one goes on."""
+    tree, taken = session.tree, copy.copy(session)
+    taken.tree = Tree.restored(list(tree.branches), current=tree.current, undo=tree.undo_path, redo=tree.redo_path)
+    taken.settings = list(session.settings)
+    return taken
 
 
 def turns(session: Session) -> list[tuple[str, str]]:

@@ -85,7 +85,15 @@ def snapshot(
         "branches": len(tree.written()),
         "words": first_words(session),
     }
-    state = {
+    state = state_of(session, cursor=cursor, draft=draft)
+    runs = tuple((branch.number, len(branch.own), branch.own) for branch in tree.branches)
+    return Snapshot(first=first, state=state, tokenizer=session.tokenizer, runs=runs)
+
+
+def state_of(session: Session, *, cursor: int | None = None, draft: str = "") -> dict[str, Any]:
+    """The third line: all but the tokens."""
+    tree = session.tree
+    return {
         "model": str(session.model),
         "prompt": session.prompt,
         "system": session.system,
@@ -101,8 +109,6 @@ def snapshot(
         "cursor": cursor,
         "draft": draft,
     }
-    runs = tuple((branch.number, len(branch.own), branch.own) for branch in tree.branches)
-    return Snapshot(first=first, state=state, tokenizer=session.tokenizer, runs=runs)
 
 
 def save(

@@ -22,10 +22,10 @@ from tinychat.session.claim import claim, is_claimed, sweep
 from tinychat.session.recall import Summary, glimpse, load
 from tinychat.session.record import Source
 from tinychat.session.session import Session
-from tinychat.session.transcript import pieces
 
 KEEP = 50
 SUFFIX = ".jsonl"
+BEFORE = 24  # tokens before a fork that a branch is searched with
 LATEST = "last"  # a name for the newest one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _WORD = re.compile(r"[a-z0-9]+")
@@ -44,9 +44,13 @@ def named_folder() -> Path:
 def fresh_path(words: str, *, now: datetime | None = None) -> Path:
     """A file that is not there yet, named by time and first words: 20261121-143330-once-upon-a-time-3f2a.jsonl."""
     stamp = (now or datetime.now().astimezone()).strftime("%Y%m%d-%H%M%S")
+    return autosave_folder() / ("-".join(part for part in (stamp, slug(words), secrets.token_hex(2)) if part) + SUFFIX)
+
+
+def slug(words: str) -> str:
+    """The first words as a part of a file name; "" where no letter is left."""
     plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode().lower()
-    slug = "-".join(_WORD.findall(plain)[:5])[:40].rstrip("-")
-    return autosave_folder() / ("-".join(part for part in (stamp, slug, secrets.token_hex(2)) if part) + SUFFIX)
+    return "-".join(_WORD.findall(plain)[:5])[:40].rstrip("-")
 
 
 def named_path(name: str) -> Path:
@@ -125,29 +129,29 @@ def remove(path: Path) -> None:
 
 def search(text: str) -> Iterator[tuple[Summary, str]]:
     """Sessions whose name, prompt or text of any branch holds this, in any case, each with the place where it does."""
-    wanted = text.casefold()
+    wanted = " ".join(text.casefold().split())
     for each in saved():
         if wanted in (each.name or each.path.stem).casefold():
             yield each, each.words
             continue
         try:
-            session = load(each.path, steps=False).session
+            said = text_of(each.path).casefold()
         except FileFormatError:
             continue
-        for said in _texts(session):
-            # casefold can change the length, so the place is looked for in the folded text
-            at = said.casefold().find(wanted)
-            if at >= 0:
-                yield each, " ".join(said.casefold()[max(0, at - 20) : at + len(wanted) + 40].split())
-                break
+        at = said.find(wanted)
+        if at >= 0:
+            yield each, " ".join(said[max(0, at - 20) : at + len(wanted) + 40].split())
 
 
-def _texts(session: Session) -> Iterator[str]:
-    yield session.prompt
-    yield session.system
-    for branch in session.tree.written():
-        session.tree.go(branch.number)
-        yield "".join(pieces(session))
+def text_of(path: Path) -> str:
+    """All that a session says: system message, prompt, and every branch with some of what stands before it."""
+    session = load(path, steps=False).session
+    tree, tokenizer = session.tree, session.tokenizer
+    said = [session.system, session.prompt]
+    for branch in tree.written():
+        before = max(0, branch.fork - BEFORE)
+        said.append(tokenizer.decode(tree.ids_of(branch.number)[before:]))
+    return " ".join(" ".join(said).split())
 
 
 def prune(keep: int = KEEP) -> int:

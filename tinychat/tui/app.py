@@ -10,17 +10,16 @@ import contextlib
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinychat import files
-from tinychat.errors import UsageError
+from tinychat.text.terminal import one_line
 from tinychat.tui.config import Config, Taste
 from tinychat.tui.keymap import play_bound
-from tinychat.tui.opening import Opening
+from tinychat.tui.opening import Opening, command_name
 
 if TYPE_CHECKING:
     from tinychat.engine.worker import DecodeWorker
+    from tinychat.model.checkpoint import CheckpointInfo
     from tinychat.text.tokenizer import Tokenizer
 
 
@@ -38,12 +37,11 @@ def run_play(
     """Open the playground; the exit code. `bandwidth` in kB/s; `config` has the person's own keys, `taste` the rest.
 
     Raises FileFormatError before the screen starts when the file is no checkpoint, UsageError for keys that cannot be.
+    On the way out a line on stderr says where the session is saved.
     """
-    from tinychat.model.checkpoint import inspect, tokenizer_of
+    from tinychat.model.checkpoint import tokenizer_of
 
-    path = opening.path
-    info = inspect(path)
-    opening = replace(opening, name=path.name, command_name=command_name(path), context=info.config.context)
+    opening, info = _looked_at(opening)
     from tinychat.engine.worker import start_process, start_thread
 
     with contextlib.ExitStack() as stack:
@@ -53,13 +51,14 @@ def run_play(
             stack.callback(worker.close)
             return worker
 
-        decoder = start()
+        worker = None if info is None else start()
         _prepare_textual()
         from rich.console import Console
 
         from tinychat.tui.driver import ByteBudget, remote_rate
         from tinychat.tui.palette import detect
         from tinychat.tui.playapp import PlayApp
+        from tinychat.tui.recorded import RecordedDecoder
         from tinychat.tui.terminal_input import make_steady
         from tinychat.tui.theme import has_light_ground, theme_for
 
@@ -72,12 +71,13 @@ def run_play(
             taste = replace(taste, keymap=config.keymap((*play_bound(), *others)))
 
         def tokenizer() -> Tokenizer:
+            assert info is not None, "asked for by a new session, which has a model"
             return tokenizer_of(info)
 
         look = detect(os.environ, Console(file=sys.__stdout__).color_system, ascii=ascii_only)
         app = PlayApp(
             opening,
-            decoder,
+            worker or RecordedDecoder(),
             tokenizer=tokenizer,
             look=look,
             budget=ByteBudget(bandwidth * 1000 if bandwidth is not None else remote_rate(os.environ)),
@@ -85,10 +85,41 @@ def run_play(
             theme=theme or theme_for(look, light=has_light_ground(os.environ)),
             taste=taste,
         )  # fmt: skip
-        app.run(mouse=not no_mouse)
+        try:
+            app.run(mouse=not no_mouse)
+        finally:
+            if app.reopening is not None:
+                _say(*app.reopening.farewell())
     if app.fault is not None:
         raise app.fault
     return 1 if app.return_code is None else app.return_code  # none: it ended by a failure of its own
+
+
+def _looked_at(opening: Opening) -> tuple[Opening, CheckpointInfo | None]:
+    """The opening with what its files say, and the model; None for a recording, whose model is not here."""
+    if opening.session is not None:
+        from tinychat.session.recall import glimpse
+        from tinychat.session.reopen import model_of
+
+        info, _ = model_of(glimpse(opening.session), opening.path)
+    else:
+        from tinychat.model.checkpoint import inspect
+
+        assert opening.path is not None, "without a session there is a model"
+        info = inspect(opening.path)
+    if info is None:
+        return replace(opening, name="a recording"), None
+    return replace(
+        opening, name=info.path.name, command_name=command_name(info.path), context=info.config.context,
+        digest=info.digest, step=info.step,
+    ), info  # fmt: skip
+
+
+def _say(*lines: str) -> None:
+    """On stderr, which may be gone with the terminal."""
+    for line in filter(None, lines):
+        with contextlib.suppress(OSError, ValueError):
+            print(one_line(f"tinychat: {line}"), file=sys.stderr)
 
 
 def _prepare_textual() -> None:

@@ -1,14 +1,12 @@
-"""Text out of the screen: a file beside the clipboard, because many terminals refuse OSC 52, and transcripts."""
+"""Text out of the screen: a file beside the clipboard, because many terminals refuse OSC 52."""
 
 from __future__ import annotations
 
-import time
+import itertools
+import os
 
 from tinychat import files
 from tinychat.errors import TinychatError
-from tinychat.session.replay import command
-from tinychat.session.session import Session
-from tinychat.session.transcript import whole_text
 from tinychat.text.terminal import clean
 
 
@@ -27,13 +25,7 @@ def keep(name: str, text: str, what: str) -> str:
     return f"copied {what}; also in {path}"
 
 
-def save_transcript(session: Session) -> str:
-    """Text and command in a new file; what to tell the person."""
-    try:
-        folder = files.data_folder()
-        path = folder / time.strftime("transcript-%Y%m%d-%H%M%S.txt")
-        text = f"{whole_text(session)}\n\n$ {command(session)}\n"
-        files.write_atomic(path, text.encode())
-    except TinychatError as error:
-        return f"{error.what} {error.hint}"
-    return f"saved {path}"
+def free_name(stem: str, suffix: str) -> str:
+    """A file name in the folder we stand in that is not taken yet: story.md, story-2.md, ..."""
+    names = (f"{stem}{'' if number == 1 else f'-{number}'}{suffix}" for number in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tinychat.tui.inspecting import InspectScreen
+from tinychat.tui.lane_actions import LaneScreen
 from tinychat.tui.session_actions import SessionScreen
 
 
-class DoorScreen(InspectScreen, SessionScreen):
+class DoorScreen(InspectScreen, SessionScreen, LaneScreen):
     """What lies behind the play screen, a key for each."""

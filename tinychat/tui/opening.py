@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tinychat import files
 from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
+from tinychat.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """`name`, `context` and `command_name` are known once the file has been looked at."""
+    """`name` to `step` are known once the file has been looked at."""
 
-    path: Path
+    path: Path | None = None  # the model; None: the one of the session
+    session: Path | None = None  # a saved one to go on with
     name: str = ""  # as the header says it
     context: int = 0
     command_name: str = ""  # of the model in a command; "" for the one that ships
+    digest: str = ""
+    step: int = 0
     machine: Machine = field(default_factory=Machine)
     params: SamplingParams
     bad_words: tuple[str, ...] = ()  # as text; added to those of params
@@ -26,3 +32,14 @@ class Opening:
     max_tokens: int = 256
     rate: float | None = 30.0  # tokens a second; None is no limit
     fixed_seed: bool = False
+
+
+def command_name(path: Path) -> str:
+    """How a command names this model: not at all if it is the shipped one, from here if it lies below this folder."""
+    with contextlib.suppress(UsageError):
+        if path.samefile(files.asset(files.SHIPPED)):
+            return ""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path.resolve())

@@ -74,6 +74,8 @@ class PanelScreen(Screen[None]):
         self.picked = "temperature"
         self.selected: int | None = None  # the chosen row of the candidates; None: where the token stands
         self.notice: Piece = ("", "text")
+        self.beside_knobs: Piece = ("", "text")  # what the settings would make of the text
+        self.beside_status: Piece = ("", "text")  # the same in few words, where the knobs are not seen
         self.tab = TABS[0]
         self.play_layout = PlayLayout()
         self._frames: deque[Frame] = deque()
@@ -325,7 +327,7 @@ class PanelScreen(Screen[None]):
         """The settings, wherever they are shown."""
         self.lay_out()
         if self.player is not None:
-            self.knobs.show(self.player.session.params, picked=self.picked)
+            self.knobs.show(self.player.session.params, picked=self.picked, note=self.beside_knobs)
         self.paint_lines()
 
     def paint_lines(self) -> None:
@@ -367,6 +369,8 @@ class PanelScreen(Screen[None]):
         groups: list[tuple[Piece, ...]] = []
         if not roomy and player is not None and not self.notice[0] and player.error is None:
             groups.append(status.knob_words(player.session.params, self.picked))
+        if self.beside_status[0] and "knobs" not in self.play_layout.places(Size(*self.app.size)):
+            groups.append((self.beside_status,))
         groups.append((status.state_words(player),))
         if player is not None and player.error is not None:
             groups.append(((clean(" ".join(player.error), keep=""), "warn"),))

@@ -111,24 +111,25 @@ class PlayApp(App[int]):
         try:
             if opening.session is not None:
                 reopening.resume(await asyncio.to_thread(reopen, opening.session, opening.path))
-                self.reopening = reopening
-                return
-            tokenizer = await asyncio.to_thread(self._tokenizer)
+            else:
+                reopening.start(await asyncio.to_thread(self._new_session))
         except TinychatError as error:
             self.fault = error
             self.exit(error.exit_code, return_code=error.exit_code)
             return
-        params = with_words(
-            opening.params, tokenizer, bad_words=opening.bad_words, negative=opening.negative, chat=opening.chat
-        )
-        session = Session(
-            tokenizer, params=params, model=opening.command_name, machine=opening.machine, chat=opening.chat,
-            max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
-        )  # fmt: skip
-        reopening.start(session)
         self.reopening = reopening
         gc.collect()
         gc.freeze()  # no pause of the collector walks the widgets again
+
+    def _new_session(self) -> Session:
+        opening, tokenizer = self.opening, self._tokenizer()
+        params = with_words(
+            opening.params, tokenizer, bad_words=opening.bad_words, negative=opening.negative, chat=opening.chat
+        )
+        return Session(
+            tokenizer, params=params, model=opening.command_name, machine=opening.machine, chat=opening.chat,
+            max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
+        )  # fmt: skip
 
     def action_other_ground(self) -> None:
         self.theme = OTHER_GROUND[self.theme]

@@ -29,8 +29,17 @@ STOPS = {
 }
 
 
-def header(name: str, player: Player | None, *, mode: str, width: int, context: int, held: int = 0) -> list[Group]:
-    """Model, device, seed, context, speed, mode; `held` pictures that a slow line did not get.
+def header(
+    name: str,
+    player: Player | None,
+    *,
+    mode: str,
+    width: int,
+    context: int,
+    held: int = 0,
+    kept: Piece = ("", "quiet"),
+) -> list[Group]:
+    """Model, device, seed, context, speed, mode; `held` pictures that a slow line did not get; `kept`: is it saved?
 
     What a narrow screen has no room for is left out, the least needed first.
     """
@@ -44,6 +53,8 @@ def header(name: str, player: Player | None, *, mode: str, width: int, context: 
     if held:
         shown["line"] = (("slow line", "dart"),)
     shown["mode"] = ((mode, "chosen"),)
+    if kept[0]:
+        shown["kept"] = ((fit_end(clean(kept[0], keep=""), 24 if wide else 16), kept[1]),)
     for least in ("prefill", "program", "device", "pace", "seed", "line", "model", "context"):
         if 1 + sum(sum(cell_len(text) for text, _ in group) + 3 for group in shown.values()) - 3 <= width:
             break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tinychat.engine.knobs import KNOBS, Knob
 from tinychat.engine.lists import LISTS, ListSetting
 from tinychat.engine.params import SamplingParams
@@ -10,6 +12,18 @@ MAIN = 5  # knobs that are always shown
 LONGEST = 24  # cells of a list's value where it stands among others
 
 Setting = Knob | ListSetting
+
+
+def clock_time(saved: str, *, now: datetime | None = None) -> str:
+    """When something was saved (ISO 8601), by this machine's clock: 14:03, yesterday 14:03, 21 Nov 14:03."""
+    try:
+        then = datetime.fromisoformat(saved).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return saved[:16]
+    days = ((now or datetime.now()).astimezone().date() - then.date()).days
+    if days in (0, 1):
+        return f"{'yesterday ' if days else ''}{then:%H:%M}"
+    return f"{then.day} {then:%b %H:%M}" if 0 < days < 300 else f"{then:%Y-%m-%d %H:%M}"
 
 
 def shown_settings(params: SamplingParams, picked: str) -> list[Setting]:
