@@ -1,6 +1,6 @@
 """Which tokens make batch number i: a pure function of (seed, i), so a resumed run goes on with the very batch it lost.
 
-Two ways to cut a corpus into rows of `context` tokens:
+Three ways to cut a corpus into rows of `context` tokens:
 
     windows    an epoch is a set of windows that do not overlap, laid at a random offset and shuffled. Fewer than two
                contexts of tokens at the two ends are left out, other ones in each epoch; every other token is an
@@ -10,23 +10,30 @@ Two ways to cut a corpus into rows of `context` tokens:
                every document is an input exactly once an epoch. A document longer than a row fills rows of its own
                and only its last piece is packed. Which documents share a row is settled once by the seed; the order
                of the rows, and of the documents inside one, is new in each epoch.
+    packed     the same rows, and attention is kept inside each document: `Batch.documents` says where.
 
-In both, labels are the inputs one further on; at the end of a document the label is <|endoftext|>. Orders come from a
+Sources that are mixed by weights are cut each for itself, and each is shuffled anew whenever it has been read once, so
+a source of great weight is read more often. An epoch of the mixture is as many rows as all sources have together.
+
+In all, labels are the inputs one further on; at the end of a document the label is <|endoftext|>. Orders come from a
 Feistel network (six rounds, walking until inside the range: Black and Rogaway 2002), so no shuffled list is kept and
 no library's stream can change them. Nothing here knows models or devices.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat.errors import CorpusError
-from trainer.shards import CHUNK, Shard
+from trainer.data_mixture import Mixture
+from trainer.shards import CHUNK
 
-Mode = Literal["windows", "documents"]
+Mode = Literal["windows", "documents", "packed"]
 Tokens = npt.NDArray[np.int64]
 IGNORED = -1
 
@@ -34,86 +41,125 @@ _MASK = (1 << 64) - 1
 _ROUNDS = 6
 
 
-class Batches:
-    """Batches of one shard; see the module for the two modes.
+class Line(Protocol):
+    """Tokens in a row: a shard, or several."""
 
-    Raises CorpusError when the shard cannot fill one row, ValueError for a caller's nonsense.
+    path: Path
+
+    def __len__(self) -> int: ...
+    def read(self, start: int, stop: int) -> Tokens: ...
+
+
+class Batch(NamedTuple):
+    """Inputs and labels (rows, context), -1 where nothing is to learn, and in mode "packed" the document of each place.
+
+    A document is a number that rises along its row; attention stays among equal ones.
+    """
+
+    x: Tokens
+    y: Tokens
+    documents: Tokens | None
+
+
+class Batches:
+    """Batches of one line of tokens, or of several that are mixed by weights; see the module for the modes.
+
+    Raises CorpusError when a line cannot fill one row, ValueError for a caller's nonsense.
     """
 
     def __init__(
-        self, shard: Shard, *, context: int, rows: int, seed: int, mode: Mode = "windows", end_of_text: int
+        self,
+        lines: Line | Sequence[Line],
+        *,
+        context: int,
+        rows: int,
+        seed: int,
+        mode: Mode = "windows",
+        end_of_text: int,
+        weights: Sequence[float] | None = None,
     ) -> None:
+        lines = lines if isinstance(lines, Sequence) else (lines,)
         if context < 1 or rows < 1:
             raise ValueError(f"context and rows must be at least 1, got {context} and {rows}")
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-        if len(shard) <= context:
-            raise CorpusError(
-                f"{shard.path}: {len(shard)} tokens, one row needs {context + 1} (context + 1).",
-                "Give more text, or make model.context smaller.",
-            )
+        if len(weights or [1]) != len(lines):
+            raise ValueError(f"one weight for each of {len(lines)} lines is wanted, got {weights}")
+        for line in lines:
+            if len(line) <= context:
+                raise CorpusError(
+                    f"{line.path}: {len(line)} tokens, one row needs {context + 1} (context + 1).",
+                    "Give more text, or make model.context smaller.",
+                )
         self.context = context
         self.rows = rows
-        self._seed = seed
-        self._cut: _Windows | _Packed = (
-            _Windows(shard, context, seed) if mode == "windows" else _Packed(shard, context, seed, end_of_text)
-        )
+        self._kept_apart = mode == "packed"
+        self._mixture = Mixture(weights or [1])
+        # the first line's seed is the seed itself: alone, a line gives the same rows as in a mixture
+        self._seeds = [seed if number == 0 else scramble(seed + number) for number in range(len(lines))]
+        self._cuts: list[_Windows | _Packed] = [
+            _Windows(line, context, own) if mode == "windows" else _Packed(line, context, own, end_of_text)
+            for line, own in zip(lines, self._seeds, strict=True)
+        ]
 
     @property
     def rows_per_epoch(self) -> int:
-        return self._cut.rows
+        return sum(cut.rows for cut in self._cuts)
 
     @property
     def batches_per_epoch(self) -> float:
         """May be broken: the batch at the edge of two epochs has rows of both."""
-        return self._cut.rows / self.rows
+        return self.rows_per_epoch / self.rows
 
     def epoch(self, index: int) -> float:
         """How many epochs are done before batch `index`."""
-        return index * self.rows / self._cut.rows
+        return index * self.rows / self.rows_per_epoch
 
-    def batch(self, index: int) -> tuple[Tokens, Tokens]:
-        """Inputs and labels of batch `index`: x (rows, context), y (rows, context), -1 where nothing is to learn."""
+    def batch(self, index: int) -> Batch:
+        """Batch `index`."""
         if index < 0:
             raise ValueError(f"index must not be negative, got {index}")
         x = np.empty((self.rows, self.context), np.int64)
         y = np.empty((self.rows, self.context), np.int64)
+        documents = np.zeros((self.rows, self.context), np.int64)
         for lane in range(self.rows):
-            epoch, turn = divmod(index * self.rows + lane, self._cut.rows)
-            row = shuffled(turn, self._cut.rows, _key(self._seed, epoch, 0))
-            self._cut.fill(epoch, row, x[lane], y[lane])
-        return x, y
+            source, turn = self._mixture.place(index * self.rows + lane)
+            cut, seed = self._cuts[source], self._seeds[source]
+            epoch, turn = divmod(turn, cut.rows)
+            row = shuffled(turn, cut.rows, _key(seed, epoch, 0))
+            cut.fill(epoch, row, x[lane], y[lane], documents[lane])
+        return Batch(x, y, documents if self._kept_apart else None)
 
 
 class _Windows:
     """Windows that do not overlap, at another offset in each epoch."""
 
-    def __init__(self, shard: Shard, context: int, seed: int) -> None:
-        self._shard, self._context, self._seed = shard, context, seed
-        self.rows = max(1, len(shard) // context - 1)
+    def __init__(self, line: Line, context: int, seed: int) -> None:
+        self._line, self._context, self._seed = line, context, seed
+        self.rows = max(1, len(line) // context - 1)
 
     def start(self, epoch: int, row: int) -> int:
         """Where a window starts; every legal start comes up in some epoch."""
-        free = len(self._shard) - self.rows * self._context
+        free = len(self._line) - self.rows * self._context
         offset = (scramble(_key(self._seed, epoch, 1)) * free) >> 64
         return offset + row * self._context
 
-    def fill(self, epoch: int, row: int, x: Tokens, y: Tokens) -> None:
+    def fill(self, epoch: int, row: int, x: Tokens, y: Tokens, documents: Tokens) -> None:
         start = self.start(epoch, row)
-        tokens = self._shard.read(start, start + self._context + 1)
+        tokens = self._line.read(start, start + self._context + 1)
         x[:], y[:] = tokens[:-1], tokens[1:]
 
 
 class _Packed:
     """Documents packed into rows. 24 bytes a document are kept."""
 
-    def __init__(self, shard: Shard, context: int, seed: int, end_of_text: int) -> None:
-        self._shard, self._context, self._seed, self._end = shard, context, seed, end_of_text
-        self._starts = _pieces(shard, context, end_of_text)
+    def __init__(self, line: Line, context: int, seed: int, end_of_text: int) -> None:
+        self._line, self._context, self._seed, self._end = line, context, seed, end_of_text
+        self._starts = _pieces(line, context, end_of_text)
         self._order, self._edges = _pack(np.diff(self._starts), context, seed)
         self.rows = len(self._edges) - 1
 
-    def fill(self, epoch: int, row: int, x: Tokens, y: Tokens) -> None:
+    def fill(self, epoch: int, row: int, x: Tokens, y: Tokens, documents: Tokens) -> None:
         x[:], y[:] = self._end, IGNORED
         first, last = int(self._edges[row]), int(self._edges[row + 1])
         filled = 0
@@ -122,24 +168,25 @@ class _Packed:
             piece = int(self._order[first + shuffled(turn, last - first, key)])
             start, stop = int(self._starts[piece]), int(self._starts[piece + 1])
             # the token after the last of a document is the <|endoftext|> of the next one
-            tokens = self._shard.read(start, min(stop + 1, len(self._shard)))
+            tokens = self._line.read(start, min(stop + 1, len(self._line)))
             size = stop - start
             x[filled : filled + size] = tokens[:size]
             y[filled : filled + size - 1] = tokens[1:size]
             y[filled + size - 1] = tokens[size] if len(tokens) > size else self._end
             filled += size
+            documents[filled:] = turn + 1
 
 
-def _pieces(shard: Shard, context: int, end_of_text: int) -> Tokens:
+def _pieces(line: Line, context: int, end_of_text: int) -> Tokens:
     """Where the pieces of at most `context` tokens start, and the end of the last: (pieces + 1,)."""
     found = [np.zeros(1, np.int64)]
-    for start in range(0, len(shard), CHUNK):
-        found.append(start + np.flatnonzero(shard.read(start, min(start + CHUNK, len(shard))) == end_of_text))
+    for start in range(0, len(line), CHUNK):
+        found.append(start + np.flatnonzero(line.read(start, min(start + CHUNK, len(line))) == end_of_text))
     starts = np.unique(np.concatenate(found))
-    sizes = np.diff(np.append(starts, len(shard)))
+    sizes = np.diff(np.append(starts, len(line)))
     parts = -(-sizes // context)
     inner = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
-    return np.append(np.repeat(starts, parts) + inner * context, len(shard))
+    return np.append(np.repeat(starts, parts) + inner * context, len(line))
 
 
 def _pack(sizes: Tokens, context: int, seed: int) -> tuple[Tokens, Tokens]:

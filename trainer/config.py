@@ -42,7 +42,7 @@ class Data(Table):
     seed: int = Field(default=1, ge=0, description="of the toy language and of the choice of held-out documents")
     chat_share: float = Field(default=0.35, ge=0, le=1, description="share of the toy documents that are chats")
     valid_fraction: float = Field(default=0.02, ge=0, le=0.5, description="share of the text that is held out")
-    mode: Literal["windows", "documents"] = Field(
+    mode: Literal["windows", "documents", "packed"] = Field(
         default="documents", description='"documents": rows start where a document starts; "windows": anywhere'
     )
 

@@ -1,4 +1,4 @@
-"""Text from people, as a stream of documents: files, folders, globs, JSON lines, stdin, the toy language.
+"""Text from people, as a stream of documents: files, folders, globs, JSON lines, parquet, stdin, the toy language.
 
 Bytes are data and are never guessed: what is not UTF-8 text is refused by file, line and column. Memory stays
 bounded: a long text comes in pieces. Nothing here knows tokens or shards.
@@ -7,69 +7,167 @@ bounded: a long text comes in pieces. Nothing here knows tokens or shards.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import glob
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
 from tinychat.errors import CorpusError
 from tinychat.text.chat import parse_messages
-from trainer import toy
+from trainer import data_parquet, toy
 from trainer.document import Document, encode_document
 
-__all__ = ["Document", "documents", "encode_document"]
+__all__ = ["Document", "Reading", "documents", "encode_document"]
+
+Form = Literal["text", "jsonl"]
 
 SEPARATOR = "<|endoftext|>"  # alone on a line of a text file: here one document ends
 PIECE_CHARS = 1 << 20  # a longer text comes in pieces of about this many characters
 MOST_LINE_BYTES = 64 << 20  # of a .jsonl file
 TOY_DOCUMENTS = 20_000
 TEXT_ENDINGS = (".txt", ".md")
+ENDINGS = (*TEXT_ENDINGS, ".jsonl", ".parquet")
+STDIN = "-"
 _BLOCK = 1 << 16
 
 
-def documents(sources: Sequence[str]) -> Iterator[Document]:
+def documents(sources: Sequence[str], *, field: str | None = None) -> Iterator[Document]:
     """Every document of the sources, in their order; folders recursively and sorted.
 
-    A source is a file, a folder (its .txt, .md and .jsonl), a glob, "-" (stdin as text) or "toy". Raises CorpusError.
+    A source is a file, a folder (its .txt, .md, .jsonl and .parquet), a glob, "-" (stdin) or "toy". `field` is what
+    rows call their text or messages. Raises CorpusError.
     """
     for source in sources:
-        if source == "toy":
-            yield from toy.documents(1, TOY_DOCUMENTS)
-        elif source == "-":
-            yield from _text_documents(sys.stdin.buffer, "stdin")
-        else:
-            for path in text_files(source):
-                yield from _file_documents(path)
+        yield from Reading(source, field=field).documents()
+
+
+class Reading:
+    """The documents of one source, and how far they are read: `place` is (file, document in it) of the next one.
+
+    `form` is what stdin holds. `made` gives documents from a number on, in place of files.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        field: str | None = None,
+        form: Form = "text",
+        made: Callable[[int], Iterable[Document]] | None = None,
+        many: int = 0,
+    ) -> None:
+        self.source, self._field, self._form = source, field, form
+        self.place = (0, 0)
+        self.stamps: list[tuple[str, int, int]] = []  # name, size, time of change of the files
+        self._files: list[Path] = []
+        self._open: IO[bytes] | None = None
+        self._before = 0
+        self._made, self._many = made, many  # how many are made, where that is known
+        if source == "toy" and made is None:
+            self._made, self._many = _toy, TOY_DOCUMENTS
+        if self._made is None and source != STDIN:
+            self._files = text_files(source)
+            self.stamps = [_stamp(file) for file in self._files]
+
+    @property
+    def total(self) -> int:
+        """Bytes to read; 0 when nobody knows."""
+        return sum(size for _, size, _ in self.stamps)
+
+    @property
+    def done(self) -> int:
+        """Bytes read so far."""
+        here = 0
+        if self._open is not None:
+            with contextlib.suppress(OSError, ValueError):
+                here = self._open.tell()
+        return self._before + here
+
+    @property
+    def made(self) -> tuple[int, int]:
+        """Documents made so far and in all, of a language that is made up."""
+        return (self.place[1], self._many) if self._made is not None else (0, 0)
+
+    def documents(self, start: tuple[int, int] = (0, 0)) -> Iterator[Document]:
+        """Documents from a place on; whole files before it are not read again."""
+        self._before = sum(size for _, size, _ in self.stamps[: start[0]])
+        if self._made is not None:
+            yield from self._counted(self._made(start[1]), start[1])
+            return
+        for number in range(start[0], max(1, len(self._files))):
+            self.place = (number, 0)
+            skip = start[1] if number == start[0] else 0
+            yield from self._counted(islice(self._of_file(number), skip, None), skip)
+            self._before += self.stamps[number][1] if self.stamps else 0
+
+    def _counted(self, found: Iterable[Document], first: int) -> Iterator[Document]:
+        file = self.place[0]
+        for number, document in enumerate(found, first + 1):
+            self.place = (file, number)
+            yield document
+
+    def _of_file(self, number: int) -> Iterator[Document]:
+        if self.source == STDIN:
+            yield from (self._json if self._form == "jsonl" else _text_documents)(sys.stdin.buffer, "stdin")
+            return
+        path = self._files[number]
+        if path.suffix == ".parquet":
+            yield from data_parquet.documents(path, self._field, _row)
+            return
+        try:
+            with path.open("rb") as file:
+                self._open = file
+                yield from (self._json if path.suffix == ".jsonl" else _text_documents)(file, str(path))
+        except OSError as error:
+            raise CorpusError(f"{path}: {error.strerror or error}.", "Check the file, then try again.") from error
+        finally:
+            self._open = None
+
+    def _json(self, file: IO[bytes], origin: str) -> Iterator[Document]:
+        return _json_documents(file, origin, self._field)
 
 
 def text_files(source: str) -> list[Path]:
-    """The files a source names, sorted; CorpusError when it names none."""
+    """The files a source names, sorted, each once however many links lead to it; CorpusError when it names none."""
     path = Path(source)
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix in (*TEXT_ENDINGS, ".jsonl") and file.is_file()]
+        found = [file for file in path.rglob("*") if file.suffix in ENDINGS and file.is_file()]
         if not found:
             raise CorpusError(
-                f"{source}: no .txt, .md or .jsonl file in this folder.", "Name a folder with text in it."
+                f"{source}: no .txt, .md, .jsonl or .parquet file in this folder.", "Name a folder with text in it."
             )
-        return sorted(found)
+        return _once(found)
     if path.exists():
         if not path.is_file():
             raise CorpusError(f"{source}: not a regular file.", 'Name a file or a folder; "-" reads from stdin.')
         return [path]
+    if path.is_symlink():
+        raise CorpusError(f"{source}: a link that leads nowhere.", "Name the file itself.")
     found = [Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file()]
     if not found:
-        raise CorpusError(f"{source}: no such file or folder.", "Name files, folders or globs of .txt, .md and .jsonl.")
-    return sorted(found)
+        raise CorpusError(
+            f"{source}: no such file or folder.", "Name files, folders or globs of .txt, .md, .jsonl and .parquet."
+        )
+    return _once(found)
 
 
-def _file_documents(path: Path) -> Iterator[Document]:
-    try:
-        with path.open("rb") as file:
-            yield from (_json_documents if path.suffix == ".jsonl" else _text_documents)(file, str(path))
-    except OSError as error:
-        raise CorpusError(f"{path}: {error.strerror or error}.", "Check the file, then try again.") from error
+def _once(found: list[Path]) -> list[Path]:
+    """A link to a folder above would bring every file forty times."""
+    return sorted({os.path.realpath(file): file for file in sorted(found, reverse=True)}.values())
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    status = file.stat()
+    return str(file), status.st_size, status.st_mtime_ns
+
+
+def _toy(start: int) -> Iterator[Document]:
+    return (toy.document(1, number)[0] for number in range(start, TOY_DOCUMENTS))
 
 
 # --- plain text --------------------------------------------------------------------------------------------------
@@ -131,6 +229,10 @@ _MAGICS = {
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
     b"\x7fELF": "a program",
+    b"PAR1": "a parquet file (its name must end in .parquet)",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"BZh9": "a bzip2 archive",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
@@ -150,7 +252,7 @@ def _not_utf8(origin: str, line: int, column: int, byte: int) -> CorpusError:
 # --- JSON lines --------------------------------------------------------------------------------------------------
 
 
-def _json_documents(file: IO[bytes], origin: str) -> Iterator[Document]:
+def _json_documents(file: IO[bytes], origin: str, field: str | None) -> Iterator[Document]:
     number = 0
     while raw := file.readline(MOST_LINE_BYTES + 1):
         number += 1
@@ -165,28 +267,39 @@ def _json_documents(file: IO[bytes], origin: str) -> Iterator[Document]:
             column = len(raw[: error.start].decode("utf-8", "ignore")) + 1
             raise _not_utf8(origin, number, column, raw[error.start]) from error
         if text.strip():
-            document = _json_document(text, f"{origin}:{number}", f"{origin}: line {number}")
+            place = f"{origin}: line {number}"
+            document = _row(_json_row(text, place), field, f"{origin}:{number}", place)
             if document.messages or (document.text or "").strip():
                 yield document
 
 
-def _json_document(line: str, origin: str, place: str) -> Document:
+def _json_row(line: str, place: str) -> object:
     try:
-        found = json.loads(line.rstrip())
+        found: object = json.loads(line.rstrip())
     except json.JSONDecodeError as error:
         raise CorpusError(
             f"{place}, column {error.colno}: {error.msg}.", "One JSON object a line is wanted."
         ) from error
     except RecursionError as error:
         raise CorpusError(f"{place}: nested too deeply.", "One flat JSON object a line is wanted.") from error
-    match found:
-        case {"text": str(text)}:
+    return found
+
+
+def _row(found: object, field: str | None, origin: str, place: str) -> Document:
+    """The document of one row: its text or its messages."""
+    row: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    name = field or next((name for name in ("text", "messages") if name in row), "text")
+    match row.get(name):
+        case str(text):
             document = Document(text, None, origin)
-        case {"messages": messages}:
+        case list(messages):
             try:
                 document = Document(None, parse_messages(messages), origin)
             except ValueError as error:
                 raise CorpusError(f"{place}: {error}.", _ROW) from error
+        case _ if field is not None and field not in row:
+            known = ", ".join(list(row)[:8]) or "none"
+            raise CorpusError(f"{place}: no field {field!r}; it has: {known}.", "Name the one with the text.")
         case _:
             raise CorpusError(f"{place}: neither a text nor messages.", _ROW)
     for text in [document.text or "", *(message.text for message in document.messages or ())]:
@@ -203,4 +316,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-_ROW = 'A line is {"text": "..."} or {"messages": [{"role": "user", "content": "..."}, ...]}.'
+_ROW = (
+    'A row is {"text": "..."} or {"messages": [{"role": "user", "content": "..."}, ...]}; '
+    "another name of the field is set as data.field, or --field."
+)

@@ -75,9 +75,11 @@ def evaluate(
         for index in range(count):
             if stop.reason is not None:
                 return None
-            x, y = batches.batch(index)
+            x, y, documents = batches.batch(index)
+            apart = None if documents is None else torch.from_numpy(documents).to(device)
             with torch.inference_mode():
-                part, trained = loss_sum(model(torch.from_numpy(x).to(device)), torch.from_numpy(y).to(device))
+                logits = model(torch.from_numpy(x).to(device), documents=apart)
+                part, trained = loss_sum(logits, torch.from_numpy(y).to(device))
             nats, tokens = nats + float(part), tokens + trained
             text_bytes += int(byte_lengths[y[y != IGNORED]].sum())
             yield Progress(what="evaluating", done=index + 1, total=count, unit="batches")

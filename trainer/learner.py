@@ -107,14 +107,15 @@ class Learner:
 
     def gradients(self, index: int) -> Taken:
         """Gradients of the mean loss over the trained tokens of the whole step, clipped; no update."""
-        x, y = self.batches.batch(index)
+        x, y, documents = self.batches.batch(index)
         trained = int((y != IGNORED).sum())
         nats = 0.0
         for start in range(0, len(x), self.config.micro_rows):
             rows = slice(start, start + self.config.micro_rows)
             ids, targets = torch.from_numpy(x[rows]).to(self.device), torch.from_numpy(y[rows]).to(self.device)
+            apart = None if documents is None else torch.from_numpy(documents[rows]).to(self.device)
             with self._precision():
-                logits = self.model(ids)
+                logits = self.model(ids, documents=apart)
             part, _ = loss_sum(logits, targets)
             (part / max(1, trained)).backward()  # type: ignore[no-untyped-call]  # torch's own signature
             nats += float(part.detach())

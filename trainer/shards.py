@@ -45,7 +45,7 @@ VERSION = 1
 HEADER_BYTES = 128
 CHUNK = 1 << 20  # tokens read at a time where all are read
 _HEADER = struct.Struct("<8sIIQQ32s32s32x")
-_AGAIN = "Delete it; the trainer makes it again from the text."
+_AGAIN = "Delete it, and make it again from the text."
 
 
 class ShardWriter:

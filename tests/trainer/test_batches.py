@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tinychat.errors import CorpusError
 from trainer.batches import IGNORED, Batches, shuffled
+from trainer.data_mixture import Mixture
 from trainer.shards import Shard, write_shard
 
 DIGEST = hashlib.sha256(b"a tokenizer").hexdigest()
@@ -71,7 +72,7 @@ def windows(folder: Path, count: int, *, context: int, rows: int = 1, seed: int 
 def test_labels_are_the_inputs_one_further_on(tmp_path: Path) -> None:
     batches = windows(tmp_path, 1000, context=16, rows=4)
     for index in range(30):
-        x, y = batches.batch(index)
+        x, y, _ = batches.batch(index)
         assert x.shape == y.shape == (4, 16)
         assert x.dtype == y.dtype == np.int64
         assert np.array_equal(y, x + 1)
@@ -110,11 +111,11 @@ def test_a_row_does_not_depend_on_how_many_rows_a_batch_has(tmp_path: Path) -> N
     shard = counting(tmp_path, 3000)
     ones = Batches(shard, context=8, rows=1, seed=5, mode="windows", end_of_text=END)
     fours = Batches(shard, context=8, rows=4, seed=5, mode="windows", end_of_text=END)
-    x, _ = fours.batch(200)  # in the third epoch
+    x = fours.batch(200).x  # in the third epoch
     assert np.array_equal(x, np.concatenate([ones.batch(800 + lane)[0] for lane in range(4)]))
 
 
-@pytest.mark.parametrize("mode", ["windows", "documents"])
+@pytest.mark.parametrize("mode", ["windows", "documents", "packed"])
 def test_the_same_number_is_the_same_batch_in_another_process_and_another_seed_is_another(
     tmp_path: Path, mode: Any
 ) -> None:
@@ -124,7 +125,7 @@ def test_the_same_number_is_the_same_batch_in_another_process_and_another_seed_i
     for index in range(40):
         running.batch(index)
     resumed = make(1).batch(40)
-    assert all(np.array_equal(a, b) for a, b in zip(running.batch(40), resumed, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(running.batch(40)[:2], resumed[:2], strict=True))
     assert not np.array_equal(make(2).batch(40)[0], resumed[0])
 
 
@@ -146,7 +147,7 @@ def packed(folder: Path, ids: list[int], context: int, seed: int = 0) -> Batches
 def rows_of(batches: Batches, epoch: int) -> list[tuple[list[int], list[int]]]:
     n = batches.rows_per_epoch
     found = [batches.batch(epoch * n + row) for row in range(n)]
-    return [(x[0].tolist(), y[0].tolist()) for x, y in found]
+    return [(x[0].tolist(), y[0].tolist()) for x, y, _ in found]
 
 
 @given(
@@ -211,10 +212,82 @@ def test_the_order_of_rows_and_of_documents_in_a_row_is_new_in_each_epoch(tmp_pa
     assert shared[0] == shared[1]
 
 
+# --- documents kept apart ----------------------------------------------------------------------------------------
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=3, max_size=25), seed=st.integers(0, 2**64 - 1))
+@settings(max_examples=60, deadline=None)
+def test_packed_rows_are_those_of_documents_with_every_document_numbered(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], seed: int
+) -> None:
+    ids, context = documents(sizes), 16
+    if len(ids) <= context:
+        return
+    shard = shard_of(tmp_path_factory.mktemp("p"), ids)
+    plain, apart = (
+        Batches(shard, context=context, rows=2, seed=seed, mode=mode, end_of_text=END)
+        for mode in ("documents", "packed")
+    )
+    place = {(ids[at], ids[at + 1] if at + 1 < len(ids) else END): at for at in range(len(ids))}
+    for index in range(int(plain.batches_per_epoch) + 1):
+        x, y, numbers = apart.batch(index)
+        assert np.array_equal(x, plain.batch(index).x)
+        assert np.array_equal(y, plain.batch(index).y)
+        assert plain.batch(index).documents is None
+        assert numbers is not None
+        for row in range(2):
+            # inside a number the corpus goes on; a document that begins, and the free end, have a new one
+            for at in range(1, context):
+                same = numbers[row, at] == numbers[row, at - 1]
+                if y[row, at] == IGNORED:
+                    assert same == (y[row, at - 1] == IGNORED)
+                elif x[row, at] == END:
+                    assert not same
+                elif x[row, at - 1] != END and same:
+                    assert place[x[row, at], y[row, at]] == place[x[row, at - 1], y[row, at - 1]] + 1
+
+
+# --- mixtures ----------------------------------------------------------------------------------------------------
+
+
+@given(weights=st.lists(st.floats(0.01, 100), min_size=1, max_size=5), rows=st.integers(1, 300))
+@settings(max_examples=100, deadline=None)
+def test_every_stretch_of_rows_holds_each_sources_share(weights: list[float], rows: int) -> None:
+    mixture = Mixture(weights)
+    turns: Counter[int] = Counter()
+    for row in range(rows):
+        source, turn = mixture.place(row)
+        assert turn == turns[source]
+        turns[source] += 1
+        for number, share in enumerate(mixture.shares):
+            assert abs(turns[number] - (row + 1) * share) < len(weights)
+
+
+def test_three_to_one_is_three_to_one() -> None:
+    assert [Mixture([3, 1]).place(row)[0] for row in range(8)] == [0, 0, 1, 0, 0, 0, 1, 0]
+
+
+def test_mixed_rows_are_those_of_each_source_alone(tmp_path: Path) -> None:
+    one = counting(tmp_path, 800)
+    (tmp_path / "b").mkdir()
+    two = shard_of(tmp_path / "b", list(range(1001, 1301)))
+    mixed = Batches([one, two], context=8, rows=4, seed=3, weights=[3, 1], end_of_text=END)
+    alone = Batches(one, context=8, rows=1, seed=3, end_of_text=END)
+    assert mixed.rows_per_epoch == 99 + 36
+    rows = np.concatenate([mixed.batch(index).x for index in range(200)])
+    firsts = rows[rows[:, 0] < 1000]
+    assert len(firsts) == 600
+    assert all(np.array_equal(row, alone.batch(number).x[0]) for number, row in enumerate(firsts))
+    seconds = rows[rows[:, 0] > 1000]
+    for epoch in range(5):  # each source has epochs of its own
+        seen = seconds[epoch * 36 : epoch * 36 + 36].ravel()
+        assert len(set(seen.tolist())) == len(seen)
+
+
 # --- refusals ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["windows", "documents"])
+@pytest.mark.parametrize("mode", ["windows", "documents", "packed"])
 def test_a_corpus_that_cannot_fill_a_row_is_refused_with_numbers(tmp_path: Path, mode: Any) -> None:
     with pytest.raises(CorpusError, match="16 tokens, one row needs 17"):
         Batches(counting(tmp_path, 16), context=16, rows=1, seed=0, mode=mode, end_of_text=END)
@@ -227,5 +300,9 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
         Batches(shard, context=0, rows=1, seed=0, end_of_text=END)
     with pytest.raises(ValueError, match="mode must be one of"):
         Batches(shard, context=4, rows=1, seed=0, mode="page", end_of_text=END)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one weight for each"):
+        Batches(shard, context=4, rows=1, seed=0, end_of_text=END, weights=[1, 2])
+    with pytest.raises(ValueError, match="above 0"):
+        Batches(shard, context=4, rows=1, seed=0, end_of_text=END, weights=[0])
     with pytest.raises(ValueError, match="index"):
         Batches(shard, context=4, rows=1, seed=0, end_of_text=END).batch(-1)

@@ -196,15 +196,17 @@ class Transformer(nn.Module):
         *,
         counts: Sequence[int] | Tensor | None = None,
         pad: Tensor | None = None,
+        documents: Tensor | None = None,
         last_only: bool = False,
     ) -> Tensor:
         """Logits (B, T, V) of what follows each token of `ids` (B, T); (B, 1, V) of the last one with `last_only`.
 
         With a cache the rows continue its lanes, and the lanes grow by T, or by `counts` (B) where rows are
         right-padded (then the logits of padding mean nothing). Without one, `pad` (B) tells how many tokens at the left
-        of each row are padding. Raises ValueError when tokens do not fit the context or the cache.
+        of each row are padding, or `documents` (B, T) which document each token belongs to: it sees that one only, and
+        positions start anew in each. Raises ValueError when tokens do not fit the context or the cache.
         """
-        x = self.stream(ids, cache, counts=counts, pad=pad, last_only=last_only)
+        x = self.stream(ids, cache, counts=counts, pad=pad, documents=documents, last_only=last_only)
         return self.logits(self.norm(x))  # norm and head are the dear part in a small model: only of what is asked for
 
     def logits(self, x: Tensor) -> Tensor:
@@ -219,6 +221,7 @@ class Transformer(nn.Module):
         *,
         counts: Sequence[int] | Tensor | None = None,
         pad: Tensor | None = None,
+        documents: Tensor | None = None,
         last_only: bool = False,
         layers: int | None = None,
         taps: Mapping[int, list[Tensor]] | None = None,
@@ -239,6 +242,10 @@ class Transformer(nn.Module):
         elif counts is not None:
             raise ValueError("counts need a cache")
         reach = self._reach(B, T, slots, pad, ids.device)
+        if documents is not None:
+            if cache is not None or pad is not None or documents.shape != ids.shape:
+                raise ValueError(f"documents go without cache and pad, one for each of {tuple(ids.shape)} tokens")
+            reach = _apart(documents)
         x = self.embedding(ids)  # (B, T, D)
         if self.positions is not None:
             x = x + self.positions.weight[reach.positions]
@@ -279,6 +286,18 @@ class Transformer(nn.Module):
             return Reach(span, None, causal=True)
         seen = torch.arange(start + T, device=device)
         return Reach(span, (seen <= columns[:, None] + start)[None, None], causal=False)
+
+
+def _apart(documents: Tensor) -> Reach:
+    """Each document of a row by itself, as if it stood alone (B, T)."""
+    T = documents.shape[1]
+    columns = torch.arange(T, device=documents.device)
+    first = torch.ones_like(documents, dtype=torch.bool)
+    first[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    starts = torch.where(first, columns, 0).cummax(dim=1).values
+    # rows never mix, and the numbers rise: the same document means the same start
+    same = starts[:, :, None] == starts[:, None, :]
+    return Reach(columns - starts, (same & (columns[:, None] >= columns))[:, None], causal=False)
 
 
 def rope_table(config: ModelConfig) -> Tensor:
