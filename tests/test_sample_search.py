@@ -130,3 +130,39 @@ def test_every_option_has_a_name_of_its_own() -> None:
 
     assert len(set(SEARCH_NAMES)) == len(SEARCH_NAMES)
     assert read_search({}, SamplingParams(), max_tokens=0) is None
+
+
+def ids_of(result: Result) -> list[int]:
+    assert result[0] == 0, result[2]
+    return [token["id"] for token in json.loads(result[1])["tokens"]]
+
+
+def test_a_search_goes_on_behind_what_was_drawn(sample: Callable[..., Result]) -> None:
+    drawn = ids_of(sample("--seed", 3, "-n", 4, "--force", "1=8", "--json"))
+    search = ("--search", "beam", "--width", 3, "--json")
+    whole = ids_of(sample("--seed", 3, "-n", 9, "--force", "1=8", "--search-after", 4, *search))
+    assert whole[:4] == drawn
+    _, out, _ = sample("--prompt-ids", ",".join(str(i) for i in (5, 9, 17, *drawn)), "-n", 5, *search)
+    assert whole[4:] == [token["id"] for token in json.loads(out)["tokens"]]
+
+
+def test_another_hypothesis_can_be_the_answer(sample: Callable[..., Result]) -> None:
+    asked = ("--search", "beam", "--width", 3, "-n", 5, "--json")
+    record = json.loads(sample(*asked)[1])
+    for number, hypothesis in enumerate(record["hypotheses"], start=1):
+        assert ids_of(sample(*asked, "--hypothesis", number)) == hypothesis["ids"]
+    assert sample(*asked, "--hypothesis", 99)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--search-after", 3), "are for searches"),
+        (("--search", "beam", "-n", 5, "--search-after", 5), "leaves no token"),
+        (("--search", "beam", "--force", "0=3"), "--force is for replies that are drawn"),
+    ],
+)
+def test_what_a_search_would_ignore_is_refused(sample: Callable[..., Result], args: tuple[Any, ...], said: str) -> None:
+    code, _, error = sample(*args)
+    assert code == 2
+    assert said in error

@@ -26,7 +26,7 @@ class Found:
         return self.params if self.spec.samples else scoring(self.params)
 
 
-_FLAGS = {"method": "--search", "variant": "--beam-variant", "memory": "--search-memory"}  # the others as the field
+_FLAGS = {"method": "--search", "variant": "--beam-variant", "memory": "--search-memory", "phrases": "--phrase"}  # the others as the field
 
 
 def search_flags(spec: SearchParams) -> list[str]:
@@ -34,7 +34,8 @@ def search_flags(spec: SearchParams) -> list[str]:
     usual, words = SearchParams(), list[str]()
     for name, value in spec.to_dict().items():
         if name == "method" or (name != "max_tokens" and value != getattr(usual, name)):
-            words += [_FLAGS.get(name, "--" + name.replace("_", "-")), str(value)]
+            flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
+            words += [word for each in (value if isinstance(value, list) else [value]) for word in (flag, str(each))]
     return words
 
 

@@ -17,7 +17,7 @@ from tinychat.engine import packing
 from tinychat.session.tree import Column
 
 RUN = 256  # tokens a line
-KINDS = "pdf"  # prompt, drawn, forced
+KINDS = "pdfs"  # prompt, drawn, forced, searched
 MOST_RECORD = 1 << 14  # bytes of one packed step: ten times what 64 candidates and every stage take
 _LENGTH = struct.Struct("<I")
 _QUICK = 1  # zlib's level: the slow ones save 3 % and take twice to eight times as long
@@ -50,7 +50,7 @@ def read_run(record: dict[str, Any], own: Column, *, vocab_size: int, n_settings
     if not all(type(token) is int and 0 <= token < vocab_size for token in ids):
         raise ValueError(f"a run has an id that is none of the {vocab_size} tokens")
     if not set(kinds) <= set(KINDS):
-        raise ValueError("a run has a kind that is none of prompt, drawn, forced")
+        raise ValueError("a run has a kind that is none of prompt, drawn, forced, searched")
     if not all(type(number) is int and 0 <= number < max(n_settings, 1) for number in settings):
         raise ValueError(f"a run names settings beyond the {n_settings} there are")
     packed = _records(record["steps"], len(ids)) if steps and "steps" in record else [None] * len(ids)

@@ -68,5 +68,6 @@ def _columns(seen: Observation) -> bytes:
         gone = left & ~row.inside(everyone)
         cut[gone] = number
         left &= ~gone
-    columns = (logits, final, cut, np.argsort(-logits, kind="stable"), np.argsort(-final, kind="stable"))
+    by_raw, by_final = np.argsort(-logits, kind="stable"), np.argsort(-final, kind="stable")
+    columns: tuple[NDArray[Any], ...] = (logits, final, cut, by_raw, by_final)
     return b"".join(column.astype(kind).tobytes() for column, kind in zip(columns, PARTS, strict=True))

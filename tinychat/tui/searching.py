@@ -1,0 +1,48 @@
+"""The search view behind the play screen, and what it found put into the text."""
+
+from __future__ import annotations
+
+from tinychat.tui.actions import ActionScreen
+from tinychat.tui.player import Player
+from tinychat.tui.searchoptions import Options
+from tinychat.tui.views.search import SearchView, Taken
+
+
+class SearchingScreen(ActionScreen):
+    """Actions that look further than the next token."""
+
+    _options: Options | None = None  # of the last search
+
+    def place_here(self, player: Player) -> int:
+        """The position of the token that the cursor means: the one on show at the end of a run, or the next one."""
+        position = self.position
+        if position == len(player.session.tree) and self.step_here() is not None:
+            position -= 1
+        return position
+
+    def action_search(self) -> None:
+        player = self.ready()
+        if player is None:
+            return
+        if player.running:
+            player.pause()
+        position = self.position
+        if not position:
+            self.say("a search needs a token to start from: move right")
+            return
+        if position >= player.context:
+            self.say("the context is full: go back some tokens")
+            return
+        self._options = self._options or Options()
+        view = SearchView(self.look, player, position=position, label=self.label_of, options=self._options)
+        self.app.push_screen(view, self._searched)
+
+    def _searched(self, taken: Taken | None) -> None:
+        player = self.player
+        if taken is None or player is None:
+            return
+        cuts = taken.found.start < len(player.session.tree)
+        player.session.adopt(taken.found, taken.steps)
+        player.sync()
+        kept = "; the old text stays a branch, u goes back" if cuts else ""
+        self.moved_to(f"{len(taken.steps)} tokens found by {taken.found.spec.method}{kept}")

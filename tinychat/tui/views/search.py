@@ -1,0 +1,398 @@
+"""Searches, drawn as they grow: pick a method, start it, walk through its hypotheses, take one into the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.widgets import Input
+
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.search_events import from_plain
+from tinychat.engine.search_params import SearchParams, check_search, search_notes
+from tinychat.engine.trace import Step
+from tinychat.engine.wire import Answer
+from tinychat.session.found import Found
+from tinychat.session.place import place_of
+from tinychat.session.transcript import Speller
+from tinychat.text.terminal import clean
+from tinychat.tui.lineview import Piece, Row
+from tinychat.tui.palette import Look
+from tinychat.tui.player import Player
+from tinychat.tui.searchoptions import METHOD_TIPS, TIPS, Options
+from tinychat.tui.searchtree import Growth, Line, step_over, ways_on
+from tinychat.tui.views.view import View
+from tinychat.tui.widgets.candidates import CandidatesView
+from tinychat.tui.widgets.lines import Lines
+from tinychat.tui.widgets.prompt import CommandBox
+from tinychat.tui.widgets.searchview import SearchTree
+
+ANSWERS = 4  # rows of the table
+KIND = "search"
+
+
+class Taken:
+    """What the person chose: the hypothesis and its records."""
+
+    def __init__(self, found: Found, steps: list[Step]) -> None:
+        self.found = found
+        self.steps = steps
+
+
+class SearchView(View[Taken]):
+    """Space starts and stops, m another method, Tab - = its options, arrows walk, Enter takes."""
+
+    TITLE_TEXT = "Search"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "run", "Start or stop", id="search.run", tooltip="Search, or stop and keep what is there.",
+                show=False),
+        Binding("enter", "take", "Take it", id="search.take", show=False,
+                tooltip="Put the text up to the selected token into the tree, as a branch."),
+        Binding("m", "method(1)", "Next method", id="search.method", tooltip="Another way of searching.", show=False),
+        Binding("M", "method(-1)", "Previous method", id="search.method_back", tooltip="The method before.",
+                show=False),
+        Binding("tab", "pick(1)", "Next option", id="search.pick", tooltip="The option that - and = turn.", show=False,
+                priority=True),
+        Binding("shift+tab", "pick(-1)", "Previous option", id="search.pick_back", tooltip="The option before.",
+                show=False, priority=True),
+        Binding("minus", "nudge(-1)", "Less", id="search.less", tooltip="Less of the option.", show=False),
+        Binding("equals_sign", "nudge(1)", "More", id="search.more", tooltip="More of the option.", show=False),
+        Binding("underscore", "nudge(-1,True)", "Much less", id="search.much_less", tooltip="A large step less.",
+                show=False),
+        Binding("plus", "nudge(1,True)", "Much more", id="search.much_more", tooltip="A large step more.", show=False),
+        Binding("0", "reset", "Usual value", id="search.reset", tooltip="The option as it usually is.", show=False),
+        Binding("colon", "type", "Type a value", id="search.type", tooltip="width 8   answer yes|no   beam",
+                show=False),
+        Binding("up,k", "line(-1)", "Line above", id="search.up", tooltip="Another hypothesis.", show=False),
+        Binding("down,j", "line(1)", "Line below", id="search.down", tooltip="Another hypothesis.", show=False),
+        Binding("pageup", "line(-10)", "Ten lines up", id="search.page_up", tooltip="Ten lines up.", show=False),
+        Binding("pagedown", "line(10)", "Ten lines down", id="search.page_down", tooltip="Ten lines down.", show=False),
+        Binding("left,h", "token(-1)", "Token before", id="search.left", tooltip="Along the hypothesis.", show=False),
+        Binding("right,l", "token(1)", "Token after", id="search.right", tooltip="Along the hypothesis.", show=False),
+        Binding("b", "best", "The best", id="search.best", tooltip="Select the best hypothesis.", show=False),
+        Binding("x", "pruned", "What was given up", id="search.pruned", show=False,
+                tooltip="Show or hide the hypotheses that went no further."),
+    ]  # fmt: skip
+    DEFAULT_CSS = """
+    SearchView .view-body { layout: vertical; }
+    SearchView #search-options { height: 2; }
+    SearchView #search-answers { height: auto; }
+    SearchView #search-parts { layout: vertical; height: 1fr; }
+    SearchView #search-tree { height: 3fr; }
+    SearchView #search-odds { height: 2fr; min-height: 6; }
+    SearchView.wide #search-parts { layout: horizontal; }
+    SearchView.wide #search-tree { width: 3fr; height: 100%; }
+    SearchView.wide #search-odds { width: 2fr; height: 100%; }
+    """
+
+    def __init__(
+        self, look: Look, player: Player, *, position: int, label: Callable[[int], str], options: Options
+    ) -> None:
+        """A search from before the token at `position`; `options` are remembered by who opens this."""
+        super().__init__(look)
+        self.player, self.position, self.label, self.options = player, position, label, options
+        self.growth = Growth()
+        self.spec: SearchParams | None = None  # of the growth on show
+        self.params: SamplingParams = player.session.params
+        self.running = False
+        self.selected = 0
+        self.pruned = True
+        self.notice: Piece = ("", "text")
+        self._lines: list[Line] = []
+        self._read = 0  # tokens of a long prompt
+        self._follow = True  # the best is selected until the person walks
+
+    def body(self) -> ComposeResult:
+        look = self.look
+        self.option_lines = Lines(look, id="search-options")
+        self.answer_lines = Lines(look, id="search-answers")
+        self.tree_view = SearchTree(look)
+        self.odds_view = CandidatesView(look)
+        self.odds_view.can_focus = False
+        self.box = CommandBox(placeholder="width 8   max_tokens 100   answer yes|no   diverse", id="search-command")
+        self.tree_view.spell = self.spell
+        yield self.option_lines
+        yield self.answer_lines
+        with Container(id="search-parts"):
+            yield self.panel(self.tree_view, "Hypotheses", id="search-tree")
+            yield self.panel(self.odds_view, "Token", id="search-odds")
+        yield self.box
+
+    def on_mount(self) -> None:
+        self.box.display = self.answer_lines.display = False
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        self.set_class(self.app.size.width >= 120, "wide")
+        self.call_after_refresh(self.paint)
+
+    def on_unmount(self) -> None:
+        self.player.drop(KIND)
+
+    # the search
+
+    def action_run(self) -> None:
+        if self.running:
+            self._stop()
+        else:
+            self._start()
+        self.paint()
+
+    def action_back(self) -> None:
+        if self.running:
+            self._stop()
+            self.paint()
+        else:
+            self.dismiss(None)
+
+    def _stop(self) -> None:
+        self.player.drop(KIND)
+        self.running = False
+        self.growth.stop()
+        self.notice = ("stopped; what is there is kept", "strong")
+
+    def _start(self) -> None:
+        session = self.player.session
+        try:
+            spec = self.options.spec
+            check_search(session.params, spec)
+        except ValueError as error:
+            self.notice = (clean(str(error), keep=""), "warn")
+            return
+        self.growth, self.spec, self.params = Growth(), spec, session.params
+        self.running, self.selected, self._read, self._follow = True, 0, 0, True
+        notes = search_notes(session.params, spec)
+        self.notice = (notes[0] if notes else "", "dart")
+        self.player.ask(KIND, {"spec": spec.to_dict(), **place_of(session, self.position)}, self.hear)
+
+    def hear(self, answer: Answer) -> None:
+        """A part of what the search did."""
+        if answer.error is not None:
+            self.notice = (clean(" ".join(answer.error), keep=""), "warn")
+        self._read = int(answer.values.get("read", self._read))
+        self.growth.take(from_plain(answer.values, answer.steps))
+        if answer.done:
+            self.running = False
+            if not self.growth.over:
+                self.growth.stop()
+        self.paint()
+
+    # walking
+
+    def action_line(self, delta: int) -> None:
+        self._select(step_over(self._lines, self.selected, delta))
+
+    def action_token(self, delta: int) -> None:
+        if delta < 0:
+            self._select(self.growth.nodes[self.selected].parent if self.selected else 0)
+        else:
+            self._select(next(ways_on(self.growth, self._lines, self.selected), self.selected))
+
+    def action_best(self) -> None:
+        self._select(self.growth.best or 0)
+        self._follow = True
+
+    def action_pruned(self) -> None:
+        self.pruned = not self.pruned
+        if not self.pruned and self.selected and self.growth.nodes[self.selected].state == "pruned":
+            self._follow = True
+        self.paint()
+
+    @on(SearchTree.Picked)
+    def _line_picked(self, message: SearchTree.Picked) -> None:
+        self._select(message.node)
+
+    @on(SearchTree.Scrolled)
+    def _wheel(self, message: SearchTree.Scrolled) -> None:
+        self.action_line(message.delta)
+
+    def _select(self, number: int) -> None:
+        if number:
+            self.selected, self._follow = number, False
+            self.notice = ("", "text")
+            self.paint()
+
+    def action_take(self) -> None:
+        if not self.selected:
+            if not self.running:
+                self.action_run()
+            return
+        if self.running:
+            self._stop()
+        growth, session = self.growth, self.player.session
+        steps = [growth.nodes[number].step for number in growth.path(self.selected)]
+        path = (*session.tree.path.ids[: self.position], *(step.token for step in steps))
+        rank, complete = 0, False
+        if growth.done is not None:
+            ends = [each.node for each in growth.done.hypotheses]
+            complete = self.selected in ends
+            if complete and self.selected != growth.done.best:
+                rank = ends.index(self.selected) + 1
+        assert self.spec is not None, "a node comes of a search"
+        self.dismiss(
+            Taken(
+                Found(path=path, start=self.position, params=self.params, spec=self.spec, rank=rank, complete=complete),
+                steps,
+            )
+        )
+
+    # options
+
+    def action_method(self, delta: int) -> None:
+        self.options.turn_method(delta)
+        self._changed()
+
+    def action_pick(self, delta: int) -> None:
+        self.options.pick(delta)
+        self.notice = (TIPS.get(self.options.picked, ""), "quiet")
+        self.paint()
+
+    def action_nudge(self, delta: int, coarse: bool = False) -> None:
+        self._change(lambda: self.options.nudge(delta, coarse=coarse))
+
+    def action_reset(self) -> None:
+        self._change(self.options.reset)
+
+    def _change(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except ValueError as error:
+            self.notice = (clean(str(error), keep=""), "warn")
+            self.paint()
+            return
+        self._changed()
+
+    def _changed(self) -> None:
+        self.notice = ("Space searches again with this", "strong") if self.spec is not None else ("", "text")
+        self.paint()
+
+    def action_type(self) -> None:
+        self.box.display = True
+        self.foot_line.display = False
+        self.box.value = "answer " if self.options.picked == "answer" else ""
+        self.set_focus(self.box)
+        self.box.cursor_position = len(self.box.value)
+
+    @on(CommandBox.Left)
+    def _typed_nothing(self) -> None:
+        self.box.display = False
+        self.foot_line.display = True
+        self.set_focus(None)
+
+    @on(Input.Submitted, "#search-command")
+    def _typed(self, message: Input.Submitted) -> None:
+        self._typed_nothing()
+        if message.value.strip():
+            self._change(lambda: self.options.read(message.value))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters are text while a value is typed."""
+        return not self.box.has_focus or action in ("leave",)
+
+    # painting
+
+    def spell(self, numbers: list[int]) -> list[str]:
+        """The text of these tokens, one after the other."""
+        speller = Speller(self.player.session.tokenizer)
+        return [speller.push(self.growth.nodes[number].step.token, given=False) for number in numbers]
+
+    def paint(self) -> None:
+        """All of it; called when events came, at most thirty times a second, and on a key."""
+        growth = self.growth
+        self._lines = growth.lines(pruned=self.pruned)
+        if self._follow:
+            self.selected = growth.best or 0
+        tree = self.tree_view
+        tree.growth, tree.lines, tree.selected = growth, tuple(self._lines), self.selected
+        tree.waiting = self._invitation()
+        tree.redraw()
+        self._paint_odds()
+        self.show_title(*self._standing())
+        self.option_lines.show(*self._option_rows())
+        self._paint_answers()
+        self.show_foot(*([self.notice] if self.notice[0] else [(self._keys(), "quiet")]))
+
+    def _invitation(self) -> str:
+        if self.running:
+            return f"reading the text: {self._read} of {self.position} tokens" if self._read else "searching ..."
+        if self.spec is not None:
+            return "nothing was found: the settings cut every first token" if not self.notice[0] else ""
+        words = "after the text" if self.position == len(self.player.session.tree) else "in place of the cursor's token"
+        return f"Space searches {words}, with the settings in force"
+
+    def _standing(self) -> list[Piece]:
+        growth = self.growth
+        if self.spec is None:
+            return [(f"from token {self.position + 1} on", "quiet")]
+        state = "RUNNING" if self.running else "STOPPED" if growth.stopped else "DONE"
+        words = f"{growth.count('live')} live, {growth.count('finished')} complete, {growth.count('pruned')} given up"
+        pieces = [(state, "chosen" if self.running else "strong"), (f"  {self.spec.method}: {words}", "text")]
+        if growth.done is not None:
+            pieces.append((f"  {growth.done.calls} odds, {growth.done.passes} passes", "quiet"))
+        return pieces
+
+    def _option_rows(self) -> list[Row]:
+        options = self.options
+        first: list[Piece] = [
+            (" m ", "quiet"), (options.method, "chosen"), (f"  {METHOD_TIPS[options.method]}", "quiet"),
+        ]  # fmt: skip
+        second: list[Piece] = []
+        names = options.names
+        for name in names:
+            value = options.value(name)
+            text = clean(f"{name.replace('_', ' ')} {value if value != '' else 'last number'}", keep="")
+            picked = name == options.picked
+            # brackets where colour and weight may not be seen
+            second.append((f"[{text}] " if picked else f" {text}  ", "strong" if picked else "text"))
+        seen = names.index(options.picked) + 1
+        while len(second) > 1 and sum(len(text) for text, _ in second[:seen]) > self.app.size.width - 2:
+            second, seen = second[1:], seen - 1
+        return [tuple(first), ((" ", "text"), *second)]
+
+    def _keys(self) -> str:
+        start = "stop" if self.running else "search"
+        take = "   Enter take   b best   x pruned" if self.growth.nodes else ""
+        return f"Space {start}{take}   m method   Tab - = : options   Esc back"
+
+    def _paint_odds(self) -> None:
+        node = self.growth.nodes.get(self.selected)
+        panel = self.query_one("#search-odds")
+        if node is None:
+            self.odds_view.show(None, step=None, label=self.label)
+            panel.border_title = "Token"
+            return
+        step = node.step
+        row = next((i for i, each in enumerate(step.odds.candidates) if each.token == step.token), 0)
+        self.odds_view.show(step.odds, step=step, label=self.label, selected=row)
+        path = self.growth.path(self.selected)
+        facts = f"score {node.score:.3f}, log-probability {node.logprob:.3f}"
+        self._titled(panel, f"Token {len(path)} {self.label(step.token)}: {facts}")
+
+    def _titled(self, panel: object, title: str) -> None:
+        from textual.content import Content
+
+        panel.border_title = Content(clean(title, keep=""))  # type: ignore[attr-defined]  # every widget has it
+
+    def _paint_answers(self) -> None:
+        done = self.growth.done
+        answers = done.answers if done is not None else ()
+        rows: list[Row] = []
+        if answers:
+            total = sum(each.weight for each in answers) or 1.0
+            for index, each in enumerate(answers[:ANSWERS]):
+                text = clean(each.text.replace("\n", " "), keep="")
+                paths = f"{len(each.nodes)} path{'s' * (len(each.nodes) != 1)}"
+                weight = f"weight {each.weight:.2f} ({100 * each.weight / total:.0f}%), {paths}"
+                rows.append(((" answer " if not index else "        ", "quiet"),
+                             (f"{text:<16} ", "chosen" if not index else "text"), (weight, "quiet")))  # fmt: skip
+            if len(answers) > ANSWERS:
+                rows.append(((f"        {len(answers) - ANSWERS} more", "quiet"),))
+        elif done is not None and self.spec is not None and self.spec.method in ("cot", "majority"):
+            rows.append(((" answer  none of the paths has one: the best path stands for them", "quiet"),))
+        self.answer_lines.display = bool(rows)
+        self.answer_lines.styles.height = max(len(rows), 1)
+        self.answer_lines.show(*rows)
