@@ -384,12 +384,16 @@ class PanelScreen(Screen[None]):
             groups += status.token_facts(step, self.settings_of(step), short=not roomy)
         return groups + status.reply_facts(player.session)
 
+    @property
+    def prompt_title(self) -> tuple[str, str]:
+        """Title and note of the prompt box."""
+        return "1 Prompt", "completion: text to go on from"
+
     def paint_titles(self) -> None:
         """The titles on the borders."""
         one_panel = self.screen_shape in ("narrow", "low")
-        chat = self.player is not None and self.player.session.mode == "chat"
-        self.stream.placeholder = PLACEHOLDERS["chat" if chat else "completion"]
-        self.title_of("prompt", "1 Prompt", "chat: your message" if chat else "completion: text to go on from")
+        self.stream.placeholder = PLACEHOLDERS["completion" if self.player is None else self.player.session.mode]
+        self.title_of("prompt", *self.prompt_title)
         self.title_of("stream", "2 Stream", f"c {self.stream.mode}{' + marks' if self.stream.marks else ''}")
         for panel, (title, note) in panel_titles(self.tab, tabbed=one_panel).items():
             self.title_of(panel, title, note)
@@ -403,8 +407,8 @@ class PanelScreen(Screen[None]):
         session = self.player.session
         following = self._is_running() and self.stream.cursor is None
         if step is not None and not following:
-            place = max(0, step.position - session.reply_start + 1)
-            title = f"3 Token {place} of {session.reply_length} '{self.label_of(step.token)}'"
+            reply = session.reply_at(step.position)
+            title = f"3 Token {step.position - reply.start + 1} of {len(reply)} '{self.label_of(step.token)}'"
         elif following:
             title = "3 Token, as it runs"
         elif self.position < len(session.tree):

@@ -42,7 +42,8 @@ _PLAIN = frozenset((
 
 
 def answer(desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
-    """As the file's head says; the steps of a stateful chain come with the answer, for they cannot be drawn apart."""
+    """As the file's head says, with the step that differs; of a stateful chain with all steps up to it, because they
+    cannot be drawn apart."""
     engine: Engine = desk.engine
     told = _Told(
         ids=list(values["ids"]),
@@ -62,7 +63,7 @@ def answer(desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
             if step is not None:
                 steps += [step] if keeps_steps else []
                 if step.token != told.ids[told.start + done]:
-                    yield Reply(_difference(step, told.ids[step.position]), tuple(steps))
+                    yield Reply(_difference(step, told.ids[step.position]), tuple(steps or [step]))
                     return
                 done += 1
             if step is None or clock.rings():
@@ -134,9 +135,8 @@ def _from_logits(engine: Engine, told: _Told) -> Iterator[Step | None]:
         while position - 1 not in trail.logits:
             trail.advance()
             yield None
-        seen = observe(
-            trail.logits[position - 1], told.params, Context(ids[:position], told.start, lane=told.lane(position)), n=8
-        )
+        context = Context(ids[:position], told.start, lane=told.lane(position))
+        seen = observe(trail.logits[position - 1], told.params, context, n=engine.record)
         token = ids[position] if position in told.forced else None
         if token is None and seen.odds.kept == 0:
             raise NoLegalToken(f"The settings cut every token at position {position}.", "")

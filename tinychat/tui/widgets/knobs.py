@@ -19,6 +19,7 @@ from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.tui.lineview import LineView, Piece, Row, fit
 from tinychat.tui.palette import spelled
+from tinychat.tui.widgets.lines import wrap
 from tinychat.tui.wording import Setting, is_on, label_of, short_text, shown_settings, value_text
 
 _SLIDER_AT = 21  # cells before the slider of a number
@@ -53,19 +54,24 @@ class KnobsView(LineView):
     presets: Mapping[str, SamplingParams] = PRESETS  # that settings may be called by
     _params = SamplingParams()
     _picked = "temperature"
+    _note: Piece = ("", "text")
     _top = 0  # first of the shown knobs
     _dragged: Knob | None = None
 
-    def show(self, params: SamplingParams, *, picked: str) -> None:
-        """Draw these settings, with one knob picked."""
-        self._params, self._picked = params, picked
+    def show(self, params: SamplingParams, *, picked: str, note: Piece = ("", "text")) -> None:
+        """Draw these settings, with one knob picked; a note takes the last rows."""
+        self._params, self._picked, self._note = params, picked, note
         self.redraw()
 
     def rows(self, width: int, height: int) -> list[Row]:
         rows = [self._row(setting, width) for setting in self._shown(height)]
-        if height > len(rows):
-            rows += [()] * (height - len(rows) - 1) + [self._foot()]
-        return rows
+        words, role = self._note
+        notes: list[Row] = [((f" {line}", role),) for line in wrap(words, width - 2)] if words else []
+        if len(rows) + len(notes) < height:
+            notes.append(self._foot())
+        room = max(height - len(rows), 1)
+        rows = rows[: height - min(len(notes), room)]
+        return rows + [()] * (height - len(rows) - min(len(notes), room)) + notes[:room]
 
     def _shown(self, height: int) -> list[Setting]:
         settings = shown_settings(self._params, self._picked)
