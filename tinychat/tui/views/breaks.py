@@ -16,10 +16,11 @@ from textual.widgets import Input
 from tinychat.engine.breaks import KINDS, Condition, Kind
 from tinychat.tui import breakpoints
 from tinychat.tui.lineview import Row, safe
-from tinychat.tui.palette import Look
+from tinychat.tui.palette import GLYPHS, Look
 from tinychat.tui.widgets.lines import Lines
 from tinychat.tui.widgets.prompt import CommandBox
 
+_WIDTH = 74
 _HINT = "Space on or off   Enter types the value   0 all off   Esc closes"
 
 
@@ -74,17 +75,20 @@ class BreaksScreen(ModalScreen[None]):
         self._paint()
 
     def _paint(self) -> None:
-        plain = self.look.glyphs == "ascii"
         rows: list[Row] = []
         for index, kind in enumerate(KINDS):
             before, after, start = breakpoints.TITLES[kind]
             condition = self.on.get(kind) or self.values.get(kind)
-            value = f"{start * 100:g}" if kind == "prob" else f"{start:g}" if start else "-"
+            value = f"{start * 100:g}" if kind == "prob" else f"{start:g}" if start else "(Enter types it)"
             if condition is not None:
                 value = safe(breakpoints.value_text(condition)).removesuffix("%" if kind == "prob" else "\0")
-            here, there = (">" if index == self.at else " "), "[x]" if kind in self.on else "[ ]"
-            role = ("strong" if kind in self.on else "text") + ("+selected" if index == self.at else "")
-            rows.append(((f"{here if plain else ' '}{there} {before} {value} {after}".ljust(74), role),))
+            over = "+selected" if index == self.at else ""
+            here = GLYPHS[self.look.glyphs].pointer if over else " "
+            box, role = ("[x]", "strong") if kind in self.on else ("[ ]", "text")
+            rest = " " * (_WIDTH - len(f"{here}{box} {before} {value} {after}"))
+            rows.append(
+                ((f"{here}{box} {before} ", role + over), (value, f"chosen{over}"), (f" {after}{rest}", role + over))
+            )
         rows += [(), ((" " + (self._note or _HINT), "warn" if self._note else "quiet"),)]
         self._list.show(*rows)
 

@@ -13,7 +13,7 @@ from tinychat.tui.bars import percent
 from tinychat.tui.lineview import Piece, Row, fit, merged
 from tinychat.tui.palette import GlyphSet
 
-TAIL = 15  # cells of " 12.3 > 100.0%"
+TAIL = 13  # cells of " final 100.0%"
 SEEN = 0.005  # a smaller probability leaves its cell empty
 
 
@@ -37,36 +37,31 @@ def watch_rows(
     shown = watched if both or len(watched) <= room else watched[: max(room - 1, 0)]
     rows: list[Row] = []
     for each in shown:
-        here = each.shares[first : first + columns]
+        here, at = each.shares[first : first + columns], each.here
         label = fit(each.label, label_cells - 1, more=glyphs.more) + " "
-        tail = _tail(each.here)
+        raws = _row(label, [_bar(share) for share in here], columns, cursor, glyphs)
         if both:
-            rows.append(_row(label, "text", [s.raw for s in here], columns, cursor, glyphs, "bar", (" raw", "faint")))
-            blank = " " * label_cells
-            rows.append(_row(blank, "text", [s.final for s in here], columns, cursor, glyphs, "bar", tail))
+            rows.append((*raws, (f" raw   {_raw(at)}" if at else "", "strong")))
+            finals = _row(" " * label_cells, [share.final for share in here], columns, cursor, glyphs)
+            rows.append((*finals, (f" final {_final(at)}" if at else "", "strong")))
         else:
-            rows.append(_row(label, "text", [s.raw for s in here], columns, cursor, glyphs, "bar", tail))
+            rows.append((*raws, (f" {_raw(at)[:-1]}>{_final(at)}" if at else "", "strong")))
     if len(shown) < len(watched) and room > 0:
         rows.append(((f" {len(watched) - len(shown)} more watched: a larger window shows them", "quiet"),))
     return rows
 
 
-def _row(
-    label: str,
-    role: str,
-    shares: list[float | None],
-    columns: int,
-    cursor: int,
-    glyphs: GlyphSet,
-    bar: str,
-    tail: Piece,
-) -> Row:
-    cells: list[Piece] = [(label, role), (glyphs.wall, "faint")]
+def _row(label: str, shares: list[float | None], columns: int, cursor: int, glyphs: GlyphSet) -> Row:
+    cells: list[Piece] = [(label, "text"), (glyphs.wall, "faint")]
     for index, share in enumerate(shares):
-        over = "_chosen" if index == cursor else ""
-        cells.append(("?", "faint") if share is None else (_level(share, glyphs.levels), bar + over))
-    cells.append((" " * (columns - len(shares)), "text"))
-    return merged([*cells, tail])
+        bar = "bar_chosen" if index == cursor else "bar"
+        cells.append(("?", "faint") if share is None else (_level(share, glyphs.levels), bar))
+    return merged([*cells, (" " * (columns - len(shares)), "text")])
+
+
+def _bar(share: Share) -> float | None:
+    """The raw probability to draw; what is known to be too small for a bar needs no sign of its own."""
+    return share.below if share.raw is None and share.below < SEEN else share.raw
 
 
 def _level(share: float, levels: str) -> str:
@@ -75,10 +70,11 @@ def _level(share: float, levels: str) -> str:
     return levels[min(max(round(share * len(levels)), 1), len(levels)) - 1]
 
 
-def _tail(share: Share | None) -> Piece:
-    if share is None:
-        return ("", "text")
-    if share.raw is None:
-        return (f" raw under {percent(share.below)}%", "quiet")
-    final = "?" if share.final is None else percent(share.final)
-    return (f" {percent(share.raw)} > {final}%", "strong")
+def _raw(share: Share) -> str:
+    if share.raw is not None:
+        return f"{percent(share.raw)}%"
+    return f"<{percent(share.below).removeprefix('<')}%"
+
+
+def _final(share: Share) -> str:
+    return "?" if share.final is None else f"{percent(share.final)}%"
