@@ -113,7 +113,7 @@ WORDS = {
     "bias ID=X": "add X to a token's logit, -inf bans it; bias alone clears",
     "bad-word TEXT": "a phrase that may not come whole",
     "negative TEXT": "guidance: the prompt to move away from",
-    "system TEXT": "the system message of the next chat",
+    "system TEXT": "the system message, of a conversation in hand too; alone it opens it, off takes it away",
     "label TEXT": "name the branch (in the list: the chosen one); label alone takes the name away",
     "unhide": "list hidden branches again",
     "break COND": f"stop behind a token: {FORMS}",
@@ -129,7 +129,21 @@ _ACTIONS = {
     "help": "help",
     "save": "save", "name": "save", "sessions": "open",
     "unhide": "unhide",
+    "retry": "regenerate",
+    "revise_message": "revise_message",
 }
+SLASH = {
+    "/retry": "another reply, by another seed",
+    "/edit": "change your last message and send it anew",
+    "/system TEXT": "the system message; alone it opens it",
+    "/new": "start anew",
+    "/undo": "back to the branch before",
+    "/save NAME": "keep the session under a name",
+    "/given": "what the model is given, token by token",
+    "/settings": "find any setting; /t 0.9 and all the rest of the command line work too",
+    "//TEXT": "a message that begins with a slash",
+}
+_SLASH_NAMES = {"edit": "revise_message"}
 
 
 def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
@@ -179,7 +193,7 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
     if name == "negative":
         return Words(negative=rest)
     if name == "system":
-        return System(rest)
+        return System("" if rest == "off" else rest) if rest else Perform("revise_system")
     if name == "label":
         return Label(rest)
     if name in ("break", "watch", "chart"):
@@ -191,6 +205,14 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
     known = [*(w.split()[0].replace("-", "_") for w in WORDS), *_ACTIONS, *SETTINGS, *ACTION_BY_NAME]
     near = difflib.get_close_matches(name, known, n=1)
     raise ValueError(f"there is no {word!r}" + (f"; did you mean {near[0]}?" if near else "; ? lists all"))
+
+
+def from_slash(text: str) -> str:
+    """The command line that `/word ...` in the chat box stands for; ValueError for a bare slash."""
+    word, _, rest = text.removeprefix("/").strip().partition(" ")
+    if not word:
+        raise ValueError("type a command, for example:  /retry")
+    return f"{_SLASH_NAMES.get(word.lower(), word)} {rest}".strip()
 
 
 def preset(name: str, params: SamplingParams) -> SamplingParams:

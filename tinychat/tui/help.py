@@ -40,6 +40,9 @@ def help_text(*, ascii_only: bool, taste: Taste | None = None) -> str:
     lines.append("While editing the prompt")
     for keys, meaning in edit_keys(enter_runs=taste.enter_runs):
         lines += _entry(keys, meaning)
+    lines += ["", "Chat: a line that begins with / (in a completion it is text)"]
+    for form, meaning in commands.SLASH.items():
+        lines += _entry(form, meaning)
     lines += ["", "Command line, after :"]
     for form, meaning in commands.WORDS.items():
         lines += _entry(form, meaning)

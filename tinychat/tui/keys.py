@@ -90,7 +90,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("breaks", "B", "Breakpoints", "Stop behind a token that meets a condition; :break entropy>6.", "run", "B",
            short="break"),
     Action("revise", "e", "Revise the text at the cursor",
-           "The reply, a message or the prompt, in the prompt box. What stands before the first change stays as it was drawn; the rest is a new branch.", "screen", "e",
+           "The reply, a message or the prompt, in the prompt box. What stands before the first change stays as it "
+           "was drawn; the rest is a new branch.", "screen", "e",
            short="revise"),
     Action("editor", "ctrl+g", "Your editor", "The text of the prompt box in $VISUAL or $EDITOR.", "screen", "^g",
            always=True),

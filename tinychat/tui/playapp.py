@@ -82,6 +82,7 @@ class PlayApp(App[int]):
         screen.model_context = opening.context
         screen.taste = self.taste
         screen.restart = self._restart
+        screen.listen = self.listen
         return screen
 
     async def on_event(self, event: events.Event) -> None:
@@ -91,11 +92,14 @@ class PlayApp(App[int]):
             await super().on_event(event)
 
     def on_mount(self) -> None:
+        self.listen()
+        self.call_after_refresh(self._open)
+
+    def listen(self) -> None:
+        """End on signals in a way that puts the terminal back: Textual does it for SIGINT only."""
         loop = asyncio.get_running_loop()
         for number in FATAL_SIGNALS:
-            # so that the terminal is put back: Textual does it for SIGINT only
             loop.add_signal_handler(number, self._end, 128 + number)
-        self.call_after_refresh(self._open)
 
     def _end(self, code: int) -> None:
         self.exit(code, return_code=code)

@@ -60,7 +60,6 @@ class PlayScreen(DoorScreen):
     ]  # fmt: skip
 
     _asked_to_leave = 0.0
-    _submit_when_open = False  # Enter was quicker than the tokenizer
 
     def on_mount(self) -> None:
         self.prompt_box.move_cursor(self.prompt_box.document.end)
@@ -75,7 +74,7 @@ class PlayScreen(DoorScreen):
             player.sync()
         self.paint_all()
         if self._submit_when_open:
-            self._submit(self.prompt_box.text)
+            self.submit(self.prompt_box.text)
 
     # modes
 
@@ -140,24 +139,10 @@ class PlayScreen(DoorScreen):
 
     # screen
 
-    def action_run_anywhere(self) -> None:
-        if self.editing and self.player is not None and not len(self.player.session.tree):
-            self._submit(self.prompt_box.text)
-        else:
-            self.action_run()
-
-    @on(PromptBox.Left)
-    def _prompt_left(self) -> None:
-        self.set_focus(None)
-
     @on(PromptBox.Changed)
     def _prompt_changed(self) -> None:
         if self.editing:
             self.lay_out()
-
-    @on(PromptBox.Submitted)
-    def _prompt_submitted(self, message: PromptBox.Submitted) -> None:
-        self._submit(message.text)
 
     @on(PromptBox.Interrupted)
     def _prompt_interrupted(self) -> None:
@@ -166,59 +151,6 @@ class PlayScreen(DoorScreen):
     @on(PromptBox.QuitWished)
     def _prompt_quit(self) -> None:
         self.action_leave()
-
-    def _submit(self, text: str) -> None:
-        player = self.player
-        self.calm()
-        if player is None:
-            self._submit_when_open = True
-            self.say("runs as soon as the model is open")
-            return
-        session = player.session
-        if session.mode == "chat":
-            if not text.strip():
-                self.say("type a message first")
-                return
-            if player.running:
-                player.pause()
-            session.say(text)
-            self.prompt_box.remember(text)
-            self.prompt_box.load_text("")
-        else:
-            seed = session.params.seed
-            session.complete(text)
-            self.prompt_box.remember(text)
-            if text.endswith(" "):
-                self.notice = ("the prompt ends with a space: words bring their own", "dart")
-            elif session.params.seed != seed:
-                self.notice = (f"new seed {session.params.seed}; the old reply stays a branch", "strong")
-            self.set_focus(None)
-        player.set_params(session.params)
-        player.sync()
-        self.play_on(player)
-        self.paint_all()
-
-    def action_new(self) -> None:
-        self.calm()
-        if self.player is not None:
-            self.player.session.clear()
-            self.player.sync()
-            self.moved_to("an empty context; u goes back")
-
-    def action_mode(self) -> None:
-        self.calm()
-        player = self.player
-        if player is None:
-            return
-        session = player.session
-        if not session.tokenizer.has_chat:
-            self.say("this model knows no chat roles")
-            return
-        session.mode = "completion" if session.mode == "chat" else "chat"
-        if len(session.tree):
-            session.clear()
-            player.sync()
-        self.moved_to(f"{session.mode}; u brings the old text back" if session.tree.branches[0].own else session.mode)
 
     def action_colour(self) -> None:
         self.stream.mode = MODES[(MODES.index(self.stream.mode) + 1) % len(MODES)]
@@ -321,8 +253,7 @@ class PlayScreen(DoorScreen):
             except ValueError as error:
                 self.say(str(error), "warn")
         elif isinstance(wish, commands.System):
-            player.session.system = wish.text
-            self.say("system message set" + ("; ctrl+n starts a chat with it" if len(player.session.tree) else ""))
+            self.set_system(wish.text)
         elif isinstance(wish, commands.Label):
             self.label_branch(wish.text)
         else:

@@ -38,10 +38,10 @@ class BranchScreen(ActionScreen):
     # moves
 
     def action_undo(self) -> None:
-        self._move(lambda player: player.session.tree.undo(), "back", "nothing to undo")
+        self._move(lambda player: player.session.tree.undo(), "back: {}", "nothing to undo")
 
     def action_redo(self) -> None:
-        self._move(lambda player: player.session.tree.redo(), "forth", "nothing to redo")
+        self._move(lambda player: player.session.tree.redo(), "forth: {}", "nothing to redo")
 
     def action_previous_branch(self) -> None:
         self._sibling(-1)
@@ -86,7 +86,7 @@ class BranchScreen(ActionScreen):
             return
         player.sync()
         tree = player.session.tree
-        self.moved_to(f"{done}: branch {tree.current}" + (f" {tree.branch.label}" if tree.branch.label else ""))
+        self.moved_to(done.replace("{}", f"branch {tree.current} {tree.branch.label}".rstrip()))
 
     def moved_to(self, words: str) -> None:
         self.tree_view.selected = None
@@ -141,7 +141,7 @@ class BranchScreen(ActionScreen):
         def go(player: Player) -> bool:
             return player.session.tree.go(number)
 
-        self._move(go, "u goes back; here is", "that is the branch you stand on")
+        self._move(go, "{}; u goes back", "that is the branch you stand on")
         self.tree_view.forget()
 
     def action_fold(self) -> None:

@@ -44,6 +44,7 @@ class PromptBox(TextArea):
         super().__init__(clean(text), soft_wrap=True, tab_behavior="focus", show_line_numbers=False, id=id)
         self.highlight_cursor_line = False
         self.enter_runs = True  # else Enter and ctrl+j have changed places
+        self.recalls = True  # whether Up and Down bring earlier prompts
         self._earlier: list[str] = []
         self._at = 0  # place in the earlier prompts; their number for the text in hand
         self._in_hand = self.text
@@ -103,7 +104,7 @@ class PromptBox(TextArea):
 
     def _recall(self, delta: int) -> bool:
         to = self._at + delta
-        if not 0 <= to <= len(self._earlier):
+        if not self.recalls or not 0 <= to <= len(self._earlier):
             return False
         if self._at == len(self._earlier):
             self._in_hand = self.text

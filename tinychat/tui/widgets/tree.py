@@ -12,7 +12,7 @@ from tinychat.tui.branchrows import BranchRow
 from tinychat.tui.lineview import LineView, Piece, Row, fit, padded
 from tinychat.tui.palette import Look, spelled
 
-FACTS = 31  # cells of tokens, perplexity and end
+FACTS = 36  # cells of tokens, perplexity and end
 WHEEL_ROWS = 3
 
 
