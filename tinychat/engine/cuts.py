@@ -1,7 +1,7 @@
 """What stages share: how a token is cut, and sums over those that are not. Rows live on the CPU.
 
-Sums are float64 and numpy's own: torch would share them out among threads, and the last digit would depend on how many.
-The exponential is torch's, which is several times as fast.
+Sums are float64 and numpy's own, never a product of vectors: those of torch and of linear algebra add in an order that
+depends on the machine and its threads, and the library (cpp/choice.h) adds in numpy's. So the last digit is the same.
 
 B any leading axes, V the entries of a row, K some of them.
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine.context import NOTHING_SEEN, Context
+from tinychat.engine.exponential import exp
 from tinychat.engine.params import SamplingParams
 
 CUT = -math.inf
@@ -90,7 +91,7 @@ class Softmax:
     @property
     def entropy(self) -> float:
         """Nats."""
-        return max(0.0, self.log_total - float(self.weights @ self.below) / self.total)
+        return max(0.0, self.log_total - total_of(self.weights * self.below) / self.total)
 
     def logit_of(self, log_prob: float) -> float:
         """The logit of a probability, given in nats."""
@@ -102,7 +103,12 @@ def softmax(row: Tensor) -> Softmax:
     values = row.numpy()
     largest = float(values.max())
     below, weights = weigh(values, largest)
-    return Softmax(largest, below, weights, float(weights.sum()))
+    return Softmax(largest, below, weights, total_of(weights))
+
+
+def total_of(terms: NDArray[np.float64]) -> float:
+    """Their sum (A,), in numpy's order for what lies side by side: blocks of at most 128, eight sums in each."""
+    return float(np.add.reduce(terms))
 
 
 def weigh(values: NDArray[np.float32], reference: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -112,16 +118,10 @@ def weigh(values: NDArray[np.float32], reference: float) -> tuple[NDArray[np.flo
     if not values.size or values.min() > CUT:
         return below, exp(below)
     cut = values == CUT
-    below[cut] = 0.0  # an exponential that underflows takes many times as long
+    below[cut] = 0.0
     weights = exp(below)
     weights[cut] = 0.0
     return below, weights
-
-
-def exp(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The exponentials."""
-    found: NDArray[np.float64] = torch.from_numpy(values).exp().numpy()
-    return found
 
 
 def granted(floor: float, largest: float) -> np.float32:
@@ -170,7 +170,7 @@ def keep_first(row: Tensor, falling: NDArray[np.float32], count: int) -> Tensor:
 
 
 def nearest_heads(distance: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
-    """Places of the smallest distances (K,), rising, ties in any order: first a few, then more, at last all finite.
+    """Places of the smallest distances (K,), rising, ties by place: first a few, then more, at last all finite.
 
     Whoever is as far as the last one of a head is in it.
     """
@@ -182,7 +182,7 @@ def nearest_heads(distance: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
             places = np.flatnonzero(distance <= furthest)
         else:
             places = np.flatnonzero(distance < math.inf)
-        yield places[np.argsort(distance[places])]
+        yield places[np.argsort(distance[places], kind="stable")]
 
 
 def keep_only(row: Tensor, ids: NDArray[np.int64]) -> Tensor:

@@ -19,9 +19,14 @@ def repetition(logits: Tensor, params: SamplingParams, context: Context) -> Tens
 
 def encoder_repetition(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     """The repetition penalty with 1/x on the prompt's tokens: above 1 raises them (transformers)."""
-    ids = np.unique(context.ids()[: context.prompt_len])
-    ids = ids[(ids >= 0) & (ids < logits.shape[-1])]
+    ids = of_prompt(context, logits.shape[-1])
     return change(logits, ids, lambda before: _by_sign(before, 1.0 / params.encoder_repetition_penalty))
+
+
+def of_prompt(context: Context, size: int) -> NDArray[np.int64]:
+    """The ids (K,) of a vocabulary of `size` that the prompt holds, rising."""
+    ids = np.unique(context.ids()[: context.prompt_len])
+    return ids[(ids >= 0) & (ids < size)]
 
 
 def frequency(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
@@ -44,15 +49,20 @@ def dry(logits: Tensor, params: SamplingParams, context: Context) -> Tensor:
     reaches across a breaker, and a token that is one loses nothing. Breakers are texts: every token in which one occurs
     is a breaker, so they raise ValueError where the context has no vocabulary. `dry_window` limits the history.
     """
+    ids, lost = dry_losses(params, context, logits.shape[-1])
+    return change(logits, ids, lambda before: before - lost)
+
+
+def dry_losses(params: SamplingParams, context: Context, size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The ids (K,) of a vocabulary of `size` that DRY lowers, rising, and by how much (K,)."""
     history = context.ids()
     if params.dry_window:
         history = history[-params.dry_window :]
     ids, lengths = _repeats(history, _breakers(params, context))
-    fit = (lengths >= params.dry_allowed_length) & (ids >= 0) & (ids < logits.shape[-1])
+    fit = (lengths >= params.dry_allowed_length) & (ids >= 0) & (ids < size)
     with np.errstate(over="ignore"):
         grown = params.dry_multiplier * np.power(params.dry_base, lengths[fit] - params.dry_allowed_length)
-    lost = np.minimum(grown, HIGHEST)
-    return change(logits, ids[fit], lambda before: before - lost)
+    return ids[fit], np.minimum(grown, HIGHEST)
 
 
 def _by_sign(logits: NDArray[np.float32], theta: float) -> NDArray[np.float64]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine.cuts import CUT, exp, softmax, weigh
+from tinychat.engine.cuts import CUT, softmax, total_of, weigh
+from tinychat.engine.exponential import exp
 from tinychat.engine.stages import After
 
 _BITS = math.log2(math.e)  # bits in a nat
@@ -110,9 +111,10 @@ class Tally:
         """Bits squared: how much the surprisal varies around the entropy."""
         if not self.row.kept:
             return 0.0
-        apart = self._below - float(self._weights @ self._below) / self._total
+        apart = self._below - total_of(self._weights * self._below) / self._total
         np.square(apart, out=apart)
-        return float(self._weights @ apart) / self._total * _BITS**2
+        apart *= self._weights
+        return total_of(apart) / self._total * _BITS**2
 
     def follow(self, after: After) -> Row:
         """The row after the next stage of the walk."""
@@ -128,8 +130,8 @@ class Tally:
     def _share(self, values: NDArray[np.float32], places: NDArray[np.int64] | None) -> float:
         """Of the probability, what stands where these logits are not cut."""
         if places is None:
-            return float(self._weights @ (values != CUT).astype(np.float64)) / self._total
-        return float(self._weights[places].sum()) / self._total
+            return total_of(self._weights * (values != CUT)) / self._total
+        return total_of(self._weights[places]) / self._total
 
     def _update(self, logits: Tensor, values: NDArray[np.float32], places: NDArray[np.int64] | None) -> None:
         old = self.row.logits
@@ -141,7 +143,7 @@ class Tally:
             return
         if changed.size:
             self._below[changed], self._weights[changed] = weigh(values[changed], self._reference)
-        self._total = float(self._weights.sum())
+        self._total = total_of(self._weights)
 
     def _afresh(self, logits: Tensor) -> None:
         found = softmax(logits)
@@ -157,5 +159,5 @@ class Tally:
     ) -> Row:
         if not kept:
             return Row(name, ids, values, 0.0, 1.0, 0, mass, 0.0)
-        entropy = math.log(self._total) - float(self._weights @ self._below) / self._total
+        entropy = math.log(self._total) - total_of(self._weights * self._below) / self._total
         return Row(name, ids, values, self._reference, self._total, kept, mass, max(0.0, entropy) * _BITS)

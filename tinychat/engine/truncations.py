@@ -19,14 +19,15 @@ from tinychat.engine.cuts import (
     as_cut,
     by_row,
     cut_below,
-    exp,
     falling_heads,
     granted,
     keep_first,
     keep_only,
     nearest_heads,
     softmax,
+    total_of,
 )
+from tinychat.engine.exponential import exp
 from tinychat.engine.params import SamplingParams
 
 
@@ -77,9 +78,9 @@ def top_n_sigma(row: Tensor, params: SamplingParams, context: Context) -> Tensor
     below = values.astype(np.float64)
     below[cut] = largest  # a cut token must add nothing, here and in the squares
     below -= largest
-    below -= below.sum() / (below.size - cut.size)
+    below -= total_of(below) / (below.size - cut.size)
     below[cut] = 0.0
-    sigma = math.sqrt(float(below @ below) / (below.size - cut.size))
+    sigma = math.sqrt(total_of(np.square(below)) / (below.size - cut.size))
     return cut_below(row, granted(largest - params.top_n_sigma * sigma, largest))
 
 
