@@ -68,6 +68,10 @@ def play(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Run the engine in a thread instead of a child process.")
     ] = False,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="NAME", help="Go on with a saved session: a name, last, or a file."),
+    ] = None,
 ) -> None:
     """Chat or complete, and steer how every token is chosen.
 
@@ -75,6 +79,8 @@ def play(
     tinychat play
     tinychat play runs/small --prompt "Once upon a time"
     tinychat play ckpt.safetensors --chat
+    tinychat play --session last
+    tinychat play lesson.session.jsonl
 
     Press ? inside for the keys, ctrl+q to leave. What you always want stands in config.toml (tinychat paths).
     """
@@ -96,12 +102,26 @@ def play(
         os.environ.pop("NO_COLOR", None)
         if not wanted["color"]:
             os.environ["NO_COLOR"] = "1"
+    from tinychat.session.reopen import is_session
+    from tinychat.session.saved import find
+
+    if session is None and checkpoint is not None and is_session(checkpoint):
+        session, checkpoint = os.path.join(".", checkpoint), None
+    saved = None if session is None else find(session)
+    if saved is not None:
+        own = {
+            "--prompt": prompt, "--chat": chat, "--max-tokens": max_tokens, "--seed": seed is not None,
+            "--preset": preset, "--order": order, "--bad-word": bad_word, "--negative": negative,
+            **{"--" + name.replace("_", "-"): True for name in given},
+        }  # fmt: skip
+        if too_many := [name for name, value in own.items() if value]:
+            raise UsageError(f"{too_many[0]}: a saved session has its own.", "Leave it out, and change it inside.")
     from tinychat.sample import draw_seed
 
     params = options.settings(
         wanted["preset"], given, default="story", seed=draw_seed() if seed is None else seed, order=order
     )
-    path = files.find_checkpoint(checkpoint)
+    path = None if saved is not None and checkpoint is None else files.find_checkpoint(checkpoint)
     from tinychat.tui.app import run_play
     from tinychat.tui.opening import Opening
 
@@ -109,6 +129,7 @@ def play(
         run_play(
             Opening(
                 path=path,
+                session=saved,
                 machine=read_machine(machine),
                 prompt=options.checked_text("--prompt", prompt),
                 chat=chat,
