@@ -86,7 +86,8 @@ def test_lines_are_the_events_as_they_happen(sample: Callable[..., Result]) -> N
 
 @pytest.mark.parametrize("method", [each for each in METHODS if each != "exhaustive"])
 def test_every_method_answers(sample: Callable[..., Result], method: str) -> None:
-    code, out, _ = sample("--search", method, "-n", 4, "--json", "--seed", 3)
+    needed = ("--phrase", "o") if method == "constrained" else ()
+    code, out, _ = sample("--search", method, "-n", 4, "--json", "--seed", 3, *needed)
     record = json.loads(out)
     assert code == 0
     assert record["search"]["method"] == method

@@ -31,6 +31,7 @@ _OPTIONS: dict[str, tuple[str, str, str]] = {
     "coverage": ("coverage", "X", "beam: weight of GNMT's coverage penalty, on the attention to the prompt."),
     "heuristic": ("heuristic", "X", "a-star: nats that a token still to come is expected to cost."),
     "search_memory": ("memory", "N", "best-first, a-star, exhaustive: hypotheses kept in the cache."),
+    "phrase": ("phrases", "TEXT", "constrained: a text that the reply must hold; may be repeated."),
     "contrast_alpha": ("contrast_alpha", "X", "contrastive: weight of unlikeness to what came before."),
     "paths": ("paths", "N", "cot, best-of, majority: how many replies."),
     "answer": ("answer", "REGEX", "cot, majority: what an answer looks like; the last number if left out."),
@@ -46,14 +47,15 @@ _FLAG_OF = {field: "--" + option.replace("_", "-") for option, (field, _, _) in 
 
 def _annotation(option: str) -> Any:
     field, metavar, text = _OPTIONS[option]
-    default = "" if field in ("method", "answer") else f" Default: {_DEFAULTS[field]}."
-    return Annotated[str | None, typer.Option("--" + option.replace("_", "-"), metavar=metavar, help=text + default)]
+    default = "" if field in ("method", "answer", "phrases") else f" Default: {_DEFAULTS[field]}."
+    kind: Any = list[str] if isinstance(_DEFAULTS[field], tuple) else str
+    return Annotated[kind | None, typer.Option("--" + option.replace("_", "-"), metavar=metavar, help=text + default)]
 
 
 with_search = spread("searched", {option: _annotation(option) for option in _OPTIONS})
 
 
-def read_search(searched: Mapping[str, str], params: SamplingParams, *, max_tokens: int) -> SearchParams | None:
+def read_search(searched: Mapping[str, Any], params: SamplingParams, *, max_tokens: int) -> SearchParams | None:
     """The search that was asked for; None without --search. UsageError for what cannot be."""
     if "search" not in searched:
         for option in searched:
@@ -79,9 +81,9 @@ def read_search(searched: Mapping[str, str], params: SamplingParams, *, max_toke
     return spec
 
 
-def _value(field: str, words: str) -> Any:
+def _value(field: str, words: Any) -> Any:
     default: Any = _DEFAULTS[field]
-    if isinstance(default, str):
+    if isinstance(default, str | tuple):
         return words
     kind = type(default)
     try:

@@ -19,6 +19,7 @@ OTHER: dict[str, Any] = {
     "width": 6, "variant": "hf", "groups": 3, "diversity": 0.7, "length_rule": "mean", "length_alpha": 0.6,
     "coverage": 0.2, "stop_rule": "never", "prune_factor": 2.0, "heuristic": 0.5, "contrast_alpha": 0.3, "paths": 5,
     "answer": "yes|no", "rollout": 3, "chaos_ratio": 0.7, "chaos_top": 0.3, "rollout_weight": 0.2, "memory": 4,
+    "phrases": ["a b", "c"],
 }  # fmt: skip
 BESIDE: dict[str, dict[str, Any]] = {
     "length_alpha": {"length_rule": "power"}, "prune_factor": {"stop_rule": "prune"}, "groups": {"width": 6},

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from tinychat.engine.attention import AttentionRunner
 from tinychat.engine.beams import beam_search
 from tinychat.engine.best_first import best_first, exhaustive
+from tinychat.engine.constrained_beams import constrained
 from tinychat.engine.contrastive_search import HiddenRunner, contrastive
 from tinychat.engine.engine import Engine
 from tinychat.engine.params import SamplingParams
@@ -30,6 +31,7 @@ METHODS: dict[str, Search] = {
     "beam-sampling": beam_search,
     "best-first": best_first,
     "a-star": best_first,
+    "constrained": constrained,
     "contrastive": contrastive,
     "cot": cot,
     "self-eval": self_eval,
@@ -61,8 +63,8 @@ def paths_for(
     says True the rest is owed (Paths.read). Raises what `search` raises.
     """
     check_search(params, spec)
-    if spec.method in ("cot", "majority") and engine.vocabulary is None:
-        raise ValueError(f"{spec.method} reads answers: the engine must know its vocabulary")
+    if spec.method in ("cot", "majority", "constrained") and engine.vocabulary is None:
+        raise ValueError(f"{spec.method} reads text: the engine must know its vocabulary")
     if engine.length(0) >= engine.context:
         raise ContextFull(f"The context is full: {engine.context} tokens.", "Go back some tokens.")
     runner: Callable[[Runner], Runner] | None = HiddenRunner if spec.method == "contrastive" else None

@@ -28,6 +28,7 @@ READS: dict[str, tuple[str, ...]] = {
     "beam": ("width", "variant", "coverage", *_LENGTH, *_STOP),
     "diverse": ("width", "groups", "diversity", "variant", *_LENGTH, *_STOP),
     "beam-sampling": ("width", *_LENGTH, *_STOP),
+    "constrained": ("width", "phrases", *_LENGTH),
     "best-first": ("width", "memory", *_LENGTH),
     "a-star": ("width", "memory", "heuristic", *_LENGTH),
     "contrastive": ("width", "contrast_alpha"),
@@ -70,6 +71,7 @@ class SearchParams:
     prune_factor: float = 1.5  # prune: a live one below factor * best ended one is dropped; scores are below 0
     heuristic: float = 0.0  # a-star: nats that every token still to come is expected to cost; 0 is best-first
     contrast_alpha: float = 0.6  # weight of the degeneration penalty; 0 is greedy
+    phrases: tuple[str, ...] = ()  # constrained: texts that the reply must hold
     paths: int = 10
     answer: str = ""  # pattern of the answer, its first group if it has one; "" for the last number
     rollout: int = 8  # tokens
@@ -87,6 +89,7 @@ class SearchParams:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name, (low, high) in _LIMITS.items():
             object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
+        object.__setattr__(self, "phrases", _texts("phrases", self.phrases))
         if not isinstance(self.answer, str):
             raise ValueError(f"answer must be a pattern, got {self.answer!r}")
         try:
@@ -130,7 +133,8 @@ class SearchParams:
     def to_dict(self) -> dict[str, Any]:
         """The method and what it reads, as plain values for JSON."""
         read = {"method", "max_tokens", *READS[self.method]}
-        return {name: value for name, value in asdict(self).items() if name in read}
+        values = asdict(self) | {"phrases": list(self.phrases)}
+        return {name: value for name, value in values.items() if name in read}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> SearchParams:
@@ -162,6 +166,12 @@ def search_notes(params: SamplingParams, spec: SearchParams) -> list[str]:
         return []
     unused = [name for name in STAGE_NAMES if name not in SCORING and params.is_on(name)]
     return [f"{', '.join(unused)}: no effect, for {spec.method} search does not draw"] if unused else []
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(each, str) and each for each in value):
+        raise ValueError(f"{name} must be a list of texts with something in them, got {value!r}")
+    return tuple(dict.fromkeys(value))
 
 
 def _number(name: str, value: Any, low: float, high: float) -> int | float:

@@ -26,7 +26,8 @@ class Found:
         return self.params if self.spec.samples else scoring(self.params)
 
 
-_FLAGS = {"method": "--search", "variant": "--beam-variant", "memory": "--search-memory", "phrases": "--phrase"}  # the others as the field
+# the others as the field
+_FLAGS = {"method": "--search", "variant": "--beam-variant", "memory": "--search-memory", "phrases": "--phrase"}
 
 
 def search_flags(spec: SearchParams) -> list[str]:
