@@ -18,7 +18,7 @@ from textual import events
 
 from tinychat.errors import EXIT_HANGUP, EXIT_TERMINATED
 from tinychat.tui.keymap import PLAY, Bound, Keymap
-from tinychat.tui.keynames import caution, show_key
+from tinychat.tui.keynames import caution
 from tinychat.tui.terminal_input import SteadyParser
 
 ASK = "\x1b[>1u\x1b[?2004h"  # the Kitty protocol and bracketed paste, as the playground asks for them
@@ -67,13 +67,14 @@ def owners(bound: tuple[Bound, ...], keymap: Keymap) -> dict[str, list[Bound]]:
 
 
 def row(key: str, data: str, owner: Mapping[str, list[Bound]]) -> str:
-    """One line about a key that was pressed: its name, the bytes, and what it does."""
+    """One line about a key that was pressed: its name for config.toml, what was sent, and what it does."""
     does = owner.get(key, [])
     here = [f"{each.title} ({each.name})" for each in does if each.screen == PLAY]
     others = sorted({f"{each.title} ({each.screen})" for each in does if each.screen != PLAY})
     said = "; ".join([*here, *others]) or "nothing"
     note = caution(key)
-    return f"{show_key(key):<12} {key:<22} {data.encode()!r:<14} {said}" + (f"  [{note}]" if note else "")
+    sent = ascii(data)[1:-1]
+    return f"{key:<14} {sent:<10} {said}" + (f"  [{note}]" if note else "")
 
 
 @contextlib.contextmanager
