@@ -7,6 +7,8 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from textual.widgets.input import Selection
+
 from tinychat import files
 from tinychat.errors import TinychatError
 from tinychat.session import record
@@ -101,6 +103,7 @@ class SessionScreen(BranchScreen):
         elif not self.keeper.saver.name:
             self.say("saved already; a name keeps it for good, Esc leaves it nameless")
             self.open_command(f"name {slug(first_words(player.session))}")
+            self.command_box.selection = Selection(len("name "), len(self.command_box.value))  # typing replaces it
         else:
             self.keeper.save()
             self.say(f"saved as {self.keeper.saver.name}")
