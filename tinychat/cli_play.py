@@ -16,6 +16,7 @@ from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 from tinychat.machine_options import read_machine, with_machine
 from tinychat.options import BadWord, Checkpoint, Given, Negative, Order, Preset, Seed, with_settings
+from tinychat.score import read_sources
 from tinychat.session.spelling import settings_flags
 from tinychat.text import terminal
 from tinychat.tui.config import THEME_NAMES, Taste, in_force, read_config
@@ -30,6 +31,9 @@ def play(
         str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the prompt box starts with.")
     ] = "",
     chat: Annotated[bool, typer.Option("--chat", help="Open in chat mode.")] = False,
+    score: Annotated[
+        str | None, typer.Option("--score", metavar="FILE", help="Open with the scores of this text (p inside).")
+    ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option("-n", "--max-tokens", metavar="N", min=0, help="Stop after this many tokens.", show_default="256"),
@@ -80,6 +84,7 @@ def play(
     tinychat play runs/small --prompt "Once upon a time"
     tinychat play ckpt.safetensors --chat
     tinychat play --session last
+    tinychat play --score story.txt
     tinychat play lesson.session.jsonl
 
     Press ? inside for the keys, ctrl+q to leave. What you always want stands in config.toml (tinychat paths).
@@ -122,6 +127,9 @@ def play(
         wanted["preset"], given, default="story", seed=draw_seed() if seed is None else seed, order=order
     )
     path = None if saved is not None and checkpoint is None else files.find_checkpoint(checkpoint)
+    if score == "-":
+        raise UsageError("--score -: stdin is the keyboard here.", "Name a file, or press p inside and paste the text.")
+    text = None if score is None else read_sources([score], None)[0]
     from tinychat.tui.app import run_play
     from tinychat.tui.opening import Opening
 
@@ -133,6 +141,7 @@ def play(
                 machine=read_machine(machine),
                 prompt=options.checked_text("--prompt", prompt),
                 chat=chat,
+                score=None if text is None else (text.data.decode(), text.name),
                 params=params,
                 bad_words=options.texts("--bad-word", bad_word),
                 negative=None if negative is None else options.checked_text("--negative", negative),

@@ -91,7 +91,8 @@ def run(request: Request) -> int:
     tokenizer = checkpoints.tokenizer_of(info)
     with notices.waiting("loading the model"):
         from tinychat.engine.runner import default_threads
-        from tinychat.engine.score import Score, score
+        from tinychat.engine.score import score
+        from tinychat.engine.totals import Score
         from tinychat.score_document import ScoredDocument
 
         # passes over thousands of tokens gain from every core, also in a model that decodes best on one

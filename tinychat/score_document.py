@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinychat.engine.draw import likeliest
-from tinychat.engine.score import Chunk, Score, ScoredToken
+from tinychat.engine.score import Chunk, ScoredToken
+from tinychat.engine.totals import Score
 from tinychat.engine.watermarks import Found
 from tinychat.text.tokenizer import Tokenizer
 

@@ -24,7 +24,8 @@ from tinychat.text import terminal
 from tinychat.tui import palette
 
 if TYPE_CHECKING:
-    from tinychat.engine.score import Chunk, Score, ScoredToken
+    from tinychat.engine.score import Chunk, ScoredToken
+    from tinychat.engine.totals import Score
     from tinychat.model.checkpoint import CheckpointInfo
     from tinychat.score import Output, Request
     from tinychat.score_document import ScoredDocument

@@ -13,7 +13,8 @@ from toys import a_toy
 from tinychat.engine import score as scores
 from tinychat.engine.engine import Engine
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.score import Chunk, Score, ScoredToken, score, windows
+from tinychat.engine.score import Chunk, ScoredToken, score, windows
+from tinychat.engine.totals import Score
 from tinychat.errors import NumbersError
 from tinychat.model.config import ModelConfig
 from tinychat.model.transformer import Transformer

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinychat.engine.totals import Score
 from tinychat.errors import NumbersError
 from tinychat.model.transformer import Transformer
 
@@ -44,35 +45,6 @@ class ScoredToken:
     expected: int  # the likeliest token
     expected_prob: float
     seen: int  # tokens before it that the model saw
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """Sums over scored tokens; two of them add up. What is said per token is None where there is none."""
-
-    tokens: int = 0
-    bits: float = 0.0
-    entropy_bits: float = 0.0  # what the model expected `bits` to be
-    ranks: int = 0  # sum
-    top_1: int = 0
-    top_5: int = 0
-
-    def __add__(self, other: Score) -> Score:
-        return Score(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)})
-
-    def per_token(self, total: float) -> float | None:
-        """A sum as a mean."""
-        return total / self.tokens if self.tokens else None
-
-    @property
-    def perplexity(self) -> float | None:
-        """Per token; infinite where it is beyond all numbers."""
-        mean = self.per_token(self.bits)
-        return None if mean is None else 2.0**mean if mean < 1024 else math.inf
-
-    def bits_per_byte(self, count: int) -> float | None:
-        """Over the bytes of the text, which compares models with different tokenizers."""
-        return self.bits / count if count else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +113,19 @@ def _spans(count: int, context: int, stride: int) -> Iterator[Window]:
 
 
 def score(
-    model: Transformer, ids: Sequence[int], *, context: int | None = None, stride: int | None = None
+    model: Transformer,
+    ids: Sequence[int],
+    *,
+    context: int | None = None,
+    stride: int | None = None,
+    fed: int | None = None,
 ) -> Iterator[Chunk]:
     """All tokens of `ids` but the first, which nothing precedes, in order and in chunks.
 
     `context` None is the model's; `stride` None is half of it, and 1 gives every token all the context there is, a pass
-    each. Tokens see at least `context` - `stride` others, where so many precede them. ValueError for other ids, context
-    or stride; NumbersError where the model gives no numbers.
+    each. Tokens see at least `context` - `stride` others, where so many precede them. `fed` is how many tokens a pass
+    takes where that is more than a window. ValueError for other ids, context or stride; NumbersError where the model
+    gives no numbers.
     """
     config = model.config
     context = config.context if context is None else context
@@ -160,7 +138,8 @@ def score(
         raise ValueError(f"ids must be from 0 to {config.vocab_size - 1}, got {table.min()} to {table.max()}")
     spans = windows(len(table), context=context, stride=max(1, context // 2) if stride is None else stride)
     cuda = next(model.parameters()).device.type == "cuda"
-    at_once = max(1, (FED_TOKENS_CUDA if cuda else FED_TOKENS) // min(context, len(table)))
+    fed = (FED_TOKENS_CUDA if cuda else FED_TOKENS) if fed is None else fed
+    at_once = max(1, fed // min(context, len(table)))
     return _chunks(model, table, spans, at_once, max(1, (LOGITS_CUDA if cuda else LOGITS) // config.vocab_size))
 
 

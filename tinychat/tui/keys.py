@@ -85,6 +85,8 @@ ACTIONS: tuple[Action, ...] = (
            "d", short="chart"),
     Action("explain", "E", "Why this token", "The choice in plain words, with the draw; E again goes back.", "move",
            "E", short="why"),
+    Action("score", "p", "Score a text", "Any text: surprisal and rank of every token, totals; go on from any place.",
+           "move", "p", short="score"),
     Action("watch", "W", "Watch a token", "Follow the candidate's probability over time, or no more; :watch TEXT.",
            "move", "W", short="watch"),
     Action("breaks", "B", "Breakpoints", "Stop behind a token that meets a condition; :break entropy>6.", "run", "B",
@@ -97,7 +99,8 @@ ACTIONS: tuple[Action, ...] = (
            always=True),
     Action("given", "s", "What the model is given", "Every token of the context with its border and its id, and "
            "warnings: special tokens, spaces at the end, too long a text.", "screen", "s"),
-    Action("colour", "c", "Colour of the tokens", "off, surprisal, probability, entropy, rank, source.", "screen", "c",
+    Action("colour", "c", "Colour of the tokens",
+           "surprisal, probability, entropy, rank, source, speculation, off.", "screen", "c",
            short="colour"),
     Action("marks", "n", "Marks under the tokens", "The same, without colour.", "screen", "n"),
     Action("mode", "m", "Chat or completion", "What the prompt is: a message, or a text to continue.", "screen", "m",

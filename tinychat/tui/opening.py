@@ -28,6 +28,7 @@ class Opening:
     bad_words: tuple[str, ...] = ()  # as text; added to those of params
     negative: str | None = None  # as text; in place of negative_ids of params
     prompt: str = ""
+    score: tuple[str, str] | None = None  # a text to score at once, and its name
     chat: bool = False
     max_tokens: int = 256
     rate: float | None = 30.0  # tokens a second; None is no limit

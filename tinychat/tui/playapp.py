@@ -122,6 +122,8 @@ class PlayApp(App[int]):
             self.exit(error.exit_code, return_code=error.exit_code)
             return
         self.reopening = reopening
+        if opening.score is not None:
+            screen.score_text(*opening.score)
         gc.collect()
         gc.freeze()  # no pause of the collector walks the widgets again
 
