@@ -20,7 +20,10 @@ from tinychat.model.vocabulary import Vocabulary
 
 WORDS = Vocabulary(tuple(b"%d" % (token % 10) for token in range(VOCAB)), (7,))
 PARAMS = SamplingParams(temperature=0.9, repetition_penalty=1.2, mirostat="v2", seed=5)
-SMALL: dict[str, dict[str, Any]] = {"exhaustive": {"max_tokens": 2}}
+SMALL: dict[str, dict[str, Any]] = {
+    "exhaustive": {"max_tokens": 2},
+    "constrained": {"max_tokens": 6, "phrases": ("1",)},
+}
 
 
 def an_engine() -> Engine:

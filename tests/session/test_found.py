@@ -27,6 +27,7 @@ UNLIKE: dict[str, Any] = {
     "width": 8, "variant": "hf", "groups": 4, "diversity": 0.25, "length_rule": "power", "length_alpha": 0.6,
     "coverage": 0.2, "stop_rule": "prune", "prune_factor": 2.0, "heuristic": 0.5, "contrast_alpha": 0.3, "paths": 7,
     "answer": "a (b|c)", "rollout": 3, "chaos_ratio": 0.1, "chaos_top": 0.2, "rollout_weight": 0.9, "memory": 5,
+    "phrases": ("the moon", "a cat"),
 }  # fmt: skip
 
 
@@ -34,7 +35,10 @@ UNLIKE: dict[str, Any] = {
 def test_the_flags_of_a_search_are_read_back(method: str) -> None:
     spec = SearchParams(method=method, max_tokens=33, **{name: UNLIKE[name] for name in READS[method]})
     words = search_flags(spec)
-    given = {flag[2:].replace("-", "_"): word for flag, word in zip(words[::2], words[1::2], strict=True)}
+    given: dict[str, Any] = {}
+    for flag, word in zip(words[::2], words[1::2], strict=True):
+        name = flag[2:].replace("-", "_")
+        given[name] = [*given.get(name, []), word] if name == "phrase" else word
     assert read_search(given, PARAMS, max_tokens=33) == spec
     assert {field.name for field in fields(SearchParams)} == {name for name, _, _ in _OPTIONS.values()} | {"max_tokens"}
 

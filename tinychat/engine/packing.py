@@ -115,6 +115,11 @@ def lane_in(data: bytes) -> int:
     return lane
 
 
+def fate_of(data: bytes) -> Literal["accepted", "rejected"] | None:
+    """What became of a guess for this packed step."""
+    return _FATES[data[2]]
+
+
 @dataclass(frozen=True, slots=True)
 class Glance:
     """The numbers of a packed step that are looked at by the thousand."""

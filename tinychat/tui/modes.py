@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Literal
 
-Mode = Literal["surprisal", "probability", "entropy", "rank", "source", "off"]
-MODES: tuple[Mode, ...] = ("surprisal", "probability", "entropy", "rank", "source", "off")
+Mode = Literal["surprisal", "probability", "entropy", "rank", "source", "speculation", "off"]
+MODES: tuple[Mode, ...] = ("surprisal", "probability", "entropy", "rank", "source", "speculation", "off")

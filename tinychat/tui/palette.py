@@ -69,6 +69,8 @@ HEAT_STEPS = 6
 HEAT_MARKS = (".", ":", ":", "*", "*", "#")  # one per step; the steps refine the marks and never straddle two of them
 FORCED_MARK = "^"
 MOVED_MARK = "!"
+SEARCHED_MARK = "+"
+GUESS_MARKS = {"accepted": "=", "rejected": "x"}
 PROMPT_MARK = "."  # only where the mode tells sources apart
 
 _BITS = (1.0, 2.0, 3.0, 4.5, 6.0)
@@ -106,7 +108,10 @@ def legend(mode: Mode) -> list[tuple[str, str, str]]:
     """The key of a mode as (mark, meaning, role), likeliest first, to be printed beside the stream."""
     people = [(FORCED_MARK, "forced", "forced"), (MOVED_MARK, "knob moved", "moved")]
     if mode == "source":
-        return [(".", "prompt", "prompt"), (" ", "drawn", "text"), *people]
+        return [(".", "prompt", "prompt"), (" ", "drawn", "text"), (SEARCHED_MARK, "searched", "searched"), *people]
+    if mode == "speculation":
+        return [(GUESS_MARKS["accepted"], "guessed right", "accepted"),
+                (GUESS_MARKS["rejected"], "guessed wrong", "rejected"), (" ", "no guess", "text"), *people]
     if mode == "off":
         return people
     return [(mark, text, role) for mark, text, role in zip(".:*#", _SCALES[mode], _LEGEND_ROLES, strict=True)] + people
@@ -149,6 +154,10 @@ _ROLES: dict[str, tuple[str, str, str, str, str, str, str]] = {
     "forced": ("underline #d2a8ff", "underline #7a3fbf", "underline #d7afff", "underline #8700af",
                "underline bright_magenta", "underline magenta", "underline"),
     "moved": ("#b58bdb", "#7343b8", "#af87d7", "#875faf", "magenta", "magenta", "dim"),
+    "searched": ("#8fd18a", "#2f7d32", "#87d787", "#008700", "bright_green", "green", ""),
+    "accepted": ("underline #8fd18a", "underline #2f7d32", "underline #87d787", "underline #008700",
+                 "underline bright_green", "underline green", "underline"),
+    "rejected": ("#f5c451", "#855600", "#ffd75f", "#875f00", "bright_yellow", "magenta", "bold"),
     "cursor": ("bold reverse", "bold reverse", "bold reverse", "bold reverse", "bold reverse", "bold reverse",
                "bold reverse"),
     "caret": ("#4fd6c4", "#00706a", "#5fd7d7", "#005f5f", "bright_cyan", "cyan", "bold"),

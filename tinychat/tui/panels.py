@@ -18,6 +18,7 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.timer import Timer
 
+from tinychat.engine.packing import fate_of
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.engine.trace import Odds, Step
@@ -262,7 +263,9 @@ class PanelScreen(Screen[None]):
             )
             numbers = (NAN, NAN, NAN, 0) if given else (path.surprisal[i], path.prob[i], path.entropy[i], path.rank[i])
             text = self._speller.push(path.ids[i], given=given)
-            tokens.append(StreamToken(text, KIND_NAMES[path.kinds[i]], *numbers, moved=moved))
+            packed = path.packed[i]
+            guess = "" if packed is None else fate_of(packed) or ""
+            tokens.append(StreamToken(text, KIND_NAMES[path.kinds[i]], *numbers, moved=moved, guess=guess))
         self._shown = len(path)
         return tokens
 

@@ -188,14 +188,14 @@ class Player:
 
     def ask(self, kind: str, values: dict[str, Any], listener: Callable[[Answer], None]) -> int:
         """A question beside the run; `listener` gets the parts of its answer as they come, the last one `done`."""
-        seq = self._send(Ask(kind, values))
+        seq = self.decoder.send(Ask(kind, values))  # no wish about the run: its frames are not waited for
         self._listeners[kind] = (seq, listener)
         return seq
 
     def drop(self, kind: str) -> None:
         """No more answers of this kind."""
         if self._listeners.pop(kind, None) is not None:
-            self._send(Drop(kind))
+            self.decoder.send(Drop(kind))
 
     def write(self, position: int, ids: Sequence[int]) -> None:
         """These tokens from a position on, as if a person had chosen each; what stood there stays a branch."""

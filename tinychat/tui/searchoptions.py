@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from typing import Any
 
@@ -29,6 +30,7 @@ TIPS = {
     "memory": "hypotheses that stay in the cache",
     "heuristic": "nats that a token still to come is expected to cost",
     "contrast_alpha": "weight of being unlike what came before",
+    "phrases": "texts that the reply must hold, as a shell has words",
     "paths": "how many replies",
     "answer": "a regular expression: what an answer looks like; empty is the last number",
     "rollout": "tokens that each rival is tried for",
@@ -43,6 +45,7 @@ METHOD_TIPS = {
     "beam-sampling": "beams whose next tokens are drawn, not taken",
     "best-first": "always the best hypothesis so far grows next",
     "a-star": "best first, with a guess of what is still to come",
+    "constrained": "beams that must say given phrases",
     "contrastive": "likely, but unlike what came before",
     "cot": "a path for each likely first token; the answer given most surely wins",
     "self-eval": "where the model is unsure, rivals are tried some tokens far",
@@ -93,8 +96,8 @@ class Options:
     def nudge(self, delta: int, *, coarse: bool = False) -> None:
         """Turn the picked option; a value that cannot be is passed over. ValueError for what is typed, not turned."""
         name, value = self.picked, self._values[self.picked]
-        if name == "answer":
-            raise ValueError("answer is typed:  : opens the line")
+        if isinstance(value, str | tuple) and name not in CHOICES:
+            raise ValueError(f"{name} is typed:  : opens the line")
         if name in CHOICES:
             choices = CHOICES[name]
             self._set(name, choices[(choices.index(value) + delta) % len(choices)])
@@ -132,6 +135,8 @@ class Options:
         usual = USUAL[name]
         if isinstance(usual, str):
             return words
+        if isinstance(usual, tuple):
+            return tuple(shlex.split(words))
         try:
             return type(usual)(words)
         except ValueError:

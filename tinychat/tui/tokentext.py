@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from rich.cells import cell_len
@@ -18,9 +18,11 @@ from tinychat.tui.modes import Mode
 from tinychat.tui.palette import GlyphSet
 from tinychat.tui.wrap import Shape, Wrap, cut_cells, shape_of
 
-Kind = Literal["prompt", "drawn", "forced"]
+Kind = Literal["prompt", "drawn", "forced", "searched"]
+Guess = Literal["", "accepted", "rejected"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
-_PROMPT, _, _FORCED = range(3)
+_GUESSES: tuple[Guess, ...] = get_args(Guess)
+_PROMPT, _DRAWN, _FORCED, _SEARCHED = range(4)
 
 NOTE_CELLS = 24
 _UNSEEN_ON_BLANKS = frozenset(("prompt", "moved", "heat0", "heat1", "heat2", "heat3", "heat4"))  # no ground, no line
@@ -40,6 +42,7 @@ class StreamToken:
     entropy: float
     rank: int
     moved: str = ""  # knob changes in effect from this token on, as in "T 0.80"
+    guess: Guess = field(default="", kw_only=True)  # what became of a guess for this place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class TokenText:
     def __init__(self, *, notes: bool = True, around: tuple[str, str] = ("<", ">"), more: str = "~") -> None:
         self.wrap = Wrap()
         self._notes, self._around, self._more = notes, around, more
-        self._kinds = bytearray()
+        self._kinds, self._guesses = bytearray(), bytearray()
         self._surprisal, self._prob, self._entropy = array("f"), array("f"), array("f")
         self._rank = array("q")
         self._moved: dict[int, str] = {}
@@ -73,7 +76,7 @@ class TokenText:
         return StreamToken(
             text=self.wrap.shapes[index].text, kind=_KINDS[self._kinds[index]], surprisal=self._surprisal[index],
             prob=self._prob[index], entropy=self._entropy[index], rank=self._rank[index],
-            moved=self._moved.get(index, ""),
+            moved=self._moved.get(index, ""), guess=_GUESSES[self._guesses[index]],
         )  # fmt: skip
 
     def common(self, tokens: Sequence[StreamToken]) -> int:
@@ -85,6 +88,7 @@ class TokenText:
                 self.wrap.shapes[index].text == token.text
                 and _KINDS[self._kinds[index]] == token.kind
                 and self._rank[index] == token.rank
+                and _GUESSES[self._guesses[index]] == token.guess
                 and self._moved.get(index, "") == token.moved
                 and mine.tobytes() == singles[3 * index : 3 * index + 3].tobytes()  # as bytes: NaN equals NaN
             ):
@@ -102,6 +106,7 @@ class TokenText:
         after = [token.moved for token in tokens[1:]] + [""]
         for index, token in enumerate(tokens, first):
             self._kinds.append(_KINDS.index(token.kind))
+            self._guesses.append(_GUESSES.index(token.guess))
             self._surprisal.append(token.surprisal)
             self._prob.append(token.prob)
             self._entropy.append(token.entropy)
@@ -115,7 +120,7 @@ class TokenText:
         """Keep the first `count` tokens."""
         if count >= self.count:
             return self.wrap.n_lines
-        del self._kinds[count:], self._rank[count:]
+        del self._kinds[count:], self._rank[count:], self._guesses[count:]
         del self._surprisal[count:], self._prob[count:], self._entropy[count:]
         self._moved = {index: moved for index, moved in self._moved.items() if index < count}
         line = self.wrap.truncate(count)
@@ -223,8 +228,12 @@ class TokenText:
 
     def _role(self, index: int, mode: Mode) -> str:
         kind = self._kinds[index]
-        if kind != 1:
+        if kind in (_FORCED, _PROMPT):
             return "forced" if kind == _FORCED else "prompt"
+        if mode == "source" and kind == _SEARCHED:
+            return "searched"
+        if mode == "speculation":
+            return _GUESSES[self._guesses[index]] or "text"
         step = self._heat(index, mode)
         return "text" if step < 0 else f"heat{step}"
 
@@ -235,6 +244,11 @@ class TokenText:
             return palette.MOVED_MARK, "moved"
         if self._kinds[index] == _PROMPT:
             return (palette.PROMPT_MARK, "prompt") if mode == "source" else (" ", "text")
+        if mode == "source" and self._kinds[index] == _SEARCHED:
+            return palette.SEARCHED_MARK, "searched"
+        if mode == "speculation":
+            guess = _GUESSES[self._guesses[index]]
+            return (palette.GUESS_MARKS[guess], guess) if guess else (" ", "text")
         step = self._heat(index, mode)
         return (" ", "text") if step < 0 else (palette.HEAT_MARKS[step], f"heat{step}")
 

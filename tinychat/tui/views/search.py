@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -9,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.content import Content
 from textual.widgets import Input
 
 from tinychat.engine.params import SamplingParams
@@ -20,6 +23,7 @@ from tinychat.session.found import Found
 from tinychat.session.place import place_of
 from tinychat.session.transcript import Speller
 from tinychat.text.terminal import clean
+from tinychat.tui.bars import percent
 from tinychat.tui.lineview import Piece, Row
 from tinychat.tui.palette import Look
 from tinychat.tui.player import Player
@@ -27,9 +31,9 @@ from tinychat.tui.searchoptions import METHOD_TIPS, TIPS, Options
 from tinychat.tui.searchtree import Growth, Line, step_over, ways_on
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.candidates import CandidatesView
-from tinychat.tui.widgets.lines import Lines
+from tinychat.tui.widgets.lines import Lines, wrap
 from tinychat.tui.widgets.prompt import CommandBox
-from tinychat.tui.widgets.searchview import SearchTree
+from tinychat.tui.widgets.searchview import BEST, COMPLETE, GIVEN_UP, LIVE, SearchTree
 
 ANSWERS = 4  # rows of the table
 KIND = "search"
@@ -82,10 +86,13 @@ class SearchView(View[Taken]):
     SearchView #search-options { height: 2; }
     SearchView #search-answers { height: auto; }
     SearchView #search-parts { layout: vertical; height: 1fr; }
-    SearchView #search-tree { height: 3fr; }
+    SearchView #search-left { layout: vertical; height: 3fr; }
+    SearchView #search-tree { height: 1fr; }
+    SearchView #search-text { height: 4; }
     SearchView #search-odds { height: 2fr; min-height: 6; }
     SearchView.wide #search-parts { layout: horizontal; }
-    SearchView.wide #search-tree { width: 3fr; height: 100%; }
+    SearchView.wide #search-left { width: 3fr; height: 100%; }
+    SearchView.wide #search-text { height: 8; }
     SearchView.wide #search-odds { width: 2fr; height: 100%; }
     """
 
@@ -111,6 +118,7 @@ class SearchView(View[Taken]):
         self.option_lines = Lines(look, id="search-options")
         self.answer_lines = Lines(look, id="search-answers")
         self.tree_view = SearchTree(look)
+        self.text_lines = Lines(look)
         self.odds_view = CandidatesView(look)
         self.odds_view.can_focus = False
         self.box = CommandBox(placeholder="width 8   max_tokens 100   answer yes|no   diverse", id="search-command")
@@ -118,12 +126,16 @@ class SearchView(View[Taken]):
         yield self.option_lines
         yield self.answer_lines
         with Container(id="search-parts"):
-            yield self.panel(self.tree_view, "Hypotheses", id="search-tree")
+            with Container(id="search-left"):
+                yield self.panel(self.tree_view, "Hypotheses", id="search-tree")
+                yield self.panel(self.text_lines, "Text", id="search-text")
             yield self.panel(self.odds_view, "Token", id="search-odds")
         yield self.box
 
     def on_mount(self) -> None:
         self.box.display = self.answer_lines.display = False
+        tree = self.query_one("#search-tree")
+        tree.border_subtitle = f"{BEST} best  {COMPLETE} complete  {LIVE} live  {GIVEN_UP} given up  @ where it parts"
         self.on_resize()
 
     def on_resize(self) -> None:
@@ -273,7 +285,8 @@ class SearchView(View[Taken]):
     def action_type(self) -> None:
         self.box.display = True
         self.foot_line.display = False
-        self.box.value = "answer " if self.options.picked == "answer" else ""
+        picked = self.options.picked
+        self.box.value = f"{picked} " if picked in ("answer", "phrases") else ""
         self.set_focus(self.box)
         self.box.cursor_position = len(self.box.value)
 
@@ -311,6 +324,7 @@ class SearchView(View[Taken]):
         tree.waiting = self._invitation()
         tree.redraw()
         self._paint_odds()
+        self._paint_text()
         self.show_title(*self._standing())
         self.option_lines.show(*self._option_rows())
         self._paint_answers()
@@ -344,7 +358,10 @@ class SearchView(View[Taken]):
         names = options.names
         for name in names:
             value = options.value(name)
-            text = clean(f"{name.replace('_', ' ')} {value if value != '' else 'last number'}", keep="")
+            shown = ("last number" if value == "" else "none") if value in ("", ()) else value
+            if isinstance(shown, tuple):
+                shown = shlex.join(shown)
+            text = clean(f"{name.replace('_', ' ')} {shown}", keep="")
             picked = name == options.picked
             # brackets where colour and weight may not be seen
             second.append((f"[{text}] " if picked else f" {text}  ", "strong" if picked else "text"))
@@ -363,19 +380,27 @@ class SearchView(View[Taken]):
         panel = self.query_one("#search-odds")
         if node is None:
             self.odds_view.show(None, step=None, label=self.label)
-            panel.border_title = "Token"
+            panel.border_title, panel.border_subtitle = "Token", ""
             return
         step = node.step
         row = next((i for i, each in enumerate(step.odds.candidates) if each.token == step.token), 0)
         self.odds_view.show(step.odds, step=step, label=self.label, selected=row)
         path = self.growth.path(self.selected)
-        facts = f"score {node.score:.3f}, log-probability {node.logprob:.3f}"
-        self._titled(panel, f"Token {len(path)} {self.label(step.token)}: {facts}")
+        panel.border_title = Content(clean(f"Token {len(path)} {self.label(step.token)}", keep=""))
+        panel.border_subtitle = f"score {node.score:.3f}  log p {node.logprob:.3f}"
 
-    def _titled(self, panel: object, title: str) -> None:
-        from textual.content import Content
-
-        panel.border_title = Content(clean(title, keep=""))  # type: ignore[attr-defined]  # every widget has it
+    def _paint_text(self) -> None:
+        """The end of the text up to the selected token; how likely it is, all in all."""
+        width, height = self.text_lines.size
+        panel = self.query_one("#search-text")
+        if not self.selected:
+            self.text_lines.show()
+            panel.border_subtitle = ""
+            return
+        words = "".join(self.spell(self.growth.path(self.selected)))
+        lines = [row for line in words.split("\n") for row in wrap(line, max(width - 2, 1))]
+        self.text_lines.show(*(((f" {line}", "text"),) for line in lines[-max(height, 1) :]))
+        panel.border_subtitle = f"p {percent(math.exp(self.growth.nodes[self.selected].logprob))}%"
 
     def _paint_answers(self) -> None:
         done = self.growth.done

@@ -126,7 +126,7 @@ class SearchTree(LineView, can_focus=False):
         more = self.glyphs.more
         if at < 0:
             head = _from_left(parts, room * 2 // 5, more)
-            return head + _from_right(parts, room - sum(cell_len(text) for text, _ in head), more)
+            return head + _from_right(parts, room - sum(cell_len(text) for text, _ in head), "")
         size = [cell_len(text) for text, _ in parts]
         if sum(size[: at + 1]) + 1 <= room:
             return _from_left(parts, room, more)
@@ -154,7 +154,7 @@ def _from_right(parts: list[Piece], room: int, more: str) -> list[Piece]:
     left = room - cell_len(more)
     for text, role in reversed(parts):
         if cell_len(text) > left:
-            return [(more, "faint"), *reversed(found)]
+            return [*([(more, "faint")] if more else []), *reversed(found)]
         found.append((text, role))
         left -= cell_len(text)
     return found[::-1]
