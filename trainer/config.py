@@ -24,6 +24,7 @@ def _as_tuple(value: object) -> object:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Weights = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_tuple)]
 TextOrTexts = Annotated[str | tuple[str, ...], BeforeValidator(_as_tuple)]
 Pair = Annotated[
     tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], BeforeValidator(_as_tuple)
@@ -37,13 +38,20 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    text: TextOrTexts = Field(default="toy", description='"toy", or files, folders and globs of .txt and .jsonl')
+    text: TextOrTexts = Field(
+        default="toy", description='"toy"; files, folders, globs of .txt, .md, .jsonl, .parquet; or a folder of shards'
+    )
+    field: str | None = Field(
+        default=None, min_length=1, description='of .jsonl and .parquet rows; default: "text", else "messages"'
+    )
+    weights: Weights = Field(default=(), description="share of the rows that each text gets; default: all as one text")
     documents: int = Field(default=20_000, ge=2, description="how many documents of the toy language")
     seed: int = Field(default=1, ge=0, description="of the toy language and of the choice of held-out documents")
     chat_share: float = Field(default=0.35, ge=0, le=1, description="share of the toy documents that are chats")
     valid_fraction: float = Field(default=0.02, ge=0, le=0.5, description="share of the text that is held out")
     mode: Literal["windows", "documents", "packed"] = Field(
-        default="documents", description='"documents": rows start where a document starts; "windows": anywhere'
+        default="documents",
+        description='rows start with a document: "documents"; attention stays in it: "packed"; anywhere: "windows"',
     )
 
     @property
@@ -219,6 +227,8 @@ def _data_problems(data: Data) -> Iterator[tuple[str, str, str]]:
         yield "data", "text", "stdin can be read only once, and training reads twice: save it to a file first"
     elif len(data.sources) > 1 and "toy" in data.sources:
         yield "data", "text", '"toy" stands alone: write it to a file with  tinychat corpus  and name that file'
+    if len(data.sources) > 1 and data.weights and len(data.weights) != len(data.sources):
+        yield "data", "weights", f"one for each text: {len(data.weights)} for {len(data.sources)}"
 
 
 def _network_problems(model: ModelTable, vocabulary: int) -> Iterator[tuple[str, str, str]]:

@@ -68,6 +68,8 @@ class Reading:
         self._open: IO[bytes] | None = None
         self._before = 0
         self._made, self._many = made, many  # how many are made, where that is known
+        self._stdin: Iterator[Document] | None = None
+        self._held: list[Document] = []
         if source == "toy" and made is None:
             self._made, self._many = _toy, TOY_DOCUMENTS
         if self._made is None and source != STDIN:
@@ -82,16 +84,41 @@ class Reading:
     @property
     def done(self) -> int:
         """Bytes read so far."""
-        here = 0
-        if self._open is not None:
-            with contextlib.suppress(OSError, ValueError):
-                here = self._open.tell()
-        return self._before + here
+        return self._before + self.here
+
+    @property
+    def here(self) -> int:
+        """Bytes read of the file that is open."""
+        with contextlib.suppress(OSError, ValueError):
+            return self._open.tell() if self._open is not None else 0
+        return 0
 
     @property
     def made(self) -> tuple[int, int]:
         """Documents made so far and in all, of a language that is made up."""
         return (self.place[1], self._many) if self._made is not None else (0, 0)
+
+    def sample(self, chars: int, share: float) -> Iterator[Document]:
+        """Documents for a vocabulary: the first `chars` characters of stdin, which come again in documents(); else all,
+        or from the beginning of every file that `share` of it."""
+        if self.source == STDIN:
+            held: list[Document] = []
+            for document in self._of_file(0):
+                held.append(document)
+                yield document
+                chars -= document.chars
+                if chars <= 0:
+                    break
+            self._held = held
+        elif self._made is not None:
+            yield from self.documents()
+        else:
+            for number, (_, size, _) in enumerate(self.stamps):
+                for document in self._of_file(number):
+                    yield document
+                    if share < 1 and self.here > share * size:
+                        break
+                self._before += size
 
     def documents(self, start: tuple[int, int] = (0, 0)) -> Iterator[Document]:
         """Documents from a place on; whole files before it are not read again."""
@@ -113,7 +140,11 @@ class Reading:
 
     def _of_file(self, number: int) -> Iterator[Document]:
         if self.source == STDIN:
-            yield from (self._json if self._form == "jsonl" else _text_documents)(sys.stdin.buffer, "stdin")
+            if self._stdin is None:
+                self._stdin = (self._json if self._form == "jsonl" else _text_documents)(sys.stdin.buffer, "stdin")
+            while self._held:
+                yield self._held.pop(0)
+            yield from self._stdin
             return
         path = self._files[number]
         if path.suffix == ".parquet":

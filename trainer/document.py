@@ -21,6 +21,15 @@ class Document:
     origin: str
     continues: bool = False
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is to be encoded: the text, or that of each message."""
+        return (self.text or "",) if self.messages is None else tuple(message.text for message in self.messages)
+
+    @property
+    def chars(self) -> int:
+        return sum(map(len, self.texts))
+
 
 def encode_document(document: Document, tokenizer: Tokenizer) -> list[int]:
     """The tokens of one document: <|endoftext|> first, unless it continues the one before."""

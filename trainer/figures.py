@@ -24,7 +24,9 @@ def count(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes: 341 MB, 1.20 GB."""
+    """Bytes: 12 kB, 341 MB, 1.20 GB."""
+    if value < 1e6:
+        return f"{value / 1e3:.0f} kB"
     return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 

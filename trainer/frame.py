@@ -134,6 +134,9 @@ def _waiting(view: View, width: int, ascii_only: bool) -> list[Text]:
 def _progress_text(progress: Progress) -> str:
     if not progress.done:
         return f"{progress.what} ..."
+    if progress.unit == "bytes":
+        of = f" of {figures.size(progress.total)}" if progress.total else ""
+        return f"{progress.what}: {figures.size(progress.done)}{of}"
     of = f" of {progress.total}" if progress.total else ""
     return f"{progress.what}: {progress.done}{of} {progress.unit}"
 

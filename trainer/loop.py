@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from trainer import machine
 from trainer.batches import Batches
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
+from trainer.data_joined import Joined
 from trainer.evaluate import evaluate, prompts, sample
 from trainer.events import Evaluated, Event, Progress, Sampled, Started, Stopped, TrainStep, Warned
 from trainer.keeper import Keeper
@@ -31,7 +32,6 @@ from trainer.meter import Meter, counted
 from trainer.prepare import Prepared, prepare
 from trainer.resume import Beginning, begin, check_surroundings
 from trainer.run_folder import Log, RunFolder, claim
-from trainer.shards import Shard
 from trainer.signals import StopFlag
 
 SPEED_STEPS = 3  # of the speed test, after one that warms up
@@ -79,11 +79,8 @@ def _events(config: TrainConfig, folder: RunFolder, beginning: Beginning, stop: 
     if prepared is None:
         yield _stopped(now, folder, stop.reason or "", saved=beginning.found is not None)
         return
-    if prepared.valid is None and config.data.valid_fraction > 0:
+    if not prepared.valid and config.data.valid_fraction > 0:
         yield Warned(step=now.step, message="too little text to hold any out: there is no evaluation")
-    made, wanted = prepared.tokenizer.vocab_size, config.tokenizer.vocab_size
-    if made < wanted and config.tokenizer.path is None:
-        yield Warned(step=now.step, message=f"the text is good for a vocabulary of {made}, not of {wanted}")
     run = _Run(config, folder, prepared, now, stop, name)
     yield from run.start(beginning)
     if beginning.found and run.end:
@@ -115,12 +112,16 @@ class _Run:
         tokenizer = prepared.tokenizer
         self.learner = Learner.fresh(
             config,
-            batches=self._batches(prepared.train, config.rows_per_step, config.train.seed),
+            batches=self._batches(prepared.train, prepared.weights, config.rows_per_step, config.train.seed),
             vocab_size=tokenizer.vocab_size,
             byte_lengths=tokenizer.byte_lengths(),
             device=self.device,
         )
-        self.held_out = self._batches(prepared.valid, config.eval.rows, EVAL_SEED) if prepared.valid else None
+        self.held_out = (
+            self._batches(prepared.valid, prepared.valid_weights, config.eval.rows, EVAL_SEED)
+            if prepared.valid
+            else None
+        )
         self.prompts, self.told = prompts(config.sample, tokenizer, config.model.context)
         self.keeper = Keeper(
             config,
@@ -144,10 +145,16 @@ class _Run:
         self.meter = Meter(now.elapsed_s, stop)
         self.began_at = now.step
 
-    def _batches(self, shard: Shard, rows: int, seed: int) -> Batches:
-        data, context = self.config.data, self.config.model.context
-        end_of_text = self.prepared.tokenizer.end_of_text
-        return Batches(shard, context=context, rows=rows, seed=seed, mode=data.mode, end_of_text=end_of_text)
+    def _batches(self, lines: Sequence[Joined], weights: Sequence[float] | None, rows: int, seed: int) -> Batches:
+        return Batches(
+            lines,
+            context=self.config.model.context,
+            rows=rows,
+            seed=seed,
+            mode=self.config.data.mode,
+            end_of_text=self.prepared.tokenizer.end_of_text,
+            weights=weights,
+        )
 
     def start(self, beginning: Beginning) -> Iterator[Event]:
         """Become what the checkpoint holds, and fix the number of steps."""
@@ -315,8 +322,8 @@ class _Run:
             context=model.context,
             tokens_per_step=config.rows_per_step * model.context,
             micro_batches=config.rows_per_step // config.micro_rows,
-            train_tokens=len(prepared.train),
-            valid_tokens=len(prepared.valid) if prepared.valid else 0,
+            train_tokens=prepared.train_tokens,
+            valid_tokens=prepared.valid_tokens,
             device=str(self.device),
             threads=self.threads,
             elapsed_s=self.now.elapsed_s,

@@ -1,276 +1,272 @@
-"""From text to token shards: the vocabulary, then train.bin and valid.bin with a manifest written last.
+"""The tokens of a run: shards made from its text in the run folder, or a folder of `tinychat data build`.
 
-Documents stream through in constant memory, twice: once thinned out for the vocabulary, once to be encoded. A
-finished folder is used again when text and vocabulary are the same. Nothing here knows models or steps.
+A finished folder is used again when text and settings are the same; once training has begun, whatever happens to the
+text. Nothing here knows models or steps.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinychat import files
-from tinychat.errors import CorpusError, FileFormatError
+from tinychat.errors import CorpusError, FileFormatError, UsageError
 from tinychat.text.tokenizer import Tokenizer
-from trainer import corpus, toy
+from trainer import corpus, data_folder
 from trainer.config import TrainConfig
+from trainer.data_build import Interrupted, build
+from trainer.data_folder import DataFolder, is_prepared, open_folder, read_manifest
+from trainer.data_joined import Joined, Piece
+from trainer.data_recipe import Recipe, find
 from trainer.events import Event, Progress, Warned
+from trainer.figures import size
 from trainer.run_folder import RunFolder
-from trainer.shards import Shard, ShardWriter
+from trainer.shards import Shard
 from trainer.signals import StopFlag
-
-VERSION = 1
-LONG = 1 << 15  # tokens: a document this long gives its end to validation, a shorter one goes whole
-REPORT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The text of a run, as tokens. `valid` is None where there is too little to hold out."""
+    """The text of a run, as lines of tokens: one, or with `weights` one a source. `valid` may be empty."""
 
     tokenizer: Tokenizer
-    train: Shard
-    valid: Shard | None
+    train: tuple[Joined, ...]
+    valid: tuple[Joined, ...]
     digest: str
+    weights: tuple[float, ...] | None = None  # of the lines to train on
+    valid_weights: tuple[float, ...] | None = None
+
+    @property
+    def train_tokens(self) -> int:
+        return sum(map(len, self.train))
+
+    @property
+    def valid_tokens(self) -> int:
+        return sum(map(len, self.valid))
 
 
-class Interrupted(Exception):
-    """Somebody wants to stop; what was written so far counts for nothing."""
+def check_sources(config: TrainConfig) -> None:
+    """That text and tokenizer are there. Raises CorpusError, FileFormatError, UsageError."""
+    if _is_prepared(config):
+        for source in config.data.sources:
+            open_folder(Path(source))
+        return
+    for source in () if config.data.is_toy else config.data.sources:
+        corpus.text_files(source)
+    if config.tokenizer.path is not None:
+        Tokenizer.from_file(Path(config.tokenizer.path))
 
 
 def prepare(config: TrainConfig, folder: RunFolder, stop: StopFlag) -> Generator[Event, None, Prepared | None]:
-    """The shards of `config` in the run folder, made where they are not there yet; None when stopped before the end.
+    """The tokens of `config`, made in the run folder where they are not there yet; None when stopped before the end.
 
-    Raises CorpusError with file and line, FileFormatError for a bad tokenizer.
+    Raises CorpusError with file and line, FileFormatError for a bad tokenizer, UsageError for what does not go
+    together.
     """
-    manifest = _manifest(folder)
+    try:
+        if _is_prepared(config):
+            folders = yield from _given(config)
+        else:
+            folders = [(yield from _own(config, folder, stop))]
+    except Interrupted:
+        return None
+    tokenizer = folders[0].tokenizer
+    files.write_atomic(folder.tokenizer, tokenizer.to_json().encode())
+    made = _lines(config, folders)
+    need = config.model.context + 1
+    for line in made.train:
+        if len(line) < need:
+            which = "The text" if len(made.train) == 1 else str(line.path)
+            raise CorpusError(
+                f"{which} has {len(line)} tokens to train on, one row needs {need} (model.context + 1).",
+                "Give more text in data.text, or make model.context smaller.",
+            )
+    return made
+
+
+# --- shards of the run's own ---
+
+
+def _own(config: TrainConfig, folder: RunFolder, stop: StopFlag) -> Generator[Event, None, DataFolder]:
+    older = _version_1(folder)
+    if older is not None and folder.checkpoints.exists():
+        return older
+    recipe = _recipe(config)
+    try:
+        manifest = read_manifest(folder.data)
+    except CorpusError:
+        manifest = None
     begun = manifest is not None and folder.checkpoints.exists()
     try:
-        key = _key(config)
+        key = recipe.key(recipe.readings())
     except CorpusError as error:
         if not begun:
             raise
         yield Warned(step=0, message=f"{error.what} Going on with the tokens of then.")
         key = ""
-    changed = manifest is None or manifest.get("key") != key
+    changed = manifest is None or manifest.key != key
     if begun and changed and key:
         yield Warned(step=0, message="the text has changed since the run began; going on with the text of then")
     if begun or not changed:
         try:
-            prepared = _open(folder, verify=True)
+            found = open_folder(folder.data)
+            yield from _verified(found)
         except (CorpusError, FileFormatError) as error:
             if changed:  # what could be made now would be another text
                 raise
             yield Warned(step=0, message=f"{error.what} It is made again from the text.")
+            find(recipe, folder.data, fresh=True)
         else:
-            return _enough(config, prepared)
-    try:
-        yield from _build(config, folder, key, stop)
-    except Interrupted:
-        return None
-    return _enough(config, _open(folder))
+            return found
+    elif manifest is not None:
+        find(recipe, folder.data, fresh=True)
+    found = yield from build(recipe, folder.data, stop)
+    made, wanted = found.tokenizer.vocab_size, config.tokenizer.vocab_size
+    if made < wanted and config.tokenizer.path is None:
+        yield Warned(step=0, message=f"the text is good for a vocabulary of {made}, not of {wanted}")
+    return found
 
 
-def _build(config: TrainConfig, folder: RunFolder, key: str, stop: StopFlag) -> Generator[Event, None, None]:
-    try:
-        folder.data.mkdir(exist_ok=True)
-        _manifest_path(folder).unlink(missing_ok=True)
-    except OSError as error:
-        raise files.storage_error(folder.data, error) from error
-    if config.tokenizer.path is not None:
-        tokenizer = Tokenizer.from_file(Path(config.tokenizer.path))
-    else:
-        tokenizer = yield from _train_tokenizer(config, stop)
-    files.write_atomic(folder.tokenizer, tokenizer.to_json().encode())
-    yield from _encode(config, folder, tokenizer, stop)
-    made = {"version": VERSION, "key": key, "tokenizer": tokenizer.digest}
-    files.write_atomic(_manifest_path(folder), (json.dumps(made) + "\n").encode())
-
-
-def _train_tokenizer(config: TrainConfig, stop: StopFlag) -> Generator[Event, None, Tokenizer]:
-    sample = Thinned(config.tokenizer.sample_chars)
-    report = Reporter("reading text", _total(config))
-    for document in _documents(config, stop):
-        for text in _texts(document):
-            sample.add(text)
-        if report.due():
-            yield report.event
-    yield Progress(what="training the vocabulary", done=0, total=0, unit="tokens")
-    return Tokenizer.train(sample.texts(), vocab_size=config.tokenizer.vocab_size)
-
-
-def _encode(
-    config: TrainConfig, folder: RunFolder, tokenizer: Tokenizer, stop: StopFlag
-) -> Generator[Event, None, None]:
-    report = Reporter("encoding text", _total(config))
-    share = config.data.valid_fraction
-    with ExitStack() as stack:
-        train, valid = (
-            stack.enter_context(ShardWriter(path, vocab_size=tokenizer.vocab_size, tokenizer_digest=tokenizer.digest))
-            for path in (train_path(folder), valid_path(folder))
-        )
-        for number, document in enumerate(_documents(config, stop)):
-            if document.messages is not None and not tokenizer.has_chat:
-                raise CorpusError(
-                    f"{document.origin}: a chat, for which {config.tokenizer.path} has no role tokens.",
-                    "Leave tokenizer.path out to train a vocabulary, or train on text alone (data.chat_share = 0).",
-                )
-            ids = corpus.encode_document(document, tokenizer)
-            held_out = int(len(ids) * share)
-            if len(ids) >= LONG and held_out:
-                train.append(ids[:-held_out])
-                valid.append(_begun(ids[-held_out:], tokenizer))
-            elif _lot(config.data.seed, number) < share:
-                valid.append(_begun(ids, tokenizer))
-            else:
-                train.append(ids)
-            if report.due():
-                yield report.event
-        if stop.reason is not None:
-            raise Interrupted
-
-
-def _begun(ids: list[int], tokenizer: Tokenizer) -> list[int]:
-    """The ids as a document of their own, though they be the end or a later piece of one."""
-    return ids if ids[:1] == [tokenizer.end_of_text] else [tokenizer.end_of_text, *ids]
-
-
-def _open(folder: RunFolder, *, verify: bool = False) -> Prepared:
-    tokenizer = Tokenizer.from_file(folder.tokenizer)
-
-    def shard(path: Path) -> Shard:
-        return Shard.open(path, vocab_size=tokenizer.vocab_size, tokenizer_digest=tokenizer.digest)
-
-    train, valid = shard(train_path(folder)), shard(valid_path(folder))
-    if verify:  # a bit that fell over in the meantime would be trained on
-        train.verify()
-        valid.verify()
-    digest = hashlib.sha256(f"{train.data_digest} {valid.data_digest}".encode()).hexdigest()
-    return Prepared(tokenizer, train, valid, digest)
-
-
-def _enough(config: TrainConfig, made: Prepared) -> Prepared:
-    """`made`, if a row can be cut from it; without what is held out, if that is less than a row."""
-    need = config.model.context + 1
-    if len(made.train) < need:
-        raise CorpusError(
-            f"The text has {len(made.train)} tokens to train on, one row needs {need} (model.context + 1).",
-            "Give more text in data.text, or make model.context smaller.",
-        )
-    return made if made.valid is not None and len(made.valid) >= need else replace(made, valid=None)
-
-
-def train_path(folder: RunFolder) -> Path:
-    return folder.data / "train.bin"
-
-
-def valid_path(folder: RunFolder) -> Path:
-    return folder.data / "valid.bin"
-
-
-class Thinned:
-    """A sample of texts with a bounded number of characters, spread evenly over however many come.
-
-    Texts are kept by a fixed lot; whenever there are too many characters, the bar is halved.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most, self._bar, self._chars, self._count = most, 1.0, 0, 0
-        self._kept: list[tuple[float, str]] = []
-
-    def add(self, text: str) -> None:
-        for start in range(0, len(text), self._most // 8):  # one huge text must not be all or nothing
-            self._add(text[start : start + self._most // 8])
-
-    def _add(self, text: str) -> None:
-        self._count += 1
-        lot = _lot(0, self._count)
-        if lot < self._bar:
-            self._kept.append((lot, text))
-            self._chars += len(text)
-        while self._chars > self._most:
-            self._bar /= 2
-            self._kept = [(lot, text) for lot, text in self._kept if lot < self._bar]
-            self._chars = sum(len(text) for _, text in self._kept)
-
-    def texts(self) -> Iterator[str]:
-        return (text for _, text in self._kept)
-
-
-class Reporter:
-    """A Progress event now and then."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done, self._last = what, total, 0, time.monotonic()
-
-    def due(self) -> bool:
-        """Count one document; whether it is time to say so."""
-        self._done += 1
-        if time.monotonic() - self._last < REPORT_S:
-            return False
-        self._last = time.monotonic()
-        return True
-
-    @property
-    def event(self) -> Progress:
-        return Progress(what=self._what, done=self._done, total=self._total, unit="documents")
-
-
-def _documents(config: TrainConfig, stop: StopFlag) -> Iterator[corpus.Document]:
-    data = config.data
-    source = (
-        toy.documents(data.seed, data.documents, chat_share=data.chat_share)
-        if data.is_toy
-        else corpus.documents(data.sources)
+def _recipe(config: TrainConfig) -> Recipe:
+    data, tokenizer = config.data, config.tokenizer
+    return Recipe(
+        sources=data.sources,
+        field=data.field,
+        tokenizer=Path(tokenizer.path) if tokenizer.path is not None else None,
+        vocab_size=tokenizer.vocab_size,
+        sample_chars=tokenizer.sample_chars,
+        valid_fraction=data.valid_fraction,
+        seed=data.seed,
+        toy=(data.documents, data.chat_share),
     )
-    for document in source:
-        if stop.reason is not None:
-            raise Interrupted
-        yield document
 
 
-def _texts(document: corpus.Document) -> Iterator[str]:
-    if document.text is not None:
-        yield document.text
-    for message in document.messages or ():
-        yield message.text
-
-
-def _total(config: TrainConfig) -> int:
-    return config.data.documents if config.data.is_toy else 0
-
-
-def _lot(seed: int, number: int) -> float:
-    """A fixed number in [0, 1): who is held out does not depend on the length of the text."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=7).digest()) / 2**56
-
-
-def _key(config: TrainConfig) -> str:
-    """What the shards depend on; files by name, size and time of change."""
-    parts = [config.data.model_dump(exclude={"mode"}), config.tokenizer.model_dump()]
-    for source in () if config.data.is_toy else config.data.sources:
-        parts.append({"files": _stamps(source)})
-    if config.tokenizer.path is not None:
-        parts.append({"tokenizer": Tokenizer.from_file(Path(config.tokenizer.path)).digest})
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _stamps(source: str) -> list[tuple[str, int, int]]:
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in corpus.text_files(source)]
-
-
-def _manifest_path(folder: RunFolder) -> Path:
-    return folder.data / "data.json"
-
-
-def _manifest(folder: RunFolder) -> dict[str, object] | None:
+def _version_1(folder: RunFolder) -> DataFolder | None:
+    """What tinychat made before there were several shards: train.bin, valid.bin and data.json."""
     try:
-        found = json.loads(_manifest_path(folder).read_bytes())
+        made = json.loads((folder.data / "data.json").read_bytes())
+        if not isinstance(made, dict) or made.get("version") != 1:
+            return None
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("version") == VERSION else None
+    tokenizer = Tokenizer.from_file(folder.tokenizer)
+    lines = []
+    for name in ("train.bin", "valid.bin"):
+        path = folder.data / name
+        shard = Shard.open(path, vocab_size=tokenizer.vocab_size, tokenizer_digest=tokenizer.digest)
+        shard.verify()
+        piece = Piece(path, len(shard), shard.data_digest)
+        lines.append(Joined([piece], path=path, vocab_size=tokenizer.vocab_size, tokenizer_digest=tokenizer.digest))
+    manifest = data_folder.Manifest.model_construct(
+        key="", tokenizer=tokenizer.digest, vocab_size=tokenizer.vocab_size, settings={}, sources=[]
+    )
+    return DataFolder(folder.data, manifest, tokenizer, (lines[0],), (lines[1],))
+
+
+# --- shards that were made before ---
+
+
+def _is_prepared(config: TrainConfig) -> bool:
+    prepared = [source for source in config.data.sources if is_prepared(source)]
+    if prepared and len(prepared) < len(config.data.sources):
+        other = next(source for source in config.data.sources if source not in prepared)
+        raise UsageError(
+            f"data.text: {prepared[0]} holds shards and {other} is text: they do not go together.",
+            f"Make shards of it too, with the same vocabulary:  tinychat data build {other} -o FOLDER"
+            f" --tokenizer {prepared[0]}/tokenizer.json",
+        )
+    return bool(prepared)
+
+
+def _given(config: TrainConfig) -> Generator[Event, None, list[DataFolder]]:
+    """Folders of shards. What the config says of making shards is told to be without effect."""
+    folders = [open_folder(Path(source)) for source in config.data.sources]
+    first = folders[0]
+    for each in folders[1:]:
+        if each.tokenizer.digest != first.tokenizer.digest:
+            raise UsageError(
+                f"data.text: {first.path} and {each.path} were made with different tokenizers"
+                f" (digests {first.tokenizer.digest[:12]} and {each.tokenizer.digest[:12]}).",
+                f"Make one of them again with --tokenizer {first.path / 'tokenizer.json'}.",
+            )
+    if config.tokenizer.path is not None:
+        named = Tokenizer.from_file(Path(config.tokenizer.path))
+        if named.digest != first.tokenizer.digest:
+            raise UsageError(
+                f"tokenizer.path: {config.tokenizer.path} is not the tokenizer that {first.path} was made with"
+                f" (digests {named.digest[:12]} and {first.tokenizer.digest[:12]}).",
+                "Leave tokenizer.path out, or make the shards again with it.",
+            )
+    yield from _without_effect(config, first)
+    for each in folders:
+        yield from _verified(each)
+    return folders
+
+
+def _without_effect(config: TrainConfig, made: DataFolder) -> Iterator[Event]:
+    settings = {**made.manifest.settings, "vocab_size": made.tokenizer.vocab_size}
+    for table, keys in (("data", ("valid_fraction", "seed", "field")), ("tokenizer", ("vocab_size",))):
+        given = getattr(config, table)
+        for key in keys:
+            wanted = getattr(given, key)
+            if key in given.model_fields_set and wanted != settings.get(key):
+                message = f"{table}.{key} has no effect: {made.path} was made with {settings.get(key)}"
+                yield Warned(step=0, message=message)
+
+
+def _verified(folder: DataFolder) -> Iterator[Event]:
+    """A bit that fell over in the meantime would be trained on; but nobody waits for a terabyte."""
+    if folder.size <= data_folder.READ_AT_START:
+        folder.verify()
+        return
+    yield Progress(what="looking at the shards", done=0, total=0, unit="bytes")
+    yield Warned(
+        step=0,
+        message=f"only the headers of {size(folder.size)} of shards are checked now;"
+        f" every byte:  tinychat data inspect {folder.path}",
+    )
+
+
+# --- which lines ---
+
+
+def _lines(config: TrainConfig, folders: list[DataFolder]) -> Prepared:
+    """All sources as one line, or with weights one each."""
+    weights = config.data.weights
+    digests = [folder.digest for folder in folders]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    tokenizer = folders[0].tokenizer
+    need = config.model.context + 1
+    if not weights:
+        train = _joined([line for folder in folders for line in folder.train], tokenizer)
+        valid = _joined([line for folder in folders for line in folder.valid], tokenizer)
+        return Prepared(tokenizer, (train,), (valid,) if len(valid) >= need else (), digest)
+    if len(folders) == 1:
+        trains, valids = list(folders[0].train), list(folders[0].valid)
+    else:
+        trains = [_joined(folder.train, tokenizer) for folder in folders]
+        valids = [_joined(folder.valid, tokenizer) for folder in folders]
+    if len(weights) != len(trains):
+        names = ", ".join(source.name for source in folders[0].manifest.sources)
+        raise UsageError(
+            f"data.weights: {len(weights)} for {len(trains)} texts ({names}).", "Give one number for each."
+        )
+    enough = [(line, weight) for line, weight in zip(valids, weights, strict=True) if len(line) >= need]
+    return Prepared(
+        tokenizer,
+        tuple(trains),
+        tuple(line for line, _ in enough),
+        digest,
+        weights,
+        tuple(weight for _, weight in enough),
+    )
+
+
+def _joined(lines: tuple[Joined, ...] | list[Joined], tokenizer: Tokenizer) -> Joined:
+    if len(lines) == 1:
+        return lines[0]
+    pieces = [piece for line in lines for piece in line.pieces]
+    return Joined(pieces, path=lines[0].path, vocab_size=tokenizer.vocab_size, tokenizer_digest=tokenizer.digest)

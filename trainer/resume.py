@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tinychat import files
 from tinychat.errors import CorpusError, UsageError
-from tinychat.text.tokenizer import Tokenizer
-from trainer import checkpoints, corpus
+from trainer import checkpoints
 from trainer.checkpoints import Found, Surroundings
 from trainer.config import TrainConfig
 from trainer.config_file import differences, dumps, load
+from trainer.prepare import check_sources
 from trainer.run_folder import RunFolder
 
 FIXED_TABLES = ("data", "tokenizer", "model")  # another one of these is another run
@@ -48,10 +48,7 @@ def look_first(config: TrainConfig, path: Path, *, resume: bool, fresh: bool) ->
             f"{path} holds a run already.",
             "Go on with it:  --resume    Start over:  --fresh    Leave it alone:  --out another/folder",
         )
-    for source in () if config.data.is_toy else config.data.sources:
-        corpus.text_files(source)
-    if config.tokenizer.path is not None:
-        Tokenizer.from_file(Path(config.tokenizer.path))
+    check_sources(config)
 
 
 def begin(config: TrainConfig, folder: RunFolder, *, resume: bool, fresh: bool) -> Beginning:

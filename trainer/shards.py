@@ -65,6 +65,7 @@ class ShardWriter:
         self._target = Path(os.path.realpath(path))
         self._temp = self._target.parent / f"{files.TEMP_PREFIX}{secrets.token_hex(8)}"
         self.count = 0
+        self.digest = ""  # of the tokens, once all are written
         try:
             self._file = self._temp.open("xb", buffering=1 << 20)
             self._file.write(bytes(HEADER_BYTES))
@@ -107,6 +108,7 @@ class ShardWriter:
 
     def _finish(self) -> None:
         width = self._dtype.itemsize
+        self.digest = self._hash.hexdigest()
         self._file.seek(0)
         self._file.write(
             _HEADER.pack(MAGIC, VERSION, width, self.count, self._vocab_size, self._digest, self._hash.digest())

@@ -18,6 +18,7 @@ from tinychat.errors import CorpusError, NumbersError, OutOfMemoryError_, Storag
 from tinychat.model.checkpoint import inspect, read
 from tinychat.model.transformer import load
 from trainer import checkpoints, loop
+from trainer.batches import Batch
 from trainer.config import TrainConfig
 from trainer.config_file import load as load_config
 from trainer.config_file import parse
@@ -33,6 +34,7 @@ BASE = f"""
 vocab_size = 280
 [data]
 valid_fraction = 0.1
+seed = 2
 [model]
 context = 16
 width = 16
@@ -251,8 +253,8 @@ class _Rows:
         for row in range(rows):
             self.y[row, row + 1 :] = IGNORED
 
-    def batch(self, index: int) -> tuple[Any, Any]:
-        return self.x, self.y
+    def batch(self, index: int) -> Batch:
+        return Batch(self.x, self.y, None)
 
 
 def _learner(config: TrainConfig, vocab_size: int = 280) -> Learner:
@@ -415,10 +417,14 @@ def test_what_makes_a_resumed_run_differ_is_said_or_refused(
     assert events[-1].step == 14
 
 
-def test_other_text_in_the_folder_is_refused_by_digest(config: TrainConfig, unbroken: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
+def test_other_text_in_the_folder_is_refused_by_digest(
+    config: TrainConfig, text: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "run", tmp_path / "other"
     shutil.copytree(unbroken, out)
-    shutil.copyfile(out / "data" / "valid.bin", out / "data" / "train.bin")
+    _run(_config(text, "data.valid_fraction=0.3", "train.steps=1"), other)
+    shutil.rmtree(out / "data")
+    shutil.copytree(other / "data", out / "data")
     with pytest.raises(CorpusError, match="data of this run has changed"):
         _run(config, out, resume=True)
 
