@@ -21,6 +21,7 @@ from tinychat.tui import copying
 from tinychat.tui.palette import spelled
 from tinychat.tui.panels import PanelScreen
 from tinychat.tui.player import Player
+from tinychat.tui.recorded import NO_MODEL
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.knobs import KnobsView
 from tinychat.tui.widgets.stream import StreamView
@@ -50,11 +51,14 @@ class ActionScreen(PanelScreen):
 
     # running
 
-    def ready(self) -> Player | None:
-        """The player, when there is something to go on from."""
+    def ready(self, *, draws: bool = True) -> Player | None:
+        """The player, when there is something to go on from, and a model to do it if anything is to be drawn."""
         self.calm()
         if self.player is None:
             self.say("the model is being opened")
+        elif draws and self.player.recorded:
+            self.say(f"{NO_MODEL}; Space replays it", "warn")
+            return None
         elif not len(self.player.session.tree):
             self.say("type a message first: i edits, Enter runs")
             return None
@@ -254,7 +258,7 @@ class ActionScreen(PanelScreen):
             self._take(odds.candidates[row].token)
 
     def _take(self, token: int) -> None:
-        player = self.player
+        player = self.ready()
         if player is None:
             return
         tree, position = player.session.tree, self.position

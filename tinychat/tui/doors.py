@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tinychat.tui.inspecting import InspectScreen
 from tinychat.tui.lane_actions import LaneScreen
+from tinychat.tui.replaying import ReplayScreen
 from tinychat.tui.scoring import ScoringScreen
 from tinychat.tui.searching import SearchingScreen
-from tinychat.tui.session_actions import SessionScreen
 from tinychat.tui.writing import WritingScreen
 
 
-class DoorScreen(InspectScreen, ScoringScreen, WritingScreen, SessionScreen, LaneScreen, SearchingScreen):
+class DoorScreen(InspectScreen, ScoringScreen, WritingScreen, ReplayScreen, LaneScreen, SearchingScreen):
     """What lies behind the play screen, a key for each."""

@@ -1,35 +1,62 @@
 """A decoder without an engine: it stands behind a session that is looked at and not gone on with.
 
-What the file knows is shown: at the end of a branch the odds of the token that another branch has there. What would
-have to be drawn is refused, plainly.
+What the file knows is shown: the odds of the token that comes next, and the reply once more, token by token at the pace
+asked for. What would have to be drawn is refused, plainly.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinychat.engine.packing import unpack_step
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Odds
-from tinychat.engine.wire import Answer, Ask, Command, Force, Frame, Open, Run, SetContext, SetParams, StepOnce
+from tinychat.engine.trace import Odds, Step
+from tinychat.engine.wire import (
+    Answer,
+    Ask,
+    Command,
+    Force,
+    Frame,
+    Open,
+    Pause,
+    Run,
+    SetContext,
+    SetParams,
+    SetRate,
+    State,
+    StepOnce,
+)
 from tinychat.session.session import Session
+from tinychat.session.tree import Column
 
-NO_MODEL = "There is no model here: this is a recording"
-_HINT = "Space replays it."
+NO_MODEL = "there is no model here: this is a recording"
+TICK_S = 1 / 30
+FULL_PACE = 1000.0  # tokens a second where no pace is set
 
 
 class RecordedDecoder:
     """Answers at once; `fileno` is readable as long as a frame waits."""
 
-    def __init__(self, session: Session | None = None) -> None:
+    def __init__(self, session: Session | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`session` None: it is still being read."""
         self._session = session
         self._params = SamplingParams() if session is None else session.params
+        self._clock = clock
         self._frames: deque[Frame] = deque()
         self._seq = 0
         self._length = 0
+        self._path: Column | None = None  # what is replayed, up to _stop
+        self._stop = 0
+        self._settings: Sequence[SamplingParams] = ()
+        self._left = 0  # tokens that a run still shows
+        self._rate: float | None = None
+        self._shown_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._read_end, False)
 
@@ -41,6 +68,7 @@ class RecordedDecoder:
         return self._read_end
 
     def close(self) -> None:
+        self._halt()
         if self.alive:
             os.close(self._read_end)
             os.close(self._write_end)
@@ -53,29 +81,83 @@ class RecordedDecoder:
             os.read(self._read_end, len(frames))
         return frames
 
+    def replay(self, path: Column, stop: int, settings: Sequence[SamplingParams]) -> None:
+        """What runs and steps show from now on: this path, up to `stop`."""
+        self._path, self._stop, self._settings = path, stop, settings
+
     def send(self, command: Command) -> int:
         self._seq += 1
         if isinstance(command, Open):
             self._answer(facts={"device": "recording"})
         elif isinstance(command, SetContext):
+            self._halt()
             self._length = len(command.ids)
-            self._answer(odds=self._known_odds())
+            self._answer(odds=self._next_odds())
         elif isinstance(command, SetParams) and command.params != self._params:
             self._answer(in_force=self._params, error=(f"{NO_MODEL}.", "Settings change nothing."))
+        elif isinstance(command, SetRate):
+            self._rate = command.rate
+        elif isinstance(command, (Run, StepOnce)) and self._length < self._stop:
+            count = command.limit if isinstance(command, Run) else command.count
+            self._left = self._stop if count is None else count
+            if isinstance(command, Run):
+                self._rate = command.rate or self._rate
+                self._shown_at = self._clock()
+                self._answer(state="running")
+                self._timer = asyncio.get_running_loop().call_later(TICK_S, self.tick)
+            else:
+                self._show(self._left)
         elif isinstance(command, (Run, StepOnce, Force)):
-            self._answer(error=(f"{NO_MODEL}.", _HINT))
+            self._answer(error=(f"{NO_MODEL}.", ""))
+        elif isinstance(command, Pause):
+            self._halt()
+            self._answer(odds=self._next_odds())
         elif isinstance(command, Ask):
             answer = Answer(kind=command.kind, seq=self._seq, done=True, error=(f"{NO_MODEL}.", ""))
             self._answer(answers=(answer,))
         return self._seq
 
-    def _answer(self, **values: Any) -> None:
+    def tick(self) -> None:
+        """Show as many tokens of the run as it is time for."""
+        self._timer = None
+        rate = self._rate or FULL_PACE
+        due = min(int((self._clock() - self._shown_at) * rate), self._left)
+        if due:
+            self._shown_at += due / rate
+            self._show(due)
+        if self._left:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self.tick)
+
+    def _show(self, count: int) -> None:
+        path, steps, changes = self._path, list[Step](), list[tuple[int, SamplingParams]]()
+        assert path is not None, "only what was given is replayed"
+        while len(steps) < count and self._length < self._stop:
+            packed = path.packed[self._length]
+            assert packed is not None, "a reply has records"
+            steps.append(unpack_step(packed))
+            changes.append((self._length, self._settings[path.setting[self._length]]))
+            self._length += 1
+        self._left = min(self._left - len(steps), self._stop - self._length)
+        state: State = "running" if self._left else "paused"
+        odds = None if self._left else self._next_odds()
+        self._answer(state=state, steps=tuple(steps), params_at=tuple(changes), odds=odds)
+
+    def _halt(self) -> None:
+        self._left = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _answer(self, *, state: State = "paused", **values: Any) -> None:
         if self.alive:
-            self._frames.append(Frame(seq=self._seq, state="paused", length=self._length, **values))
+            self._frames.append(Frame(seq=self._seq, state=state, length=self._length, **values))
             os.write(self._write_end, b".")
 
-    def _known_odds(self) -> Odds | None:
-        """Those of the token that another branch has after the end of this one."""
+    def _next_odds(self) -> Odds | None:
+        """Those of the token that comes next in the replay, or that another branch has after the end of this one."""
+        if self._path is not None and self._length < self._stop:
+            packed = self._path.packed[self._length]
+            return None if packed is None else unpack_step(packed).odds
         if self._session is None:
             return None
         tree = self._session.tree

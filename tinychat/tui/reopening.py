@@ -60,9 +60,10 @@ class Reopening:
         if model is not None:
             session.model = command_name(model.path)
         decoder = self._decoder(session, recorded=model is None)
-        context = summary.source.context if model is None else model.config.context
+        longest = max(branch.length for branch in session.tree.branches)
+        context = max(summary.source.context, longest) if model is None else model.config.context
         rate = self._opening.rate if old is None else old.rate
-        player = Player(session, decoder, context=context or len(session.tree), rate=rate)
+        player = Player(session, decoder, context=context, rate=rate)
         player.recorded = model is None
         if old is not None:
             session.tree.moves = max(session.tree.moves, old.session.tree.moves + 1)  # the screen knows trees by it

@@ -172,13 +172,13 @@ class PlayScreen(DoorScreen):
         self.call_after_refresh(self.paint_all)
 
     def action_copy_command(self) -> None:
-        if (player := self.ready()) is not None:
+        if (player := self.ready(draws=False)) is not None:
             line = command(player.session)
             self.app.copy_to_clipboard(line)
             self.say(copying.keep("command.txt", line, "the command"))
 
     def action_copy_text(self) -> None:
-        if (player := self.ready()) is not None:
+        if (player := self.ready(draws=False)) is not None:
             text = reply_text(player.session)
             self.app.copy_to_clipboard(text)
             self.say(copying.keep("text.txt", text, "the text"))

@@ -96,7 +96,7 @@ class SessionScreen(BranchScreen):
         raise NotImplementedError
 
     def action_save(self) -> None:
-        if (player := self.ready()) is None:
+        if (player := self.ready(draws=False)) is None:
             return
         if self.keeper is None:
             self.say(OF_A_RECORDING)
@@ -124,7 +124,7 @@ class SessionScreen(BranchScreen):
 
     def action_export(self) -> None:
         """Choose a format, then say where to."""
-        player = self.ready()
+        player = self.ready(draws=False)
         if player is None:
             return
         name = self.keeper.saver.name if self.keeper is not None else ""
@@ -138,7 +138,7 @@ class SessionScreen(BranchScreen):
 
     def export_to(self, text: str) -> None:
         """Write the path on the screen to a file of this name; the ending says the format."""
-        player = self.ready()
+        player = self.ready(draws=False)
         if player is None:
             return
         if not text:

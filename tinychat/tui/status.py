@@ -106,6 +106,8 @@ def state_words(player: Player | None) -> Piece:
         return ("OPENING", "dart")
     if player.state == "failed":
         return ("FAILED, Space starts the engine again", "warn")
+    if player.recorded:
+        return ("REPLAYING", "chosen") if player.running else ("RECORDING", "strong")
     if player.state == "loading":
         return ("LOADING, then runs" if player.running else "LOADING", "dart")
     if player.running:

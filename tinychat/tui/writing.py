@@ -22,6 +22,7 @@ from tinychat.session.turns import turn_at
 from tinychat.text.terminal import clean
 from tinychat.tui import commands, copying, editor
 from tinychat.tui.player import Player
+from tinychat.tui.recorded import NO_MODEL
 from tinychat.tui.views.given import GivenView
 from tinychat.tui.walking import BranchScreen
 from tinychat.tui.widgets.prompt import PromptBox
@@ -115,6 +116,8 @@ class WritingScreen(BranchScreen):
             self.say("runs as soon as the model is open")
         elif self.revision is not None:
             self._revise(player, self.revision, text)
+        elif player.recorded and not text.startswith("/"):
+            self.say(NO_MODEL, "warn")
         elif player.session.mode == "completion":
             self._complete(player, text)
         elif text.startswith("/") and not text.startswith("//"):
