@@ -41,6 +41,7 @@ class ScoringScreen(ActionScreen):
         session.prompt = session.tokenizer.decode(place.ids)
         session.tree.give(place.ids)
         self.prompt_box.load_text(clean(session.prompt))
+        self.set_focus(None)
         player.sync()
         if place.token is not None:
             player.take(len(place.ids), place.token)

@@ -32,8 +32,8 @@ from tinychat.tui.widgets.stream import StreamView
 
 MOST_TYPED = 20_000  # characters that a text box edits without trouble
 SIDE_BY_SIDE = 100  # cells from which the candidates stand beside the text
-_KEYS = (("n N", "next, last surprise"), ("<- ->", "token"), ("Up Down", "candidate"), ("b Enter", "go on from here"),
-         ("i", "another text"), ("c", "colour"), ("Esc", "back"))  # fmt: skip
+_KEYS = (("n N", "surprises"), ("<- ->", "token"), ("Up Down", "cand"), ("b", "go on from here"), ("i", "text"),
+         ("Esc", "back"), ("c", "colour"))  # fmt: skip
 _EDIT_KEYS = (("Enter", "score it"), ("^j", "new line"), ("Esc", "leave the text box"))
 
 
@@ -104,7 +104,6 @@ class ScoreView(View[GoOn | None]):
             yield self.panel(self._candidates, "Candidates", id="score-odds")
 
     def on_mount(self) -> None:
-        self._stream.placeholder = "Nothing to score yet: i, then type or paste a text."
         self._fit(self.app.size.width)
         if len(self._text.ids) > 1:
             self._ask()
@@ -126,6 +125,7 @@ class ScoreView(View[GoOn | None]):
 
     def _ask(self) -> None:
         """Have the text scored from its beginning."""
+        self._stream.placeholder = "Waits for the model."
         self._stream.truncate(0)
         self._stream.end()
         self._stream.append(self._text.take_tokens())
@@ -137,9 +137,12 @@ class ScoreView(View[GoOn | None]):
         if answer.error is not None:
             self._note = (clean(" ".join(answer.error), keep=""), "warn")
         elif not answer.done:
+            begins = self._text.done == 1 and self._stream.cursor is None
             self._text.add(answer)
             self._stream.append(self._text.take_tokens())
-        self._paint()
+            if begins:  # at the first token that has a score
+                self._stream.cursor = 1
+        self._look()
 
     @on(PromptBox.Submitted)
     def _submitted(self, message: PromptBox.Submitted) -> None:
@@ -218,7 +221,7 @@ class ScoreView(View[GoOn | None]):
     def _look(self) -> None:
         """Ask for the odds at the cursor."""
         at = self.position
-        if at != self._odds_at and at <= self._text.done:
+        if at != self._odds_at and (at < self._text.done or self._text.whole):
             self._odds, self._odds_at = None, at
             ids = self._text.window(at, self._player.context)
             if ids:
@@ -238,8 +241,8 @@ class ScoreView(View[GoOn | None]):
 
     def action_candidate(self, delta: int) -> None:
         if self._odds is not None:
-            most = len(self._odds.candidates) - 1
-            self._selected = min(max(self._row + delta, 0), most)
+            # round and round: the token of the text may stand last, and the likeliest is one step away
+            self._selected = (self._row + delta) % max(len(self._odds.candidates), 1)
             self._paint()
 
     @on(CandidatesView.Selected)
@@ -287,6 +290,7 @@ class ScoreView(View[GoOn | None]):
         self.show_title(*self._totals())
         self._candidates.show(self._odds, step=self._step(), label=self._label, selected=self._row)
         self.query_one("#score-odds").border_title = Content(self._here())
+        self.query_one("#score-text").border_title = Content(f"Text: {self._name}" if self._name else "Text")
         self.query_one("#score-text").border_subtitle = Content(f"c {self._stream.mode}")
         if self._note[0]:
             self.show_foot(self._note)
@@ -296,10 +300,9 @@ class ScoreView(View[GoOn | None]):
 
     def _totals(self) -> list[Piece]:
         text, score = self._text, self._text.score
-        pieces: list[Piece] = [(f"{self._name}  ", "quiet")] if self._name else []
+        pieces: list[Piece] = []
         if not score.tokens:
-            waits = len(text.ids) > 1
-            return [*pieces, ("waits for the model" if waits and not self._note[0] else "", "dart")]
+            return pieces
         if not text.whole:
             pieces.append((f"{100 * text.done // len(text.ids)}%  ", "dart"))
         bits, perplexity = score.per_token(score.bits) or 0.0, score.perplexity or 0.0
@@ -307,7 +310,9 @@ class ScoreView(View[GoOn | None]):
         per_byte = score.bits_per_byte(text.n_bytes)
         if text.whole and per_byte is not None:
             pieces.append((f"  {per_byte:.3f} bit/byte", "strong"))
-        pieces.append((f"  first {score.top_1 / score.tokens:.1%}  top 5 {score.top_5 / score.tokens:.1%}", "text"))
+        pieces.append((f"  top-1 {score.top_1 / score.tokens:.1%}", "text"))
+        if self.app.size.width >= SIDE_BY_SIDE:
+            pieces.append((f"  top-5 {score.top_5 / score.tokens:.1%}", "text"))
         return pieces
 
     def _here(self) -> str:
