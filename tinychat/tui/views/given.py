@@ -132,11 +132,13 @@ class GivenView(View[None]):
     def _show(self) -> None:
         given = self._all[self._which]
         prompt = given.kinds.count(PROMPT)
-        pieces: list[Piece] = [(f"{len(given.ids)} of {self._room} tokens", "strong")]
+        pieces: list[Piece] = [
+            (f"{len(given.ids)} of {self._room} tokens, ", "strong"),
+            ("as Enter would send it" if given.draft else "as it is now", "dart"),
+        ]
         if prompt < len(given.ids):
-            pieces.append((f": {prompt} given, {len(given.ids) - prompt} drawn or forced", "text"))
+            pieces.append((f" | {len(given.ids) - prompt} drawn or forced", "text"))
         pieces.append((f" | {'template ' + given.template if given.template else 'no template'}", "quiet"))
-        pieces.append((" | as Enter would send it" if given.draft else " | as it is now", "dart"))
         self.show_title(*pieces)
         keys: list[Piece] = [("Up Down", "strong"), (" scroll  ", "quiet")]
         if len(self._all) > 1:

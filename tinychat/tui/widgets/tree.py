@@ -12,8 +12,13 @@ from tinychat.tui.branchrows import BranchRow
 from tinychat.tui.lineview import LineView, Piece, Row, fit, padded
 from tinychat.tui.palette import Look, spelled
 
-FACTS = 36  # cells of tokens, perplexity and end
+FACTS = 16  # cells of tokens and perplexity
+NAME = 30  # cells that the name of a branch gets before its settings do
 WHEEL_ROWS = 3
+
+
+def _end(row: BranchRow) -> str:
+    return ", ".join(word for word in ("here" if row.here else "", row.end) if word)
 
 
 class Rows(Protocol):
@@ -106,18 +111,20 @@ class TreeView(LineView):
             self._first = mark - room // 2
         self._first = max(0, min(self._first, count - room))
         shown = [self._rows_of.row(at) for at in range(self._first, min(self._first + room, count))]
+        ends = min(max([len(_end(row)) for row in shown], default=0), max(width - FACTS - NAME // 2, 0))
         settings = max([cell_len(row.settings) for row in shown], default=0)
-        settings = min(settings, max(width - FACTS - 28, 0))
-        name = width - FACTS - settings - (2 if settings else 0)
+        settings = min(settings, max(width - FACTS - ends - NAME, 0))
+        name = width - FACTS - ends - settings - (2 if settings else 0)
         rows: list[Row] = []
         if head:
             titles = f"{'tok':>6}{'ppl':>8}  {fit('differs', settings) + '  ' if settings else ''}"
-            rows.append(((fit(f"   branch, @ token where it parts ({count})", name), "faint"), (titles, "faint")))
+            about = f"   branch @ token where it parts ({count})" if name > 40 else f"   branch @ token ({count})"
+            rows.append(((fit(about, name), "faint"), (titles, "faint")))
         for at, row in enumerate(shown, self._first):
-            rows.append(self._row(row, name=name, settings=settings, selected=at == mark))
+            rows.append(self._row(row, name=name, settings=settings, width=width, selected=at == mark))
         return rows
 
-    def _row(self, row: BranchRow, *, name: int, settings: int, selected: bool) -> Row:
+    def _row(self, row: BranchRow, *, name: int, settings: int, width: int, selected: bool) -> Row:
         glyphs = self.look.glyphs
         role = "chosen" if row.here else "strong" if row.on_path else "text"
         sign = ">" if selected else " "
@@ -131,11 +138,12 @@ class TreeView(LineView):
         ppl = lack if row.perplexity is None else f"{row.perplexity:.1f}" if row.perplexity < 1e4 else ">9999"
         facts = f"{row.tokens:>6}{ppl:>8}  "
         changed = fit(spelled(row.settings, glyphs), settings, more=self.glyphs.more) + "  " if settings else ""
-        end = "here, " * row.here + row.end if row.end else "here" * row.here
-        whole = (*padded(tuple(pieces), name - 1), (" ", "text"), (facts, "text"), (changed, "moved"), (end, "quiet"))
+        whole = (
+            *padded(tuple(pieces), name - 1), (" ", "text"), (facts, "text"), (changed, "moved"), (_end(row), "quiet"),
+        )  # fmt: skip
         if not selected:
             return whole
-        return tuple((text, f"{role}+selected") for text, role in padded(whole, name + FACTS + settings + 2))
+        return tuple((text, f"{role}+selected") for text, role in padded(whole, width))
 
     def _rails(self, row: BranchRow) -> str:
         through, corner, tee = ("|  ", "`- ", "|- ") if self.look.glyphs == "ascii" else ("│ ", "└ ", "├ ")

@@ -1,0 +1,114 @@
+"""Walking over branches: versions, the list, names, and what is hidden."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinychat.tui.widgets.tree import TreeView
+
+
+async def three_branches(play) -> list[list[int]]:
+    """A reply of 12, and two that part from it at its tokens 9 and 10; the ids of each."""
+    await play.run_some()
+    await play.press("space")
+    paths = [list(play.player.session.tree.path.ids)]
+    for lefts, digit in ((3, "3"), (1, "2")):
+        await play.press(*["left"] * lefts, digit)
+        paths.append(list(play.player.session.tree.path.ids))
+        await play.press("full_stop")
+    return paths
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_the_list_shows_every_branch_and_enter_goes_to_one(start, size) -> None:
+    async with start(size=size) as play:
+        await three_branches(play)
+        tree = play.player.session.tree
+        await play.press("t")
+        assert "6 " in play.text()
+        assert "*2" in play.text()
+        here = tree.current
+        await play.press("up", "up", "up", "enter")
+        assert tree.current == 0
+        assert play.screen.stream.count == len(tree)
+        assert play.decoder.ids == list(tree.path.ids)
+        await play.press("u")
+        assert tree.current == here
+
+
+async def test_brackets_walk_the_versions_at_the_cursor(start) -> None:
+    async with start() as play:
+        await three_branches(play)
+        tree = play.player.session.tree
+        assert tree.current == 2
+        await play.press("left_square_bracket")
+        assert "version 1 of 2" in play.text()
+        assert tree.current == 1
+        await play.press("right_square_bracket")
+        assert tree.current == 2
+        play.screen.stream.cursor = tree.branches[1].fork
+        await play.press("right_square_bracket")
+        assert tree.current == 0
+        assert play.screen.position == tree.branches[1].fork, "the same key walks on over the same versions"
+        await play.press("right_square_bracket")
+        assert tree.current == 2, "where we were in that version"
+
+
+async def test_a_text_without_other_versions_says_so(start) -> None:
+    async with start() as play:
+        await play.run_some()
+        await play.press("space", "right_square_bracket")
+        assert "one version only" in play.text()
+
+
+async def test_a_branch_gets_a_name_and_can_be_hidden_without_being_deleted(start) -> None:
+    async with start() as play:
+        await three_branches(play)
+        tree = play.player.session.tree
+        play.screen._perform("label warm")
+        assert tree.branch.label == "warm"
+        await play.press("t", "up", "H")
+        assert not tree.hidden(), "the text in hand grows from it"
+        await play.press("up", "enter", "down", "H")
+        assert tree.hidden() == {1, 2}
+        assert "warm" not in play.text()
+        play.screen._perform("unhide")
+        await play.settle()
+        assert not tree.hidden()
+        assert "warm" in play.text()
+
+
+async def test_a_click_goes_to_a_branch_and_folding_keeps_it(start) -> None:
+    async with start() as play:
+        await three_branches(play)
+        tree = play.player.session.tree
+        await play.press("t")
+        play.screen.tree_view.post_message(TreeView.Chosen(play.screen.tree_view, 0))
+        await play.settle()
+        assert tree.current == 0
+        await play.press("z")
+        assert "+2" in play.text()
+        await play.press("z")
+        assert "+2" not in play.text()
+
+
+async def test_a_regenerated_reply_in_the_middle_of_a_chat_keeps_what_followed(start, tokenizer) -> None:
+    end = tokenizer.specials["<|end|>"]
+    async with start(prompt="", chat=True, answers=[40, 41, end, 50, 51, end, 60, 61, end]) as play:
+        for text in ("hi", "ho"):
+            play.screen.prompt_box.load_text(text)
+            await play.press("enter")
+            await play.draw(3)
+        session = play.player.session
+        old = list(session.tree.path.ids)
+        first = next(turn for turn in session.turns() if turn.role == "assistant")
+        await play.press("escape")
+        play.screen.stream.cursor = first.body + 2
+        await play.press("left")
+        assert "Token 2 of 3" in play.text(), "any token of an old turn opens"
+        assert session.tree.step(first.body + 1).token == 41
+        await play.press("ctrl+r")
+        await play.draw(3)
+        assert list(session.tree.path.ids) == [*old[: first.body], 60, 61, end]
+        await play.press("left_square_bracket")
+        assert list(session.tree.path.ids) == old
