@@ -9,6 +9,7 @@ import typer
 
 from tinychat import __version__, files
 from tinychat.cli_bench import bench
+from tinychat.cli_data import data
 from tinychat.cli_keys import keys, paths
 from tinychat.cli_play import play, presets
 from tinychat.cli_sample import sample
@@ -53,6 +54,7 @@ app.command()(verify)
 app.command()(sessions)
 app.command()(transcript)
 app.command(cls=SettingsCommand)(bench)
+app.add_typer(data, name="data")
 
 
 @app.command()

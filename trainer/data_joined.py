@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -72,8 +72,13 @@ class Joined:
 
     def verify(self) -> None:
         """Read every byte; CorpusError where something has changed."""
+        for _ in self.chunks():
+            pass
+
+    def chunks(self) -> Iterator[npt.NDArray[np.int64]]:
+        """All tokens, a chunk at a time; as verify() once the last has been taken."""
         for number in range(len(self.pieces)):
-            self._shard(number).verify()
+            yield from self._shard(number).chunks()
 
     def _shard(self, number: int) -> Shard:
         with self._lock:

@@ -126,3 +126,9 @@ def clear(path: Path) -> None:
                 file.unlink()
     except OSError as error:
         raise files.storage_error(path, error) from error
+
+
+def finished_parts(path: Path) -> int:
+    """Shards of a folder that need not be made again."""
+    journal = data_folder.read_record(path / data_folder.JOURNAL, Journal)
+    return len(journal.parts) if isinstance(journal, Journal) else 0

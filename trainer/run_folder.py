@@ -61,7 +61,7 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def claim(path: Path) -> Iterator[RunFolder]:
+def claim(path: Path, *, doing: str = "training") -> Iterator[RunFolder]:
     """The folder, made if missing, for this process alone until the block ends, however it ends.
 
     Raises RunBusyError naming who holds it, UsageError where no folder can be, or StorageError.
@@ -74,7 +74,7 @@ def claim(path: Path) -> Iterator[RunFolder]:
     except OSError as error:
         raise files.storage_error(path / ".lock", error) from error
     with lock:
-        locked = _lock(lock, path)
+        locked = _lock(lock, path, doing)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         try:
             os.ftruncate(lock.fileno(), 0)
@@ -84,14 +84,14 @@ def claim(path: Path) -> Iterator[RunFolder]:
         yield RunFolder(path, locked=locked)
 
 
-def _lock(lock: IO[str], path: Path) -> bool:
+def _lock(lock: IO[str], path: Path, doing: str) -> bool:
     try:
         # the kernel's lock, not a pid file: it dies with its holder
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
         raise RunBusyError(
-            f"{path}: another process is training here ({_holder(lock.read())}).",
+            f"{path}: another process is {doing} here ({_holder(lock.read())}).",
             "Wait for it, stop it, or name another folder with --out.",
         ) from None
     except OSError as error:

@@ -26,7 +26,7 @@ import secrets
 import stat
 import struct
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -195,9 +195,16 @@ class Shard:
 
     def verify(self) -> None:
         """Read it all, in chunks: every token inside the vocabulary and the digest right, else CorpusError."""
+        for _ in self.chunks():
+            pass
+
+    def chunks(self) -> Iterator[npt.NDArray[np.int64]]:
+        """All tokens, a chunk at a time; as verify() once the last has been taken."""
         found = hashlib.sha256()
         for start in range(0, self._count, CHUNK):
-            found.update(self.read(start, min(start + CHUNK, self._count)).astype(self._dtype).tobytes())
+            tokens = self.read(start, min(start + CHUNK, self._count))
+            found.update(tokens.astype(self._dtype).tobytes())
+            yield tokens
         if found.hexdigest() != self.data_digest:
             raise CorpusError(
                 f"{self.path}: the tokens have changed since they were written"
