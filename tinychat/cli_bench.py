@@ -53,6 +53,9 @@ def bench(
     given: dict[str, str | list[str]],
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="At most 3 rounds of 32 tokens: a first look.")] = False,
+    screen: Annotated[
+        bool, typer.Option("--screen", help="Measure the playground instead: from a key to the screen that shows it.")
+    ] = False,
 ) -> None:
     """Measure decoding speed beside the physical floor.
 
@@ -60,9 +63,18 @@ def bench(
     tinychat bench --shape 15m,110m
     tinychat bench --shape 110m --threads 2 --peer hf
     tinychat bench -m runs/small --dtype int8 --kl own --json
+    tinychat bench --screen
 
     Without settings it decodes greedily. The shipped model is measured if neither model nor shape is given.
     """
+    if screen:
+        from tinychat.bench.screen import PRESSES, QUICK_PRESSES
+        from tinychat.bench.screen import run as run_screen
+
+        if shape is not None:
+            raise UsageError("--screen needs a model that can speak, not a shape.", "Choose one of them.")
+        presses = QUICK_PRESSES if quick else PRESSES
+        raise typer.Exit(run_screen(files.find_checkpoint(model), presses=presses, as_json=json_output))
     from tinychat.bench import door
     from tinychat.bench.plan import Request
     from tinychat.bench.shapes import lane_counts, shape_names
