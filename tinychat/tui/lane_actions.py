@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+from tinychat import files
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.trace import Step
 from tinychat.engine.wire import Answer
+from tinychat.errors import TinychatError
+from tinychat.session.words import encode_prompt
 from tinychat.text.terminal import clean
+from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.actions import ActionScreen
+from tinychat.tui.hosts import ModelHost, PlayerHost
+from tinychat.tui.lanes import Lane
+from tinychat.tui.player import Player
+from tinychat.tui.views.compare import CompareView
+from tinychat.tui.views.lanes import LanesScreen
 from tinychat.tui.whatif import WhatIf
 
 
@@ -13,6 +26,9 @@ class LaneScreen(ActionScreen):
     """The keys w, v and N."""
 
     what_if: WhatIf | None = None
+    compare_with: Path | None = None  # the checkpoint of lane B
+    _other: ModelHost | None = None  # it stays open from one comparison to the next
+    _other_path = Path()
 
     def set_params(self, params: SamplingParams) -> None:
         super().set_params(params)
@@ -20,7 +36,8 @@ class LaneScreen(ActionScreen):
 
     def paint(self) -> None:
         self._forget_what_if()
-        super().paint()
+        if not isinstance(self.app.screen, LanesScreen):  # which covers all of this
+            super().paint()
 
     def _ask_what_if(self) -> None:
         player = self.player
@@ -83,3 +100,116 @@ class LaneScreen(ActionScreen):
         self.play_on(player)
         self.paint_all()
         self.say("what-if is a branch now; u goes back")
+
+    # lanes side by side
+
+    def action_compare(self) -> None:
+        """The text and a second lane that begins at the cursor, or where the reply does."""
+        player = self._still()
+        if player is None:
+            return
+        session, name = player.session, self.model_name
+        if self.stream.cursor is None or self.position < session.reply_start:
+            begin = session.reply_start
+        else:
+            begin = self.position
+        host = PlayerHost(player, name)
+        lanes = [Lane.of_path(host, session, len(session.tree)), Lane.of_path(host, session, begin)]
+        view = CompareView(
+            self.look, lanes, rate=player.rate, max_tokens=session.max_tokens, mode=self.stream.mode,
+            marks=self.stream.marks, budget=self.budget, open_model=self._open_model,
+        )  # fmt: skip
+        self.app.push_screen(view, self._compared)
+        if self.compare_with is not None:
+            view.call_after_refresh(self._open_model, view, str(self.compare_with))
+
+    def _still(self) -> Player | None:
+        """The player, standing still, when its model can be asked."""
+        player = self.ready()
+        if player is None:
+            return None
+        if player.recorded:
+            self.say("this is a recording: there is no model here to draw with")
+            return None
+        if player.running:
+            player.pause()
+        self.revive(player)
+        return player
+
+    def _compared(self, lane: Lane | None) -> None:
+        if lane is None:
+            self.paint_all()
+        elif not isinstance(lane.host, PlayerHost):
+            self.paint_all()
+            self.say("a branch holds what one model drew: this lane is of another", "warn")
+        else:
+            self.take_steps(lane.begun, lane.own(), lane.params, "the lane is a branch now; u goes back")
+
+    def take_steps(
+        self, position: int, steps: list[tuple[Step, SamplingParams]], params: SamplingParams, words: str
+    ) -> None:
+        """Make what was drawn elsewhere from `position` on the text, as a branch; the settings are `params` then."""
+        player = self.player
+        assert player is not None, "steps come of its model"
+        player.session.rewind(position)
+        for step, each in steps:
+            player.session.chosen(step, each)
+        player.set_params(params)
+        player.sync()
+        self.moved_to(words)
+
+    def _open_model(self, view: LanesScreen, text: str) -> None:
+        if not text:
+            view.say("model needs a path, for example:  :model runs/small")
+            return
+        view.say(f"opening {clean(text, keep='')}")
+        self.run_worker(self._use_model(view, Path(text).expanduser()), group="compare", exclusive=True)
+
+    async def _use_model(self, view: LanesScreen, path: Path) -> None:
+        player = self.player
+        assert player is not None, "a comparison has a player"
+        try:
+            host = await self._host_of(player, path)
+            lane = self._first_lane(player, host)
+        except TinychatError as error:
+            view.say(clean(f"{error.what} {error.hint}", keep=""))
+            return
+        except ValueError as error:
+            view.say(str(error))
+            return
+        if self.app.screen is view:
+            view.use(lane)
+            view.say(f"lane of {clean(host.name, keep='')}: Space runs")
+
+    async def _host_of(self, player: Player, path: Path) -> ModelHost:
+        found, tokenizer, context = await asyncio.to_thread(_looked_into, path)
+        if self._other is not None and self._other_path == found and self._other.alive:
+            return self._other
+        if self.restart is None:
+            raise ValueError("another model needs a process of its own, and there can be none here")
+        if self._other is not None:
+            self._other.close()
+        self._other_path = found
+        self._other = ModelHost(found, player.session.machine, self.restart(), tokenizer, context=context)
+        return self._other
+
+    def _first_lane(self, player: Player, host: ModelHost) -> Lane:
+        session = player.session
+        if host.tokenizer.digest == session.tokenizer.digest:
+            ids = list(session.tree.path.ids[: session.reply_start])
+        elif sum(turn.role == "user" for turn in session.turns()) > 1:
+            raise ValueError("its tokens are others: it can only answer the first message of a chat")
+        else:
+            ids = encode_prompt(host.tokenizer, session.prompt, chat=session.mode == "chat", system=session.system)
+        if len(ids) >= host.context:
+            raise ValueError(f"the prompt has {len(ids)} of its tokens, its context holds {host.context}")
+        return Lane.of_prompt(host, ids, session.params)
+
+
+def _looked_into(path: Path) -> tuple[Path, Tokenizer, int]:
+    """The checkpoint that a path means, its tokenizer and its context."""
+    from tinychat.model.checkpoint import inspect, tokenizer_of
+
+    found = files.find_checkpoint(path)
+    info = inspect(found)
+    return found, tokenizer_of(info), info.config.context
