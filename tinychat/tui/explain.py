@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Odds, Step
+from tinychat.engine.trace import Candidate, Odds, StageView, Step
 from tinychat.tui.bars import percent
 from tinychat.tui.lineview import Piece
+from tinychat.tui.widgets.candidates import stage_label
+from tinychat.tui.widgets.dart import is_dart
+from tinychat.tui.widgets.pipeline import stage_title
+
+MOVED = 0.0005  # a probability that changes by less is not worth a sentence
+CERTAIN = 0.99995
 
 
 def explain(step: Step, label: Callable[[int], str], params: SamplingParams) -> list[Piece]:
@@ -17,29 +23,77 @@ def explain(step: Step, label: Callable[[int], str], params: SamplingParams) -> 
         (f"{name} was the model's {ordinal(step.raw_rank)} choice, with {percent(step.raw)}%.", "text")
     ]
     for before, after in zip(odds.stages, odds.stages[1:], strict=False):
-        word = after.name.replace("_", " ")
-        if after.kept < before.kept:
-            said.append(
-                (f"{word} kept {after.kept} of {before.kept} tokens, {percent(after.mass)}% of the mass.", "quiet")
-            )
-        elif abs(after.entropy - before.entropy) >= 0.01:
-            verb = "sharpened" if after.entropy < before.entropy else "flattened"
-            said.append((f"{word} {verb} the odds from {before.entropy:.2f} to {after.entropy:.2f} bits.", "quiet"))
+        said += _stage(before, after, name, params)
     if odds.region is not None:
         said.append((f"The entropy policy calls this place {odds.region!r}.", "text"))
     if abs(odds.temperature - params.temperature) >= 0.005:
         said.append((f"The temperature used was {odds.temperature:.2f}; {params.temperature:.2f} is set.", "text"))
-    if step.forced:
-        said.append(("You chose it; nothing was drawn.", "forced"))
-    elif odds.kept == 1 or step.high - step.low >= 1.0:
-        said.append((f"Nothing else was left, so {name} was certain.", "text"))
-    else:
-        said.append((f"That left {name} a share of {percent(step.final)}%.", "text"))
-        said.append((f"The draw u={step.u:.4f} fell into its slice {step.low:.4f} to {step.high:.4f}.", "text"))
-    first = odds.candidates[0] if odds.candidates else None
-    if first is not None and first.token != step.token:
-        said.append((f"The likeliest token was '{label(first.token)}', with {percent(first.raw)}%.", "quiet"))
+    said += _choice(step, name, params)
+    said += _likeliest(step, label)
     return said + _afterwards(step)
+
+
+def _stage(before: StageView, after: StageView, name: str, params: SamplingParams) -> list[Piece]:
+    """What a stage did to the odds and to this token; nothing where it did nothing."""
+    title = stage_title(after.name, params)
+    words = []
+    if after.kept < before.kept:
+        title = "The grammar" if after.name == "grammar" else title
+        words.append(f"kept {after.kept} of {before.kept} tokens, {percent(after.mass)}% of the mass")
+    elif abs(after.entropy - before.entropy) >= 0.01:
+        verb = "sharpened" if after.entropy < before.entropy else "flattened"
+        words.append(f"{verb} the odds from {before.entropy:.2f} to {after.entropy:.2f} bits")
+    had, has = before.chosen, after.chosen
+    if had is not None and has is not None and abs(has - had) >= MOVED:
+        if has == 0:
+            words.append(f"cut {name}, which had {percent(had)}%")
+        else:
+            words.append(f"{'raised' if has > had else 'lowered'} {name} from {percent(had)}% to {percent(has)}%")
+    return [(f"{title[:1].upper()}{title[1:]} {' and '.join(words)}.", "quiet")] if words else []
+
+
+def _choice(step: Step, name: str, params: SamplingParams) -> list[Piece]:
+    """How it was chosen among what was left."""
+    if step.forced:
+        against = "" if step.final_rank else ", against the settings, which had cut it"
+        return [(f"You chose it{against}; nothing was drawn.", "forced")]
+    if step.odds.kept == 1:
+        return [(f"Nothing else was left, so {name} was certain.", "text")]
+    if params.is_greedy:
+        return [("Temperature 0 takes the likeliest: nothing is drawn, the seed is not used.", "text")]
+    if step.high - step.low >= CERTAIN:
+        return [(f"All the rest had next to nothing, so {name} was as good as certain.", "text")]
+    said: list[Piece] = [(f"That left {name} a share of {percent(step.final)}%.", "text")]
+    if not is_dart(step):
+        words = f"It was a guess, to be kept with a chance of {step.high:.4f}; the number u={step.u:.4f} was below."
+        said.append((words, "text"))
+    elif step.low <= step.u < step.high:
+        said.append((f"The draw u={step.u:.4f} fell into its slice {step.low:.4f} to {step.high:.4f}.", "text"))
+    return said
+
+
+def _likeliest(step: Step, label: Callable[[int], str]) -> list[Piece]:
+    """What greedy would have said, and what became of the model's own first choice."""
+    odds = step.odds
+    best, first = greedy(odds), odds.candidates[0] if odds.candidates else None
+    said: list[Piece] = []
+    if best is None or step.odds.kept == 1:
+        pass
+    elif best.token != step.token:
+        said.append((f"Greedy would have taken '{label(best.token)}', with {percent(best.final)}%.", "text"))
+    elif not step.forced:
+        said.append(("Greedy would have taken it too.", "quiet"))
+    if first is not None and first.token != step.token and (best is None or first.token != best.token):
+        gone = f", which {stage_label(first.cut_by)} cut" if first.cut_by is not None else ""
+        words = f"The model's first choice was '{label(first.token)}', with {percent(first.raw)}%{gone}."
+        said.append((words, "quiet"))
+    return said
+
+
+def greedy(odds: Odds) -> Candidate | None:
+    """The likeliest after all settings, ties by lower id; None where nothing listed is left."""
+    left = [each for each in odds.candidates if each.final > 0]
+    return min(left, key=lambda each: (-each.final, each.token), default=None)
 
 
 def _afterwards(step: Step) -> list[Piece]:

@@ -67,7 +67,8 @@ class InspectScreen(ActionScreen):
             self.entropy.show(line.raw, self._at, line.final, watched=watched, heat=line.chart != "varentropy")
             self._paint_time_title(line, odds)
         if "why" in shown:
-            self.why.show(*(explain(step, self.label_of, params) if step is not None else [next_words(odds)]))
+            said = explain(step, self.label_of, params) if step is not None else [next_words(odds)]
+            self.why.show(tuple(said), odds, step, self.label_of)
 
     def paint_titles(self) -> None:
         super().paint_titles()

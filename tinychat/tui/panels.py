@@ -27,11 +27,12 @@ from tinychat.errors import TinychatError
 from tinychat.session.presets import own_presets
 from tinychat.session.replay import command
 from tinychat.session.transcript import Speller
-from tinychat.session.tree import KIND_NAMES, PROMPT
+from tinychat.session.tree import KIND_NAMES, PROMPT, SEARCHED
 from tinychat.text.terminal import clean
 from tinychat.tui import status
 from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget
+from tinychat.tui.fates import Fate
 from tinychat.tui.helpline import help_row
 from tinychat.tui.layouts import TABS, PlayLayout, Shape, Wish, shape_of
 from tinychat.tui.lineview import Piece, Row
@@ -42,12 +43,13 @@ from tinychat.tui.tokentext import StreamToken
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.entropy import EntropyView
 from tinychat.tui.widgets.knobs import KnobsView
-from tinychat.tui.widgets.lines import Lines, Paragraph, joined
+from tinychat.tui.widgets.lines import Lines, joined
 from tinychat.tui.widgets.panel import Body, Panel
 from tinychat.tui.widgets.pipeline import PipelineView
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
 from tinychat.tui.widgets.tree import TreeView
+from tinychat.tui.widgets.why import WhyView
 from tinychat.tui.wording import MAIN, shown_settings
 
 TICK_S = 1 / 30
@@ -100,7 +102,7 @@ class PanelScreen(Screen[None]):
         self.pipeline = PipelineView(look, id="pipeline-view")
         self.knobs = KnobsView(look, id="knobs-view")
         self.entropy = EntropyView(look, id="entropy-view")
-        self.why = Paragraph(look, id="why-view")
+        self.why = WhyView(look, id="why-view")
         self.tree_view = TreeView(look, id="tree-view")
         self.status_line = Lines(look, id="status")
         self.help_line = Lines(look, id="help-view")
@@ -298,9 +300,19 @@ class PanelScreen(Screen[None]):
         if "candidates" in shown:
             self.candidates.show(odds, step=step, label=label, selected=self.selected_row(step))
         if "pipeline" in shown:
-            self.pipeline.show(odds, step=step, params=params, label=label)
+            fate, searched = self.fate_here(step, odds, params), step is not None and self.is_searched(step)
+            self.pipeline.show(odds, step=step, params=params, label=label, fate=fate, searched=searched)
         self.paint_beside(step, odds, params)
         self.paint_token_title(step)
+
+    def is_searched(self, step: Step) -> bool:
+        """Whether a search found this token of the path."""
+        assert self.player is not None, "steps come with a player"
+        return self.player.session.tree.path.kinds[step.position] == SEARCHED
+
+    def fate_here(self, step: Step | None, odds: Odds | None, params: SamplingParams) -> Fate | None:
+        """What became of the selected candidate in every stage, once it is known."""
+        raise NotImplementedError
 
     def paint_beside(self, step: Step | None, odds: Odds | None, params: SamplingParams) -> None:
         """Paint what else is told of a token."""
@@ -384,7 +396,8 @@ class PanelScreen(Screen[None]):
         if player.error is None and not player.running and player.stop in status.STOPS:
             groups.append(((status.STOPS[player.stop], "quiet"),))
         if (step := self.step_here()) is not None:
-            groups += status.token_facts(step, self.settings_of(step), short=not roomy)
+            searched = self.is_searched(step)
+            groups += status.token_facts(step, self.settings_of(step), short=not roomy, searched=searched)
         return groups + status.reply_facts(player.session)
 
     @property

@@ -13,6 +13,8 @@ from tinychat.engine.trace import Odds, Step
 from tinychat.tui.lineview import Piece, Row, bare, fit
 from tinychat.tui.palette import GlyphSet
 
+SLACK = 1e-4  # a share is told in single precision
+
 
 def dart_rows(
     odds: Odds, step: Step | None, label: Callable[[int], str], width: int, glyphs: GlyphSet, *, plain: bool
@@ -20,13 +22,15 @@ def dart_rows(
     """Three rows: the dart, the slices, the numbers. `plain` draws the slices without grounds of colour."""
     if width < 12:
         return []
+    if step is not None and not is_dart(step):
+        step = None  # slices without a dart
     kept = sorted((c for c in odds.candidates if c.final > 0), key=lambda c: (-c.final, c.token))
     pieces: list[Piece] = []
     low = 0.0
     x = 0
     for index, candidate in enumerate(kept):
         high = min(low + candidate.final, 1.0)
-        chosen = step is not None and candidate.token == step.token and not step.forced
+        chosen = step is not None and candidate.token == step.token
         if chosen and step is not None:
             low, high = step.low, step.high
         stop = round(high * width)
@@ -37,10 +41,9 @@ def dart_rows(
             x = stop
         low = high
     pieces.append((glyphs.ghost * (width - x), "ghost"))
-    drawn = step is not None and not step.forced
     top: Row = ()
     numbers = [(0, "0"), (width - 1, "1")]
-    if drawn and step is not None:
+    if step is not None:
         at = min(int(step.u * width), width - 1)
         text = f"u {step.u:.3f}"
         before = at + 2 + len(text) <= width
@@ -50,6 +53,11 @@ def dart_rows(
         ) if before else ((" " * gap, "text"), (text + " " + glyphs.dart, "dart"))  # fmt: skip
         numbers += [(round(step.low * width), f"{step.low:.3f}"), (round(step.high * width), f"{step.high:.3f}")]
     return [top, tuple(pieces), _scale(numbers, width)]
+
+
+def is_dart(step: Step) -> bool:
+    """Whether its u fell into its slice: not for a person's token, nor for a guess that passed a test of its own."""
+    return not step.forced and abs(step.high - step.low - step.final) < SLACK
 
 
 def _inside(label: str, size: int, glyphs: GlyphSet, *, plain: bool) -> str:

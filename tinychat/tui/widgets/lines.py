@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.cells import cell_len
 
 from tinychat.tui.lineview import LineView, Piece, Row, fit
-from tinychat.tui.scrolled import ScrolledView
 
 
 class Lines(LineView):
@@ -21,26 +20,6 @@ class Lines(LineView):
 
     def rows(self, width: int, height: int) -> list[Row]:
         return list(self._content)
-
-
-class Paragraph(ScrolledView):
-    """Wrapped plain text, one role a paragraph."""
-
-    _text: tuple[Piece, ...] = ()
-
-    def show(self, *text: Piece) -> None:
-        """Draw these paragraphs."""
-        if text != self._text:
-            self._text, self._first = text, 0
-            self.redraw()
-
-    def rows(self, width: int, height: int) -> list[Row]:
-        rows: list[Row] = []
-        for text, role in self._text:
-            for line in wrap(text, width - 2):
-                rows.append(((f" {line}", role),))
-        self._first = max(0, min(self._first, len(rows) - height))
-        return rows[self._first :]
 
 
 def wrap(text: str, width: int) -> list[str]:
