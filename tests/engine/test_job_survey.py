@@ -11,7 +11,8 @@ import pytest
 from toys import PROMPT, VOCAB, a_toy, drawn
 
 from tinychat.engine.engine import Engine
-from tinychat.engine.jobs.survey import NOBODY, PARTS, answer
+from tinychat.engine.jobs import fate, survey
+from tinychat.engine.jobs.survey import NOBODY, PARTS
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.questions import Desk, Reply
 from tinychat.engine.trace import Step
@@ -23,9 +24,8 @@ PARAMS = SamplingParams(
 
 def asked(engine: Engine, ids: list[int], step: Step | None = None, **more: Any) -> Reply:
     state = None if step is None else asdict(step.state)
-    values = {"ids": ids, "prompt_len": len(PROMPT), "params": PARAMS.to_dict(), "state": state, "tokens": [],
-              "whole": True, **more}  # fmt: skip
-    *_, last = answer(Desk(engine=engine, params=SamplingParams()), values)
+    values = {"ids": ids, "prompt_len": len(PROMPT), "params": PARAMS.to_dict(), "state": state, **more}
+    *_, last = (fate if "tokens" in more else survey).answer(Desk(engine=engine, params=SamplingParams()), values)
     return last
 
 
@@ -52,7 +52,7 @@ def test_it_is_what_the_step_recorded(run: tuple[Engine, list[Step]], place: int
     before = engine.tokens()
     step = steps[place]
     reply = asked(engine, before[: step.position], steps[place - 1] if place else None)
-    logits, final, cut, by_raw, by_final = columns(reply)
+    logits, final, cut, by_raw, by_final, ranks = columns(reply)
     stages, total = reply.values["stages"], reply.values["log_total"]
     assert stages == [view.name for view in step.odds.stages]
     assert reply.values["kept"] == [view.kept for view in step.odds.stages]
@@ -63,6 +63,7 @@ def test_it_is_what_the_step_recorded(run: tuple[Engine, list[Step]], place: int
         assert final[token] == np.float32(candidate.final)
         assert (None if cut[token] == NOBODY else stages[cut[token]]) == candidate.cut_by
         assert by_raw[candidate.rank - 1] == token
+        assert ranks[token] == candidate.rank
     assert sorted(by_final.tolist()) == list(range(VOCAB))
     assert by_final[step.final_rank - 1] == step.token
     assert engine.tokens() == before
@@ -73,8 +74,7 @@ def test_the_fate_of_a_token_is_its_probability_and_rank_after_every_stage(run: 
     step = steps[8]
     others = [candidate for candidate in step.odds.candidates if candidate.cut_by == "top_k"]
     tokens = [step.token, others[0].token]
-    reply = asked(engine, engine.tokens()[: step.position], steps[7], tokens=tokens, whole=False)
-    assert reply.blob == b""
+    reply = asked(engine, engine.tokens()[: step.position], steps[7], tokens=tokens)
     (probs, ranks), (cut_probs, cut_ranks) = reply.values["fates"]
     assert probs == pytest.approx([view.chosen for view in step.odds.stages], rel=1e-12)
     assert (ranks[0], ranks[-1]) == (step.raw_rank, step.final_rank)

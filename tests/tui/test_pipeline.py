@@ -36,7 +36,7 @@ def test_each_stage_tells_what_it_kept_and_what_became_of_the_token(moon: Any) -
         "top-k off                   -      -     -           -",
         "top-p 0.88                  9   88.1  2.64        19.6",
         "min-p off                   -      -     -           -",
-        "27 more off",
+        "30 more off",
         'draw u=0.417 in [0.365,0.561) -> " pale"',
     ]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tinychat.engine.params import SamplingParams
+from tinychat.engine.trace import Odds, Step
 from tinychat.tui.actions import ActionScreen
+from tinychat.tui.fates import Fate, Fates
 from tinychat.tui.player import Player
 from tinychat.tui.searchoptions import Options
 from tinychat.tui.views.search import SearchView, Taken
@@ -12,6 +15,21 @@ class SearchingScreen(ActionScreen):
     """Actions that look further than the next token."""
 
     _options: Options | None = None  # of the last search
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]  # passed on as they are
+        self._fates = Fates(self.paint_token)
+
+    def fate_here(self, step: Step | None, odds: Odds | None, params: SamplingParams) -> Fate | None:
+        player = self.player
+        if player is None or odds is None or not self.is_current or not odds.candidates:
+            return None
+        row = min(self.selected_row(step), len(odds.candidates) - 1)
+        lane = 0 if step is None else step.lane
+        token = odds.candidates[row].token
+        if step is None and self.selected is None:
+            return None  # nobody asked about one: the panel is about all of them
+        return self._fates.of(player, position=odds.position, params=params, token=token, lane=lane)
 
     def place_here(self, player: Player) -> int:
         """The position of the token that the cursor means: the one on show at the end of a run, or the next one."""

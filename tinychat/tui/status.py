@@ -140,12 +140,12 @@ def reply_facts(session: Session) -> list[Group]:
     return groups
 
 
-def token_facts(step: Step, params: SamplingParams, *, short: bool) -> list[Group]:
-    """How one token came out."""
+def token_facts(step: Step, params: SamplingParams, *, short: bool, searched: bool = False) -> list[Group]:
+    """How one token came out; `searched`: a search found it."""
     surprise = f"{step.surprisal:.1f}bit" if short else f"surprisal {step.surprisal:.1f} bit"
     if step.forced:
-        how = "forced" if step.final_rank else "forced, the settings had cut it"
-        return [((how, "forced"),), ((f"raw rank {step.raw_rank}", "text"),), ((surprise, "text"),)]
+        how = "searched" if searched else "forced" if step.final_rank else "forced, the settings had cut it"
+        return [((how, "chosen" if searched else "forced"),), ((f"raw rank {step.raw_rank}", "text"),), ((surprise, "text"),)]
     odds = step.odds
     rank = (
         f"rank {step.final_rank}/{step.odds.kept}" if short else f"drew rank {step.final_rank} of {step.odds.kept} kept"

@@ -13,6 +13,7 @@ from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, StageView, Step
 from tinychat.session.spelling import SETTINGS
 from tinychat.tui.bars import bar, percent
+from tinychat.tui.fates import Fate
 from tinychat.tui.lineview import Row, bare, fit, safe
 from tinychat.tui.palette import spelled
 from tinychat.tui.scrolled import ScrolledView
@@ -30,20 +31,29 @@ class PipelineView(ScrolledView, can_focus=False):
     _params: SamplingParams = SamplingParams()
     _label: Callable[[int], str] = staticmethod(str)
     _bars = False
+    _fate: Fate | None = None
+    _searched = False
+    _token: int | None = None  # whose column it is
 
     def show(
         self, odds: Odds | None, *, step: Step | None, params: SamplingParams, label: Callable[[int], str],
-        bars: bool = False,
+        bars: bool = False, fate: Fate | None = None, searched: bool = False,
     ) -> None:  # fmt: skip
-        """Show these odds; `bars` adds a bar of the chosen token's probability, of the mass where none is chosen."""
+        """Show these odds; `bars` adds a bar of the chosen token's probability, of the mass where none is chosen.
+
+        `fate` is of the token that is asked about; without one it is the chosen token, as the record has it.
+        `searched`: a search found the token, nobody chose it.
+        """
+        self._searched = searched
         self._odds, self._step, self._params, self._label, self._bars = odds, step, params, label, bars
+        self._fate, self._token = fate, fate.token if fate is not None else step.token if step is not None else None
         self.redraw()
 
     def rows(self, width: int, height: int) -> list[Row]:
         odds, params = self._odds, self._params
         if odds is None:
             return [(("no odds here", "quiet"),)]
-        columns = _columns(width, self._has_chosen)
+        columns = _columns(width, self._has_chosen, ranks=self._fate is not None)
         name_width = width - sum(columns.values())
         bar_width = 0
         if self._bars and name_width > 26:
@@ -65,7 +75,8 @@ class PipelineView(ScrolledView, can_focus=False):
 
     @property
     def _has_chosen(self) -> bool:
-        return self._odds is not None and any(view.chosen is not None for view in self._odds.stages)
+        known = self._odds is not None and any(view.chosen is not None for view in self._odds.stages)
+        return known or self._fate is not None
 
     def _choose_stages(self, views: dict[str, StageView], room: int) -> tuple[list[str], int]:
         """The stages to show in their order, those that are off only while there is room, and how many are left out."""
@@ -81,13 +92,13 @@ class PipelineView(ScrolledView, can_focus=False):
         order = self._params.order
         name = order if isinstance(order, str) else "own"
         cells = [(fit(f"stage ({name})", name_width, more=self.glyphs.more), "quiet")]
-        titles = {"keep": "keep", "mass": "mass%", "bits": "H bit", "chosen": f"p({self._token_label()})"}
+        titles = {"keep": "keep", "mass": "mass%", "bits": "H bit", "chosen": f"p({self._token_label()})", "rank": "rank"}
         for column, size in columns.items():
             cells.append((fit(" " + titles[column], size, more=self.glyphs.more, right=True), "quiet"))
         return tuple(cells)
 
     def _token_label(self) -> str:
-        return bare(self._label(self._step.token)) if self._step else "chosen"
+        return "chosen" if self._token is None else bare(self._label(self._token))
 
     def _stage_row(
         self, stage: str, title: str, view: StageView | None, columns: dict[str, int], name_width: int, bar_width: int
@@ -96,28 +107,38 @@ class PipelineView(ScrolledView, can_focus=False):
             lack = self.glyphs.lack
             return ((fit(title, name_width, more=self.glyphs.more), "faint"),
                     *((lack.rjust(size), "faint") for size in columns.values()))  # fmt: skip
-        cut = view.chosen == 0
+        chosen, rank = view.chosen, ""
+        if self._fate is not None:
+            chosen, place = self._fate.probs.get(view.name), self._fate.ranks.get(view.name, 0)
+            rank = str(place) if place else self.glyphs.lack
+        cut = chosen == 0
         texts = {
             "keep": str(view.kept),
             "mass": f"{view.mass * 100:.1f}",
             "bits": f"{view.entropy:.2f}",
-            "chosen": self.glyphs.lack if view.chosen is None else "cut" if cut else percent(view.chosen),
+            "chosen": self.glyphs.lack if chosen is None else "cut" if cut else percent(chosen),
+            "rank": rank,
         }
-        roles = {"keep": "text", "mass": "text", "bits": "text", "chosen": "cut" if cut else "chosen"}
+        role = "cut" if cut else "chosen"
+        roles = {"keep": "text", "mass": "text", "bits": "text", "chosen": role, "rank": role}
         cells = [(fit(title, name_width, more=self.glyphs.more), "text")]
         cells += [(texts[column].rjust(size), roles[column]) for column, size in columns.items()]
         if bar_width:
-            share = view.mass if view.chosen is None else view.chosen
-            cells.append((" " + bar(share, bar_width, self.glyphs), "bar" if view.chosen is None else "bar_chosen"))
+            share = view.mass if chosen is None else chosen
+            cells.append((" " + bar(share, bar_width, self.glyphs), "bar" if chosen is None else "bar_chosen"))
         return tuple(cells)
 
     def _draw_row(self, width: int) -> Row:
         odds, step = self._odds, self._step
         if odds is not None and odds.kept == 0:
             return (("no token is left: loosen a setting", "warn"),)
+        if (fate := self._fate) is not None and (step is None or step.token != fate.token):
+            return self._fate_row(fate)
         if step is None:
             return ((f"next token: {odds.kept if odds else 0} could be drawn", "quiet"),)
         label = safe(self._label(step.token))
+        if step.forced and self._searched:
+            return (("found by a search: ", "quiet"), (label, "chosen"))
         if step.forced:
             note = "" if step.final > 0 else ", which the settings had cut"
             return (("forced by you: ", "quiet"), (label, "forced"), (note, "quiet"))
@@ -127,6 +148,18 @@ class PipelineView(ScrolledView, can_focus=False):
             ("draw ", "quiet"), (f"u={step.u:.3f}", "dart"),
             (f" in [{step.low:.3f},{step.high:.3f}) {self.glyphs.arrow} ", "quiet"), (label, "chosen"),
         )  # fmt: skip
+
+
+    def _fate_row(self, fate: Fate) -> Row:
+        """Raw and final odds of a token that was not chosen, or who cut it."""
+        raw, *_ = fate.probs.values()
+        *_, final = fate.probs.values()
+        head: Row = ((safe(self._label(fate.token)), "strong"), (f": raw {percent(raw)}%, ", "quiet"))
+        cutter = next((name for name, prob in fate.probs.items() if prob == 0.0), None)
+        if cutter is not None and not fate.ranks[cutter]:
+            return (*head, (f"cut by {cutter.replace('_', '-')}", "cut"))
+        *_, rank = fate.ranks.values()
+        return (*head, (f"final {percent(final)}%, rank {rank}", "text"))
 
 
 def stage_title(stage: str, params: SamplingParams) -> str:
@@ -146,13 +179,15 @@ def _value(setting: Setting, params: SamplingParams) -> str:
     return short_text(setting, params) if isinstance(value, str) else f"x{len(value)}"
 
 
-def _columns(width: int, chosen: bool) -> dict[str, int]:
+def _columns(width: int, chosen: bool, *, ranks: bool) -> dict[str, int]:
     """The number columns that fit, with their cells; the name keeps at least 16."""
     columns = {"keep": 7, "mass": 7, "bits": 6}
     columns["chosen"] = 12 if width >= 54 else 10 if width >= 46 else 8
     if not chosen and width < 50:
         del columns["chosen"]
-    for column in ("bits", "mass", "chosen", "keep"):
+    if ranks:
+        columns["rank"] = 7 if width >= 58 else 5
+    for column in ("rank", "bits", "mass", "chosen", "keep"):
         if width - sum(columns.values()) >= 16:
             break
         columns.pop(column, None)
