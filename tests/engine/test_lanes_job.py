@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -18,7 +18,6 @@ from tinychat.engine.search_params import SearchParams
 from tinychat.engine.search_tree import Done
 from tinychat.engine.speculate import Speculation
 from tinychat.engine.trace import FRESH, Step
-from tinychat.engine.twins import told_state
 from tinychat.errors import UsageError
 
 COUNT = 20
@@ -66,7 +65,7 @@ def test_every_lane_is_the_run_it_would_be_alone(engine: Engine) -> None:
 def test_going_on_is_asking_again_with_other_settings(engine: Engine) -> None:
     first = steps_of(asked(engine, a_lane(STEERED), a_lane(HOT)), 0)
     ids = [*PROMPT, *(step.token for step in first)]
-    state = told_state(first[-1].state)
+    state = asdict(first[-1].state)
     assert first[-1].state != FRESH
     more = STEERED.with_(temperature=1.1)
     parts = asked(engine, a_lane(more, ids, state=state), a_lane(HOT, count=0))

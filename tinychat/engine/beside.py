@@ -28,7 +28,7 @@ def read(engine: Engine, ids: Sequence[int], *, prompt_len: int, state: SamplerS
     if twin is None:
         twin = _TWINS[engine] = engine.twin(lanes=1)
     ids = list(ids)
-    _borrow(engine, twin, ids)
+    borrow(engine, twin, ids)
     while True:
         twin.set_context(ids, prompt_len=prompt_len, state=state, interrupt=lambda: True)
         yield twin
@@ -36,7 +36,7 @@ def read(engine: Engine, ids: Sequence[int], *, prompt_len: int, state: SamplerS
             return
 
 
-def _borrow(engine: Engine, twin: Engine, ids: list[int]) -> None:
+def borrow(engine: Engine, twin: Engine, ids: list[int]) -> None:
     """Have the twin hold what the engine's lane has cached of these ids, where that is more than its own."""
     held = min(shared(ids, engine.tokens()), engine.runner.held(0), len(ids) - 1)
     if held <= min(shared(ids, twin.tokens()), twin.runner.held(0)):

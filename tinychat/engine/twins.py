@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from tinychat.engine.engine import Engine
@@ -61,16 +60,3 @@ class Clock:
             return False
         self._since = now
         return True
-
-
-def state_of(told: Any) -> SamplerState | None:
-    """The samplers' state of a question: [mu or None, [sum, weights] or None], or None for none."""
-    if told is None:
-        return None
-    mu, sums = told
-    return SamplerState(mu, None if sums is None else (float(sums[0]), float(sums[1])))
-
-
-def told_state(state: SamplerState) -> list[Any]:
-    """The inverse of state_of."""
-    return [state.mirostat, None if state.adaptive is None else list(state.adaptive)]

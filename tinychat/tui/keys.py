@@ -76,8 +76,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("settings", "a", "All settings", "Find any setting by name, to turn or to type.", "knobs", "a", short="all"),
     Action("what_if", "w", "What-if becomes a branch", "A knob turned while it stands still says where the text would "
            "differ, on the same draws; w goes on from there.", "choose", "w", short="what-if"),
-    Action("compare", "v", "Lanes side by side", "The text and another one from the cursor on: other settings, or :model "
-           "PATH, on the same draws.", "choose", "v"),
+    Action("compare", "v", "Lanes side by side", "The text and another from the cursor on, on the same draws: other "
+           "settings, or :model PATH.", "choose", "v"),
     Action("order", "o", "Order of the stages", "default, hf, llama.cpp, vllm, and round again.", "knobs", "o",
            short="order"),
     Action("presets", "ctrl+k", "Presets", "Set all knobs at once.", "knobs", "^k"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from tinychat.engine.packing import pack_step, unpack_step
@@ -173,11 +173,9 @@ class Lane:
 
     def asked(self, count: int) -> dict[str, Any]:
         """What the engine has to know to draw `count` tokens."""
-        state: list[Any] | None = None
-        if self.state != FRESH:
-            state = [self.state.mirostat, None if self.state.adaptive is None else list(self.state.adaptive)]
         return {
-            "ids": self.ids, "prompt_len": self.start, "params": self.params.to_dict(), "count": count, "state": state,
+            "ids": self.ids, "prompt_len": self.start, "params": self.params.to_dict(), "count": count,
+            "state": asdict(self.state),
         }  # fmt: skip
 
 

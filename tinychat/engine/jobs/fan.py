@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tinychat.engine.beside import read_state
 from tinychat.engine.jobs.lanes import Going, play
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.questions import Desk, Reply
-from tinychat.engine.twins import draws_alone, state_of, twin_of
+from tinychat.engine.twins import draws_alone, twin_of
 
 MOST = 64
 
@@ -23,10 +24,10 @@ def answer(desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
     if not 1 <= len(set(darts)) == len(darts) <= MOST:
         raise ValueError(f"darts must be 1 to {MOST} different lanes, got {len(darts)}")
     draws_alone(desk.engine)
-    ids, prompt_len, state = list(values["ids"]), int(values["prompt_len"]), state_of(values.get("state"))
+    ids, prompt_len, state = list(values["ids"]), int(values["prompt_len"]), read_state(values.get("state"))
     params, count = SamplingParams.from_dict(values["params"]), int(values["count"])
     lanes = [
         Going(index=index, ids=ids, prompt_len=prompt_len, params=params, left=count, dart=dart, state=state)
         for index, dart in enumerate(darts)
     ]
-    yield from play(twin_of(desk.engine, "fan", len(lanes)), lanes)
+    yield from play(desk.engine, twin_of(desk.engine, "fan", len(lanes)), lanes)

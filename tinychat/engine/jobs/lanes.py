@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinychat.engine.beside import borrow, read_state
 from tinychat.engine.engine import Engine, NoLegalToken
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.questions import Desk, Reply
 from tinychat.engine.trace import SamplerState, Step
 from tinychat.engine.tracks import shared
-from tinychat.engine.twins import Clock, draws_alone, hold, state_of, twin_of
+from tinychat.engine.twins import Clock, draws_alone, hold, twin_of
 from tinychat.errors import NumbersError, OutOfMemoryError_, TinychatError
 
 MOST_LANES = 4
@@ -40,11 +41,11 @@ def answer(desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
             params=SamplingParams.from_dict(each["params"]),
             left=int(each["count"]),
             dart=int(each.get("dart", 0)),
-            state=state_of(each.get("state")),
+            state=read_state(each.get("state")),
         )
         for index, each in enumerate(told)
     ]
-    yield from play(twin_of(desk.engine, "lanes", len(lanes)), lanes)
+    yield from play(desk.engine, twin_of(desk.engine, "lanes", len(lanes)), lanes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,8 +61,9 @@ class Going:
     state: SamplerState | None = None
 
 
-def play(twin: Engine, lanes: Sequence[Going]) -> Iterator[Reply]:
-    """Draw of all lanes what they still have to."""
+def play(engine: Engine, twin: Engine, lanes: Sequence[Going]) -> Iterator[Reply]:
+    """Draw of all lanes what they still have to; the engine is asked only for what it has computed of their texts."""
+    borrow(engine, twin, lanes[0].ids)
     for lane in lanes:
         _seat(twin, lane, [each for each in lanes if each.index < lane.index])
         for _ in hold(twin, lane.ids, prompt_len=lane.prompt_len, lane=lane.index, state=lane.state):
