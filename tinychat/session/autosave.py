@@ -61,6 +61,7 @@ class Autosave:
         self._last: record.Snapshot | None = None  # as it stands in the file
         self._old: list[Path] = []  # files of before a new name
         self._closed = False
+        self._writing = False
         self._thread: threading.Thread | None = None
         self._news = threading.Condition()
 
@@ -103,6 +104,11 @@ class Autosave:
         self.pause(session, cursor=cursor, draft=draft)
         return path
 
+    def settle(self, timeout_s: float = 2.0) -> None:
+        """Wait until what there is has been written, or that failed; at most so long."""
+        with self._news:
+            self._news.wait_for(lambda: self._next is None and not self._writing, timeout_s)
+
     def close(self) -> Path | None:
         """Wait until all is written; the file, None if there was nothing to save. Older autosaves beyond KEEP go."""
         with self._news:
@@ -124,11 +130,14 @@ class Autosave:
                 while self._next is None and not self._closed:
                     self._news.wait()
                 taken, known, self._next = self._next or self._last, self._known, None
-                closing = self._closed
+                closing, self._writing = self._closed, True
             assert taken is not None, "the thread starts with the first snapshot"
             if closing:
                 taken = replace(taken, first=taken.first | {"open": False})
             self._write(taken, known)
+            with self._news:
+                self._writing = False
+                self._news.notify_all()
             if self._done is not None:
                 self._done()
             if closing:

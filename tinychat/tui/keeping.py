@@ -39,7 +39,7 @@ class Keeper:
         self._asked_at = clock()
         self._mark = self._here()
         self._state = self._all()
-        self._told: str = ""  # the failure that was said
+        self._failed = False  # and that was said
 
     def look(self) -> None:
         """Save what was drawn or moved since the last time, if it is time for it. Quick when nothing was."""
@@ -84,11 +84,14 @@ class Keeper:
     def news(self) -> str:
         """What went wrong, or that it is well again: said once."""
         failure = self.saver.failure
-        words = "" if failure is None else f"not saved: {failure.what} {failure.hint}".rstrip()
-        if words == self._told:
+        if (failure is not None) == self._failed:
             return ""
-        self._told = words
-        return words or "saved again"
+        self._failed = failure is not None
+        return "saved again" if failure is None else f"not saved: {self._reason(failure)}"
+
+    def _reason(self, failure: StorageError) -> str:
+        """Without the path, which is long: what is wrong has to be seen."""
+        return f"{failure.what.removeprefix(f'{self.saver.path}: ')} {failure.hint}".rstrip()
 
     def _save(self) -> None:
         self._asked_at, self._mark, self._state = self._clock(), self._here(), self._all()

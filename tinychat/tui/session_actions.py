@@ -80,9 +80,11 @@ class SessionScreen(BranchScreen):
         if self.player is None:
             self.say("the model is being opened")
             return
-        here = None if self.keeper is None else self.keeper.saver.path
-        self._glance()
-        self.app.push_screen(SessionsView(self.look, here=here), self._open)
+        saver = None
+        if self.keeper is not None:
+            saver = self.keeper.saver
+            self.keeper.save()
+        self.app.push_screen(SessionsView(self.look, saver), self._open)
 
     def _open(self, path: Path | None) -> None:
         if path is not None and self.reopen is not None:

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from tinychat.errors import TinychatError
+from tinychat.session.autosave import Autosave
 from tinychat.session.claim import is_claimed
 from tinychat.session.recall import Summary
 from tinychat.session.saved import remove, saved, text_of
@@ -99,7 +100,7 @@ class SessionRows(ScrolledView):
 
 
 class SessionsView(View[Path | None]):
-    """Gives the file of the session to open, or None. `here` is the file of the one on the screen."""
+    """Gives the file of the session to open, or None. `saver` writes the one on the screen."""
 
     TITLE_TEXT = "Sessions"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -123,9 +124,10 @@ class SessionsView(View[Path | None]):
     SessionsView #detail { height: 1; }
     """
 
-    def __init__(self, look: Look, *, here: Path | None = None) -> None:
+    def __init__(self, look: Look, saver: Autosave | None = None) -> None:
         super().__init__(look)
-        self._here = here
+        self._saver = saver
+        self._here: Path | None = None
         self._all: list[Summary] = []
         self._special: dict[Path, str] = {}
         self._texts: dict[Path, str] = {}  # as far as they are read; case folded
@@ -146,6 +148,9 @@ class SessionsView(View[Path | None]):
 
     async def _read(self) -> None:
         """The list at once; then the texts, for the search."""
+        if self._saver is not None:
+            await asyncio.to_thread(self._saver.settle)  # so that it is in the list
+            self._here = self._saver.path
         self._all = await asyncio.to_thread(saved)
         for each in self._all:
             if each.path == self._here:
