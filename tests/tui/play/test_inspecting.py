@@ -1,0 +1,228 @@
+"""Breakpoints, watched tokens, charts and scores, by keys on the play screen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinychat.engine.breaks import Condition, Met
+from tinychat.engine.packing import pack_odds
+from tinychat.engine.totals import COLUMNS, Score
+from tinychat.engine.wire import Answer, Ask, Drop, Run, SetBreaks, SetContext, SetWatch
+from tinychat.tui.palette import Look
+from tinychat.tui.views.breaks import BreaksScreen
+from tinychat.tui.views.score import ScoreView
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+def last(play: Any, kind: type) -> Any:
+    return [command for command in play.decoder.sent if isinstance(command, kind)][-1]
+
+
+async def meet(play: Any) -> None:
+    """The decoder stops at a breakpoint behind two more tokens."""
+    decoder = play.decoder
+    steps = tuple(decoder.chosen(decoder.next_token()) for _ in range(2))
+    decoder.state, decoder.stop = "paused", "break"
+    decoder.frame(steps=steps, met=(Met(Condition("entropy", 2.5), steps[-1].position, 3.0),))
+    await play.settle()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_breakpoint_is_switched_on_met_and_left(start, size) -> None:
+    async with start(size=size) as play:
+        await play.run_some(4)
+        await play.press("B")
+        assert isinstance(play.app.screen, BreaksScreen)
+        await play.press("enter", *"2.5", "enter", "down", "space", "escape")
+        assert last(play, SetBreaks).conditions == (Condition("entropy", 2.5), Condition("prob", 0.01))
+        assert play.player.running  # looking at the list stops nothing
+        await meet(play)
+        assert play.screen.stream.cursor == len(play.player.session.tree) - 1
+        assert "stopped: entropy 3.00 > 2.5 bit" in play.text()
+        await play.press("space")
+        assert play.player.met == ()
+        assert isinstance(play.decoder.sent[-1], Run)
+        assert play.screen.stream.cursor is None
+
+
+async def test_breakpoints_are_typed_too_and_shown_in_the_title(start) -> None:
+    async with start(editing=False) as play:
+        await play.press("colon", *"break p<1%", "enter", "colon", *'break text "moon"', "enter")
+        assert last(play, SetBreaks).conditions == (Condition("prob", 0.01), Condition("text", text="moon"))
+        assert 'B break p<1%, "moon"' in play.text()
+        await play.press("colon", *"break moon>1", "enter")
+        assert "there is no breakpoint" in play.text()
+        await play.press("colon", *"break off", "enter")
+        assert last(play, SetBreaks).conditions == ()
+
+
+async def test_a_value_that_cannot_be_is_told_and_changes_nothing(start) -> None:
+    async with start(editing=False) as play:
+        await play.press("B", "down", "enter", *"200", "enter")
+        assert "at most 1" in play.text()
+        assert not [command for command in play.decoder.sent if isinstance(command, SetBreaks)]
+        await play.press("enter", "escape")  # out of the value, not out of the list
+        assert isinstance(play.app.screen, BreaksScreen)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_candidate_is_watched_and_watched_no_more(start, size) -> None:
+    async with start(size=size, look=Look("ascii", "none")) as play:
+        await play.run_some(6)
+        await play.press("space", "left", "down", "W")
+        token = last(play, SetWatch).ids[0]
+        step = play.screen.step_here()
+        assert token == step.odds.candidates[play.screen.selected_row(step)].token
+        assert "final" in play.text()
+        assert "7 Entropy" in play.text()
+        await play.press("W")
+        assert last(play, SetWatch).ids == ()
+
+
+async def test_a_text_is_watched_by_its_first_token(start) -> None:
+    async with start(editing=False) as play:
+        await play.press("colon", *"watch <|endoftext|>", "enter")
+        tokenizer = play.player.session.tokenizer
+        assert last(play, SetWatch).ids == (tokenizer.end_of_text,)
+        await play.press("colon", *"watch zzz", "enter")
+        assert last(play, SetWatch).ids == (tokenizer.end_of_text, tokenizer.encode("zzz")[0])
+        assert "the first of them" in play.text()
+
+
+async def test_what_is_set_holds_in_an_engine_that_starts_again(start, scripted, tokenizer) -> None:
+    async with start(editing=False) as play:
+        await play.press("colon", *"break rank>1", "enter", "colon", *"watch a", "enter")
+        again = scripted(tokenizer)
+        play.player.reopen(again)
+        kinds = [type(command) for command in again.sent]
+        assert SetBreaks in kinds
+        assert SetWatch in kinds
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_chart_changes_by_key_and_by_name(start, size) -> None:
+    async with start(size=size) as play:
+        await play.run_some(6)
+        await play.press("space", "left", "d")
+        if size == (80, 24):  # the first press brings the panel into sight
+            assert play.screen.tab == "entropy"
+        assert "7 Surprisal, bit  raw 1.30 > final 1.18" in play.text()
+        await play.press("colon", *"chart varentropy", "enter")
+        assert "raw 1.00" in play.text()
+        await play.press("colon", *"chart moon", "enter")
+        assert "chart is one of" in play.text()
+
+
+def scored(ids: list[int], *, first: int = 1, stop: int | None = None, seq: int) -> Answer:
+    size = (stop or len(ids)) - first
+    places = np.arange(first, first + size)
+    values = {
+        "surprisal": places % 7 + 0.5, "prob": np.full(size, 0.2), "entropy": np.full(size, 2.0),
+        "rank": np.arange(size) + 1, "seen": places,
+    }  # fmt: skip
+    blob = b"".join(values[name].astype(kind).tobytes() for name, kind in COLUMNS)
+    bits = float(values["surprisal"].sum())
+    sums = Score(tokens=size, bits=bits, entropy_bits=2.0 * size, ranks=size, top_1=1, top_5=2)
+    return Answer(kind="score", seq=seq, values={"first": first, "sums": asdict(sums)}, blob=blob)
+
+
+async def answer_all(play: Any) -> list[int]:
+    """Score the text that was asked for, and give the odds at the cursor; the ids."""
+    decoder = play.decoder
+    at = next(i for i in range(len(decoder.sent) - 1, -1, -1) if getattr(decoder.sent[i], "kind", "") == "score")
+    ids = decoder.sent[at].values["ids"]
+    seq = at + 1
+    decoder.frame(answers=(scored(ids, stop=len(ids) // 2, seq=seq),))
+    decoder.frame(answers=(scored(ids, first=len(ids) // 2, seq=seq), Answer(kind="score", seq=seq, done=True)))
+    await play.settle()
+    await answer_odds(play)
+    return list(ids)
+
+
+async def answer_odds(play: Any) -> None:
+    decoder = play.decoder
+    blob = pack_odds(decoder.odds())
+    decoder.frame(answers=(Answer(kind="odds", seq=len(decoder.sent), blob=blob),))
+    await play.settle()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_reply_is_scored_in_place_and_left(start, size) -> None:
+    async with start(size=size) as play:
+        await play.run_some(12)
+        await play.press("p")
+        assert isinstance(play.app.screen, ScoreView)
+        ids = await answer_all(play)
+        assert ids == list(play.player.session.tree.path.ids)
+        bits = sum(at % 7 + 0.5 for at in range(1, len(ids)))
+        n_bytes = sum(len(play.player.session.tokenizer.token_bytes(token)) for token in ids)
+        text = play.text()
+        assert f"{len(ids) - 1} tokens  ppl {2 ** (bits / (len(ids) - 1)):.3f}" in text
+        assert f"{bits / n_bytes:.3f} bit/byte" in text
+        assert f"1 of {len(ids) - 1}: 1.50 bit, rank 1" in text
+        await play.press("n")
+        assert "6.50 bit" in play.text()
+        assert "surprise 1" in play.text()
+        await play.press("n", "N")
+        assert "surprise 1" in play.text()
+        await play.press("escape")
+        assert not isinstance(play.app.screen, ScoreView)
+        assert last(play, Drop).kind in ("score", "odds")
+
+
+async def test_from_a_place_of_the_text_decoding_goes_on(start) -> None:
+    async with start() as play:
+        await play.run_some(12)
+        await play.press("p")
+        ids = await answer_all(play)
+        await play.press("right", "right", "b")
+        assert last(play, SetContext).ids == tuple(ids[:3])
+        assert last(play, SetContext).prompt_len == 3
+        assert play.player.running
+        await play.press("space", "u")
+        assert list(play.player.session.tree.path.ids) == ids  # nothing is lost
+
+
+async def test_a_candidate_chosen_in_the_score_comes_first(start) -> None:
+    async with start() as play:
+        await play.run_some(12)
+        await play.press("p")
+        await answer_all(play)
+        await play.press("right", "right")
+        await answer_odds(play)
+        odds = play.decoder.odds()
+        await play.press("down", "enter")
+        tree = play.player.session.tree
+        assert len(tree) == 4
+        assert tree.path.ids[3] in [each.token for each in odds.candidates]
+        assert tree.step(3).forced
+
+
+async def test_a_text_from_elsewhere_is_pasted_and_shown_without_its_controls(start) -> None:
+    async with start(prompt="", editing=False) as play:
+        await play.press("p")
+        await play.press(*"cat", "ctrl+j", *"sat", "enter")
+        ids = await answer_all(play)
+        assert ids == play.player.session.tokenizer.encode_document("cat\nsat")
+        await play.press("escape")
+        play.screen.score_text("a\x1b[31m\u202eb", "it")
+        await play.settle()
+        await answer_all(play)
+        assert "\u202e" not in play.text()
+        assert "\x1b" not in play.text()
+        assert "<U+202E>" in play.text()
+
+
+async def test_what_the_engine_cannot_score_is_told(start) -> None:
+    async with start() as play:
+        await play.run_some(3)
+        await play.press("p")
+        seq = next(i for i, c in enumerate(play.decoder.sent, 1) if isinstance(c, Ask) and c.kind == "score")
+        play.decoder.frame(answers=(Answer(kind="score", seq=seq, done=True, error=("No.", "Ask another.")),))
+        await play.settle()
+        assert "No. Ask another." in play.text()
