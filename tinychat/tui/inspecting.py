@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import replace
 
 from textual.geometry import Size
 
@@ -56,14 +57,17 @@ class InspectScreen(ActionScreen):
             return
         if "entropy" in shown:
             session = player.session
-            tree, start = session.tree, session.reply_start
+            tree, reply = session.tree, session.reply_at(self.position)  # of a chat the turn at the cursor
+            start, whole = reply.start, reply.stop == len(tree)
             line = self._timelines.line(tree, start, self.chart)
+            if not whole:
+                line = replace(line, raw=line.raw[: len(reply)], final=line.final[: len(reply)])
             self._at = step.position - start if step is not None and step.position >= start else None
-            watched = [
-                Watched(self.label_of(token), self._timelines.shares(tree, start, token),
-                        None if odds is None else share_of(odds, token))
-                for token in player.watch
-            ]  # fmt: skip
+            watched = []
+            for token in player.watch:
+                shares = self._timelines.shares(tree, start, token)
+                now = None if odds is None else share_of(odds, token)
+                watched.append(Watched(self.label_of(token), shares if whole else shares[: len(reply)], now))
             self.entropy.show(line.raw, self._at, line.final, watched=watched, heat=line.chart != "varentropy")
             self._paint_time_title(line, odds)
         if "why" in shown:

@@ -240,6 +240,9 @@ class WritingScreen(BranchScreen):
             self._open_revision(self.player, "system", 0, 0)
 
     def _open_revision(self, player: Player, what: Literal["reply", "user", "system"], start: int, stop: int) -> None:
+        if player.recorded:
+            self.say(NO_MODEL, "warn")
+            return
         session = player.session
         draft = self.prompt_box.text if self.revision is None else self.revision.draft
         ids = session.tree.path.ids[start:stop]
@@ -318,6 +321,9 @@ class WritingScreen(BranchScreen):
         """Another system message, for the conversation in hand or the next one."""
         player = self.player
         if player is None:
+            return
+        if player.recorded:
+            self.say(NO_MODEL, "warn")
             return
         session = player.session
         if text == session.system and (not text or not session.turns() or session.turns()[0].role == "system"):
