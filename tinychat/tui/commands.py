@@ -99,7 +99,23 @@ class Export:
     path: str
 
 
-Wish = Settings | MaxTokens | Rate | System | Label | Line | Perform | Words | SavePreset | Name | Export
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """So many continuations from the cursor on."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A lane of this checkpoint beside the text."""
+
+    path: str
+
+
+Wish = (
+    Fan | Compare | Settings | MaxTokens | Rate | System | Label | Line | Perform | Words | SavePreset | Name | Export
+)
 
 WORDS = {
     "seed N": "the seed of the draws, 0 to 2**64 - 1",
@@ -117,6 +133,8 @@ WORDS = {
     "label TEXT": "name the branch (in the list: the chosen one); label alone takes the name away",
     "unhide": "list hidden branches again",
     "break COND": f"stop behind a token: {FORMS}",
+    "fan N": "so many continuations from the cursor on, 1 to 64",
+    "compare PATH": "another model beside the text, on the same draws",
     "watch TEXT": "follow a token's probability over time; off clears",
     "chart NAME": f"over time: {', '.join(CHARTS)}",
     "T 0.9": "any knob by letter or name, any other setting by name: regex [a-z ]+; off clears",
@@ -127,7 +145,9 @@ _ACTIONS = {
     "quit": "leave",
     "q": "leave",
     "help": "help",
-    "save": "save", "name": "save", "sessions": "open",
+    "save": "save",
+    "name": "save",
+    "sessions": "open",
     "unhide": "unhide",
     "retry": "regenerate",
     "revise_message": "revise_message",
@@ -194,6 +214,13 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return Words(negative=rest)
     if name == "system":
         return System("" if rest == "off" else rest) if rest else Perform("revise_system")
+    if name == "fan" and rest:
+        count = int(_number(rest, "fan", whole=True))
+        if not 1 <= count <= 64:
+            raise ValueError(f"fan must be from 1 to 64, got {count}")
+        return Fan(count)
+    if name == "compare" and rest:
+        return Compare(rest)
     if name == "label":
         return Label(rest)
     if name in ("break", "watch", "chart"):

@@ -65,6 +65,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("fold", "z", "Fold branches", "In the list: fold or unfold what grew from a branch.", "choose", "z"),
     Action("hide", "H", "Hide a branch", "In the list: leave it out, with all that grew from it. Nothing is deleted.",
            "choose", "H"),
+    Action("vocabulary", "slash", "Whole vocabulary", "Every token at the cursor, to find and take any; its fate.",
+           "choose", "/", short="find"),
     Action("search", "b", "Search", "Beams, CoT and other searches from the cursor on, drawn as they grow.",
            "choose", "b", short="search"),
     Action("nudge_down", "minus", "Knob down", "A step less of the picked knob, from the next token on.", "knobs", "-"),
@@ -78,6 +80,8 @@ ACTIONS: tuple[Action, ...] = (
            "differ, on the same draws; w goes on from there.", "choose", "w", short="what-if"),
     Action("compare", "v", "Lanes side by side", "The text and another from the cursor on, on the same draws: other "
            "settings, or :model PATH.", "choose", "v"),
+    Action("fan", "N", "Fan of continuations", "Eight, each on other draws, from the cursor's token on; :fan 16.",
+           "choose", "N"),
     Action("order", "o", "Order of the stages", "default, hf, llama.cpp, vllm, and round again.", "knobs", "o",
            short="order"),
     Action("presets", "ctrl+k", "Presets", "Set all knobs at once.", "knobs", "^k"),

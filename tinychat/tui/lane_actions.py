@@ -14,10 +14,12 @@ from tinychat.session.words import encode_prompt
 from tinychat.text.terminal import clean
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.actions import ActionScreen
+from tinychat.tui.fans import Ray
 from tinychat.tui.hosts import ModelHost, PlayerHost
 from tinychat.tui.lanes import Lane
 from tinychat.tui.player import Player
 from tinychat.tui.views.compare import CompareView
+from tinychat.tui.views.fan import FanView
 from tinychat.tui.views.lanes import LanesScreen
 from tinychat.tui.whatif import WhatIf
 
@@ -36,7 +38,7 @@ class LaneScreen(ActionScreen):
 
     def paint(self) -> None:
         self._forget_what_if()
-        if not isinstance(self.app.screen, LanesScreen):  # which covers all of this
+        if not isinstance(self.app.screen, LanesScreen | FanView):  # which covers all of this
             super().paint()
 
     def _ask_what_if(self) -> None:
@@ -101,9 +103,37 @@ class LaneScreen(ActionScreen):
         self.paint_all()
         self.say("what-if is a branch now; u goes back")
 
+    # the fan
+
+    def action_fan(self) -> None:
+        self.fan(8)
+
+    def fan(self, count: int) -> None:
+        """Continuations from the cursor on, or from the end."""
+        player = self._still()
+        if player is None:
+            return
+        position = max(self.position, player.session.reply_start)
+        if position >= player.context:
+            self.say("the context is full: go back some tokens first")
+            return
+        view = FanView(self.look, player, position, count=count, mode=self.stream.mode)
+
+        def chosen(ray: Ray | None) -> None:
+            if ray is None:
+                self.paint_all()
+            else:
+                steps = [(step, view.params) for step in ray.steps]
+                self.take_steps(position, steps, view.params, f"lane {ray.dart} is a branch now; u goes back")
+
+        self.app.push_screen(view, chosen)
+
     # lanes side by side
 
     def action_compare(self) -> None:
+        self.compare("" if self.compare_with is None else str(self.compare_with))
+
+    def compare(self, model: str = "") -> None:
         """The text and a second lane that begins at the cursor, or where the reply does."""
         player = self._still()
         if player is None:
@@ -120,8 +150,8 @@ class LaneScreen(ActionScreen):
             marks=self.stream.marks, budget=self.budget, open_model=self._open_model,
         )  # fmt: skip
         self.app.push_screen(view, self._compared)
-        if self.compare_with is not None:
-            view.call_after_refresh(self._open_model, view, str(self.compare_with))
+        if model:
+            view.call_after_refresh(self._open_model, view, model)
 
     def _still(self) -> Player | None:
         """The player, standing still, when its model can be asked."""

@@ -252,6 +252,10 @@ class PlayScreen(DoorScreen):
                 self.take_line(wish.name, wish.text)
             except ValueError as error:
                 self.say(str(error), "warn")
+        elif isinstance(wish, commands.Fan):
+            self.fan(wish.count)
+        elif isinstance(wish, commands.Compare):
+            self.compare(wish.path)
         elif isinstance(wish, commands.System):
             self.set_system(wish.text)
         elif isinstance(wish, commands.Label):
