@@ -23,6 +23,13 @@ def last(play: Any, kind: type) -> Any:
     return [command for command in play.decoder.sent if isinstance(command, kind)][-1]
 
 
+async def type_line(play: Any, line: str) -> None:
+    """A line behind the colon, pasted: keys take their time."""
+    await play.pilot.press("colon")
+    play.screen.command_box.value = line
+    await play.press("enter")
+
+
 async def meet(play: Any) -> None:
     """The decoder stops at a breakpoint behind two more tokens."""
     decoder = play.decoder
@@ -52,12 +59,13 @@ async def test_a_breakpoint_is_switched_on_met_and_left(start, size) -> None:
 
 async def test_breakpoints_are_typed_too_and_shown_in_the_title(start) -> None:
     async with start(editing=False) as play:
-        await play.press("colon", *"break p<1%", "enter", "colon", *'break text "moon"', "enter")
+        await type_line(play, "break p<1%")
+        await type_line(play, 'break text "moon"')
         assert last(play, SetBreaks).conditions == (Condition("prob", 0.01), Condition("text", text="moon"))
         assert 'B break p<1%, "moon"' in play.text()
-        await play.press("colon", *"break moon>1", "enter")
+        await type_line(play, "break moon>1")
         assert "there is no breakpoint" in play.text()
-        await play.press("colon", *"break off", "enter")
+        await type_line(play, "break off")
         assert last(play, SetBreaks).conditions == ()
 
 
@@ -86,17 +94,18 @@ async def test_a_candidate_is_watched_and_watched_no_more(start, size) -> None:
 
 async def test_a_text_is_watched_by_its_first_token(start) -> None:
     async with start(editing=False) as play:
-        await play.press("colon", *"watch <|endoftext|>", "enter")
+        await type_line(play, "watch <|endoftext|>")
         tokenizer = play.player.session.tokenizer
         assert last(play, SetWatch).ids == (tokenizer.end_of_text,)
-        await play.press("colon", *"watch zzz", "enter")
+        await type_line(play, "watch zzz")
         assert last(play, SetWatch).ids == (tokenizer.end_of_text, tokenizer.encode("zzz")[0])
         assert "the first of them" in play.text()
 
 
 async def test_what_is_set_holds_in_an_engine_that_starts_again(start, scripted, tokenizer) -> None:
     async with start(editing=False) as play:
-        await play.press("colon", *"break rank>1", "enter", "colon", *"watch a", "enter")
+        await type_line(play, "break rank>1")
+        await type_line(play, "watch a")
         again = scripted(tokenizer)
         play.player.reopen(again)
         kinds = [type(command) for command in again.sent]
@@ -112,9 +121,9 @@ async def test_the_chart_changes_by_key_and_by_name(start, size) -> None:
         if size == (80, 24):  # the first press brings the panel into sight
             assert play.screen.tab == "entropy"
         assert "7 Surprisal, bit  raw 1.30 > final 1.18" in play.text()
-        await play.press("colon", *"chart varentropy", "enter")
+        await type_line(play, "chart varentropy")
         assert "raw 1.00" in play.text()
-        await play.press("colon", *"chart moon", "enter")
+        await type_line(play, "chart moon")
         assert "chart is one of" in play.text()
 
 
