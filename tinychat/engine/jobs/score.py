@@ -14,7 +14,7 @@ from tinychat.engine.questions import Desk, Reply
 from tinychat.engine.score import score
 from tinychat.engine.totals import COLUMNS
 
-FED = 512  # tokens of a pass: a run beside it waits for one
+FED = 256  # tokens of a pass, or one window where that is longer: a run beside it waits for one
 
 
 def answer(desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
