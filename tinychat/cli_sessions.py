@@ -26,18 +26,31 @@ def sessions(
         str | None, typer.Argument(metavar="TEXT", help="Only sessions with this in their name or text.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    delete: Annotated[
+        str | None, typer.Option("--delete", metavar="NAME", help="Delete this session, for good.")
+    ] = None,
 ) -> None:
     """List the saved sessions, the newest first.
 
     \b
     tinychat sessions
     tinychat sessions moon
-    tinychat sessions --json
+    tinychat sessions --delete 20261121-143330-once-upon-a-time-3f2a
+    tinychat play --session moon
 
     The playground saves by itself whenever it pauses, and keeps the last 50; what you name stays.
     """
-    from tinychat.session.saved import saved, search
+    from tinychat.session.saved import find, remove, saved, search
 
+    if delete is not None:
+        if text is not None or json_output:
+            raise UsageError("--delete stands alone.", "Leave the rest out.")
+        path = find(delete)
+        if delete not in (path.stem, path.name, str(path)):
+            raise UsageError(f"--delete {delete}: the name has to be whole.", f"Did you mean {path.stem}?")
+        remove(path)
+        print(terminal.one_line(f"Deleted {path}."), file=sys.stderr)
+        return
     found = [(each, each.words) for each in saved()] if text is None else list(search(text))
     if json_output:
         rows = [{**_record(each), "found": place} for each, place in found]
@@ -50,7 +63,8 @@ def sessions(
     width = max(len(_name(each)) for each, _ in found)
     for each, place in found:
         model = each.source.path.rsplit("/", 1)[-1] or "?"
-        line = f"{_name(each):<{width}}  {_when(each.saved)}  {model}  {each.tokens:>6} tokens  {place}"
+        state = _state(each)
+        line = f"{_name(each):<{width}}  {_when(each.saved)}  {model}  {each.tokens:>6} tokens  {state}{place}"
         print(terminal.one_line(line))
 
 
@@ -65,8 +79,10 @@ def transcript(
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="A file instead of stdout; replaced if there.")
     ] = None,
     branch: Annotated[
-        int | None, typer.Option("--branch", metavar="N", min=0, help="Another branch than where it stands.")
+        int | None,
+        typer.Option("--branch", metavar="N", min=0, help="Another branch than where it stands; see --list."),
     ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the branches instead.")] = False,
     candidates: Annotated[
         int | None,
         typer.Option("--candidates", metavar="N", min=0, max=64, help="html, json, jsonl: odds a token. Default: 10."),
@@ -77,11 +93,12 @@ def transcript(
     \b
     tinychat transcript last
     tinychat transcript last -o story.html
+    tinychat transcript story.jsonl --list
     tinychat transcript story.jsonl --to md --branch 2
 
     The page needs nothing else: tokens are coloured by surprisal, and each shows its odds.
     """
-    from tinychat.session.export import FORMATS, WITH_CANDIDATES, export
+    from tinychat.session.export import FORMATS, WITH_CANDIDATES, branch_lines, export
     from tinychat.session.recall import load
     from tinychat.session.saved import find
 
@@ -97,6 +114,12 @@ def transcript(
         tree.go(branch)
     if recording.dropped:
         print(f"tinychat: {recording.dropped}", file=sys.stderr)
+    if list_:
+        if branch is not None or to is not None or out is not None:
+            raise UsageError("--list stands alone.", "Leave --branch, --to and --out out.")
+        for line in branch_lines(recording.session):
+            print(terminal.one_line(line))
+        return
     chunks = export(recording, kind, candidates=10 if candidates is None else candidates)
     if out is not None:
         files.write_atomic(out, (chunk.encode("utf-8") for chunk in chunks))
@@ -117,6 +140,15 @@ def _record(each: Summary) -> dict[str, Any]:
         "words": each.words,
         "model": {"path": each.source.path, "digest": each.source.digest, "step": each.source.step},
     }
+
+
+def _state(each: Summary) -> str:
+    """What is special about it now."""
+    from tinychat.session.claim import is_claimed
+
+    if is_claimed(each.path):
+        return "(open) "
+    return "(cut off) " if each.open else ""
 
 
 def _name(each: Summary) -> str:

@@ -208,3 +208,28 @@ def test_the_doors_list_find_and_write(tinychat: Any, tokenizer: Tokenizer, tmp_
     path = find("cats")
     path.write_bytes(path.read_bytes()[:-40])
     assert "The file is cut" in tinychat("transcript", "cats").err
+
+
+def test_the_branches_are_listed_with_the_numbers_that_the_transcript_takes(
+    tinychat: Any, tokenizer: Tokenizer
+) -> None:
+    session = any_session(tokenizer, 3, moves=40)
+    keep_as("cats", session, source=Source())
+    ran = tinychat("transcript", "cats", "--list")
+    numbers = [branch.number for branch in session.tree.written()]
+    assert [int(line.split()[0].rstrip("*")) for line in ran.text.splitlines()] == numbers
+    starred = [line for line in ran.text.splitlines() if line.split()[0].endswith("*")]
+    assert len(starred) == (session.tree.current in numbers)
+    for number in numbers[:3]:
+        assert tinychat("transcript", "cats", "--branch", number).code == 0
+    assert tinychat("transcript", "cats", "--list", "--to", "md").code == 2
+
+
+def test_a_session_is_deleted_by_its_whole_name_only(tinychat: Any, tokenizer: Tokenizer) -> None:
+    path = keep_as("cats", any_session(tokenizer, 3), source=Source())
+    assert tinychat("sessions", "--delete", "ca").code == 2
+    assert tinychat("sessions", "--delete", "dogs").code == 2
+    assert tinychat("sessions", "cats", "--delete", "cats").code == 2
+    assert path.exists()
+    assert tinychat("sessions", "--delete", "cats").code == 0
+    assert not path.exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import IO, cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
 
-from tinychat.tui.terminal_input import END, ESCAPE_SIGN, START, PasteFilter, SteadyParser
+from tinychat.tui.terminal_input import END, ESCAPE_SIGN, START, PasteFilter, SteadyParser, SteadyWriter
 
 pieces = st.lists(st.sampled_from(["a", "\x1b", "[", "2", "0", "1", "~", "\r", START, END, "\x1b[A", "é"]), max_size=20)
 
@@ -39,3 +41,19 @@ def test_a_paste_with_escape_sequences_is_one_paste() -> None:
     (paste, _) = found
     assert isinstance(paste, events.Paste)
     assert paste.text == text.replace("\x1b", ESCAPE_SIGN)
+
+
+def test_a_writer_outlives_its_terminal() -> None:
+    class Gone:
+        def write(self, text: str) -> None:
+            raise OSError(5, "Input/output error")
+
+        def flush(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    writer = SteadyWriter(cast(IO[str], Gone()))
+    writer.start()
+    for _ in range(200):  # more than its queue holds: with a dead thread behind it this would never come back
+        writer.write("x")
+    writer.stop()
+    assert not writer.is_alive()

@@ -60,7 +60,7 @@ class Autosave:
         self._next: record.Snapshot | None = None
         self._last: record.Snapshot | None = None  # as it stands in the file
         self._old: list[Path] = []  # files of before a new name
-        self._closed = False
+        self._closed = self._cut_off = False
         self._writing = False
         self._thread: threading.Thread | None = None
         self._news = threading.Condition()
@@ -109,10 +109,13 @@ class Autosave:
         with self._news:
             self._news.wait_for(lambda: self._next is None and not self._writing, timeout_s)
 
-    def close(self) -> Path | None:
-        """Wait until all is written; the file, None if there was nothing to save. Older autosaves beyond KEEP go."""
+    def close(self, *, cut_off: bool = False) -> Path | None:
+        """Wait until all is written; the file, None if there was nothing to save. Older autosaves beyond KEEP go.
+
+        `cut_off`: nobody left it, the terminal or the machine goes; the file stays open for the next start.
+        """
         with self._news:
-            self._closed = True
+            self._closed, self._cut_off = True, cut_off
             self._news.notify()
         if self._thread is not None:
             self._thread.join()
@@ -133,7 +136,7 @@ class Autosave:
                 closing, self._writing = self._closed, True
             assert taken is not None, "the thread starts with the first snapshot"
             if closing:
-                taken = replace(taken, first=taken.first | {"open": False})
+                taken = replace(taken, first=taken.first | {"open": self._cut_off})
             self._write(taken, known)
             with self._news:
                 self._writing = False

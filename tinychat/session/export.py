@@ -30,6 +30,7 @@ FORMATS = {
     "json": "all of it as data, one object",
     "jsonl": "the same, a line a token",
 }
+BEGINNING = 24  # tokens that tell a branch from another
 WITH_CANDIDATES = ("html", "json", "jsonl")
 
 
@@ -49,6 +50,20 @@ def export(recording: Recording, kind: str, *, candidates: int = 10) -> Iterator
         yield _dump(_facts(recording)) + "\n"
         for record in _tokens(session, candidates):
             yield _dump(record) + "\n"
+
+
+def branch_lines(session: Session) -> Iterator[str]:
+    """A table of the branches that have text: number, where it parts, tokens of its own, how those begin.
+
+    The one that the session stands on has a star.
+    """
+    tree, tokenizer = session.tree, session.tokenizer
+    for branch in tree.written():
+        star = "*" if branch.number == tree.current else " "
+        place = "root" if branch.parent is None else f"{branch.parent} @{branch.fork}"
+        begins = " ".join(tokenizer.decode(branch.own.ids[:BEGINNING]).split())
+        label = f"{branch.label}: " if branch.label else ""
+        yield f"{branch.number:>5}{star} {place:>12} {len(branch.own):>7} tokens  {label}{begins[:60]}"
 
 
 def still(session: Session) -> Session:

@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tinychat.errors import EXIT_HANGUP, EXIT_TERMINATED
 from tinychat.text.terminal import one_line
 from tinychat.tui.config import Config, Taste
 from tinychat.tui.keymap import play_bound
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from tinychat.engine.worker import DecodeWorker
     from tinychat.model.checkpoint import CheckpointInfo
     from tinychat.text.tokenizer import Tokenizer
+
+
+CUT_OFF = (EXIT_HANGUP, EXIT_TERMINATED)
 
 
 def run_play(
@@ -89,7 +93,7 @@ def run_play(
             app.run(mouse=not no_mouse)
         finally:
             if app.reopening is not None:
-                _say(*app.reopening.farewell())
+                _say(*app.reopening.farewell(cut_off=app.return_code in CUT_OFF))
     if app.fault is not None:
         raise app.fault
     return 1 if app.return_code is None else app.return_code  # none: it ended by a failure of its own

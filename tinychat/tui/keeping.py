@@ -65,11 +65,14 @@ class Keeper:
         session = self._player.session
         return self.saver.rename(name, session, cursor=self._cursor(), draft=self._draft())
 
-    def finish(self) -> Path | None:
-        """Save for the last time and wait for it; where it is, None if there was nothing to save."""
+    def finish(self, *, cut_off: bool = False) -> Path | None:
+        """Save for the last time and wait for it; where it is, None if there was nothing to save.
+
+        `cut_off`: the person did not leave, the line or the machine went.
+        """
         if self.saver.failure is not None or self.saver.reopened_open or self._all() != self._state:
             self._save()
-        return self.saver.close()
+        return self.saver.close(cut_off=cut_off)
 
     @property
     def words(self) -> Piece:
@@ -106,9 +109,9 @@ class Keeper:
         return record.state_of(session, cursor=self._cursor(), draft=self._draft())
 
 
-def farewell(keeper: Keeper) -> tuple[str, str]:
+def farewell(keeper: Keeper, *, cut_off: bool = False) -> tuple[str, str]:
     """What to say on leaving: where the session is and how to open it again, or why it is not saved."""
-    path = keeper.finish()
+    path = keeper.finish(cut_off=cut_off)
     failure: StorageError | None = keeper.saver.failure
     if failure is not None:
         return f"The session is not saved: {failure.what}", failure.hint

@@ -117,10 +117,10 @@ class Reopening:
                 return
         self.resume(reopened)
 
-    def farewell(self) -> tuple[str, str]:
-        """Save for the last time; two lines for a person, or none."""
+    def farewell(self, *, cut_off: bool = False) -> tuple[str, str]:
+        """Save for the last time; two lines for a person, or none. `cut_off`: it was ended from outside."""
         keeper = self._screen.keeper
-        return ("", "") if keeper is None else farewell(keeper)
+        return ("", "") if keeper is None else farewell(keeper, cut_off=cut_off)
 
     def _decoder(self, session: Session, *, recorded: bool) -> Decoder:
         screen = self._screen

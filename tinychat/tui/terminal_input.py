@@ -1,17 +1,21 @@
-"""What the terminal sends, made steady before Textual reads it. The one place that touches Textual's own parts.
+"""What the terminal sends and takes, made steady around Textual. The one place that touches Textual's own parts.
 
 Textual 8.2 ends the program at a byte that is no UTF-8 (a Latin-1 terminal, Alt as an eighth bit), and takes a paste
-with an escape sequence in it for single keys: then letters act, and a line end submits.
+with an escape sequence in it for single keys: then letters act, and a line end submits. When the terminal is gone (a
+closed window, a broken line) its writer dies of the first write, and who writes on waits for it for ever.
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 from collections.abc import Iterable
 from functools import partial
+from typing import IO, cast
 
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
+from textual.drivers._writer_thread import WriterThread
 from textual.message import Message
 
 START, END = "\x1b[200~", "\x1b[201~"  # bracketed paste
@@ -62,7 +66,34 @@ class SteadyParser(XTermParser):
         return super().feed(kept) if kept or not data else ()
 
 
+class Faithless:
+    """A file that a terminal stands behind: once that is gone, what is written goes nowhere."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+class SteadyWriter(WriterThread):
+    """Textual's writer, which outlives its terminal."""
+
+    def __init__(self, file: IO[str]) -> None:
+        super().__init__(cast(IO[str], Faithless(file)))
+
+
 def make_steady() -> None:
-    """From now on Textual's driver reads in this way."""
+    """From now on Textual's driver reads and writes in this way."""
     decoder = partial(codecs.getincrementaldecoder("utf-8"), errors="replace")
-    vars(linux_driver).update(XTermParser=SteadyParser, getincrementaldecoder=lambda name: decoder)
+    vars(linux_driver).update(
+        XTermParser=SteadyParser, getincrementaldecoder=lambda name: decoder, WriterThread=SteadyWriter
+    )

@@ -21,7 +21,7 @@ from tinychat.session import record
 from tinychat.session.claim import claim
 from tinychat.session.recall import glimpse, load
 from tinychat.session.record import Source
-from tinychat.session.saved import autosave_folder, fresh_path, keep_as, named_folder, saved
+from tinychat.session.saved import autosave_folder, cut_off, fresh_path, keep_as, named_folder, saved
 from tinychat.session.session import Session
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.driver import ByteBudget
@@ -134,6 +134,7 @@ async def test_a_pause_saves_and_the_header_says_so(start) -> None:
         assert found.summary.open
         assert found.session.tree.path.ids == play.player.session.tree.path.ids
         assert [found.session.tree.step(at) for at in (3, 7)] == [play.player.session.tree.step(at) for at in (3, 7)]
+        play.screen.keeper.saver.settle()
     lines = play.app.reopening.farewell()
     assert f"tinychat play --session {path.stem}" in lines[0]
     assert not glimpse(path).open
@@ -173,6 +174,16 @@ async def test_what_is_typed_and_turned_is_saved_on_leaving(start) -> None:
     assert (found.cursor, found.draft) == (cursor, "the cater")
 
 
+async def test_a_terminal_that_goes_leaves_the_session_to_be_offered(start) -> None:
+    async with start() as play:
+        await play.run_some(4)
+        await play.press("space")
+    play.app.reopening.farewell(cut_off=True)
+    found = cut_off()
+    assert found is not None
+    assert load(found.path).session.reply_length == 4
+
+
 async def test_a_crash_of_the_engine_is_saved(start) -> None:
     async with start() as play:
         await play.run_some(6)
@@ -209,19 +220,18 @@ async def test_a_full_disk_is_said_once_and_stands_in_the_header(start, monkeypa
         await written(play)
 
 
-def test_the_last_line_says_why_nothing_was_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinychat.session.autosave import Autosave
-    from tinychat.tui.keeping import farewell
+async def test_the_last_line_says_why_nothing_was_saved(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start() as play:
+        await play.run_some(4)
 
-    class Failed:
-        def __init__(self) -> None:
-            self.saver = Autosave(Source())
-            self.saver.failure = StorageError("/x: the disk is full.", "Free some space and go on.")
+    def refused(path: Path, chunks: object) -> None:
+        raise StorageError(f"{path}: may not be written (Read-only file system).", "Choose a folder you may write to.")
 
-        def finish(self) -> Path | None:
-            return None
-
-    assert farewell(Failed()) == ("The session is not saved: /x: the disk is full.", "Free some space and go on.")
+    monkeypatch.setattr("tinychat.files.write_atomic", refused)
+    what, hint = play.app.reopening.farewell()
+    assert "The session is not saved" in what
+    assert "Read-only" in what
+    assert hint == "Choose a folder you may write to."
 
 
 # reopening

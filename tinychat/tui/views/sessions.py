@@ -155,9 +155,10 @@ class SessionsView(View[Path | None]):
         for each in self._all:
             if each.path == self._here:
                 self._special[each.path] = "on screen"
+            elif await asyncio.to_thread(is_claimed, each.path):
+                self._special[each.path] = "open elsewhere"
             elif each.open:
-                held = await asyncio.to_thread(is_claimed, each.path)
-                self._special[each.path] = "open elsewhere" if held else "cut off"
+                self._special[each.path] = "cut off"
         newest = [each for each in self._all if self._special.get(each.path) == "cut off"]
         self._filter()
         if self._all and newest and newest[0].path in {each.path for each in self._all[:2]}:
