@@ -123,7 +123,8 @@ def run(request: Request) -> int:
             put = writer.put_json if request.output == "jsonl" else None
             with notices.waiting("searching"):
                 first = replace(request, search=None, max_tokens=request.search_after, rules=StopRules())
-                for step, text in draw_first(engine, tokenizer, ids, first, outcome, interrupted=stopping.is_set):
+                drawn = sample(engine, tokenizer, ids, first, outcome, interrupted=stopping.is_set)
+                for step, text in draw_first(drawn, outcome):
                     if put is not None:
                         writer.token(step, text, outcome)
                 text, found = run_search(

@@ -24,21 +24,10 @@ if TYPE_CHECKING:
 
 
 def draw_first(
-    engine: Engine,
-    tokenizer: Tokenizer,
-    ids: Sequence[int],
-    request: Request,
-    outcome: Outcome,
-    *,
-    interrupted: Callable[[], bool],
-) -> Iterator[tuple[Step | None, str]]:
-    """The tokens before the search, as many as `request.max_tokens`. UsageError where the reply ends among them."""
-    from tinychat.sample import sample
-
-    clock = time.perf_counter()
-    engine.set_context(ids)
-    outcome.prefill_s = time.perf_counter() - clock
-    for step, text in sample(engine, tokenizer, ids, request, outcome, interrupted=interrupted):
+    drawn: Iterator[tuple[Step | None, str]], outcome: Outcome
+) -> Iterator[tuple[Step | None, str]]:  # fmt: skip
+    """The tokens before the search, on their way through. UsageError where the reply ends among them."""
+    for step, text in drawn:
         stopped, outcome.stop_reason = outcome.stop_reason, None  # the search goes on
         yield step, text
         if stopped not in (None, "length", "interrupted"):

@@ -28,7 +28,7 @@ class Fates:
     """`news` is called when an answer has come."""
 
     def __init__(self, news: Callable[[], None]) -> None:
-        self._news = news
+        self.news = news
         self._known: dict[tuple[Any, ...], Fate] = {}
         self._asked: tuple[Any, ...] | None = None
 
@@ -50,7 +50,7 @@ class Fates:
                         self._known.clear()
                     self._known[key] = Fate(token, dict(zip(stages, probs, strict=True)),
                                             dict(zip(stages, ranks, strict=True)))  # fmt: skip
-                    self._news()
+                    self.news()
                 if answer.done and self._asked == key:
                     self._asked = None if key in self._known else key  # what failed is not asked again and again
 

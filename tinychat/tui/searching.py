@@ -8,13 +8,16 @@ from tinychat.tui.actions import ActionScreen
 from tinychat.tui.fates import Fate, Fates
 from tinychat.tui.player import Player
 from tinychat.tui.searchoptions import Options
+from tinychat.tui.survey import Names
 from tinychat.tui.views.search import SearchView, Taken
+from tinychat.tui.views.vocabulary import VocabularyView
 
 
 class SearchingScreen(ActionScreen):
     """Actions that look further than the next token."""
 
     _options: Options | None = None  # of the last search
+    _names: Names | None = None
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]  # passed on as they are
@@ -37,6 +40,46 @@ class SearchingScreen(ActionScreen):
         if position == len(player.session.tree) and self.step_here() is not None:
             position -= 1
         return position
+
+    def action_vocabulary(self) -> None:
+        player = self.ready()
+        if player is None:
+            return
+        if player.running:
+            player.pause()
+        step, position = self.step_here(), self.position
+        if step is not None:
+            position = step.position
+        if not position:
+            self.say("nothing stands before the first token: there are no odds")
+            return
+        params = player.session.params if step is None else self.settings_of(step)
+        if self._names is None or self._names.tokenizer is not player.session.tokenizer:
+            self._names = Names(player.session.tokenizer)
+        view = VocabularyView(
+            self.look, player, position=position, step=step, params=params, label=self.label_of, names=self._names,
+            fates=self._fates,
+        )  # fmt: skip
+
+        def taken(token: int | None) -> None:
+            self._fates.news = self.paint_token
+            if token is not None:
+                self.take_token(position, token)
+
+        self.app.push_screen(view, taken)
+
+    def take_token(self, position: int, token: int) -> None:
+        """Put any token of the vocabulary at a position of the reply."""
+        player = self.player
+        assert player is not None, "the view was over a player"
+        cuts = position < len(player.session.tree)
+        self.selected = None
+        if player.take(position, token):
+            self.stream.end()
+            self.say("taken; the old text stays a branch, u goes back" if cuts else "taken")
+            self.paint_all()
+        else:
+            self.say("it stands there already")
 
     def action_search(self) -> None:
         player = self.ready()

@@ -145,7 +145,8 @@ def token_facts(step: Step, params: SamplingParams, *, short: bool, searched: bo
     surprise = f"{step.surprisal:.1f}bit" if short else f"surprisal {step.surprisal:.1f} bit"
     if step.forced:
         how = "searched" if searched else "forced" if step.final_rank else "forced, the settings had cut it"
-        return [((how, "chosen" if searched else "forced"),), ((f"raw rank {step.raw_rank}", "text"),), ((surprise, "text"),)]
+        role = "chosen" if searched else "forced"
+        return [((how, role),), ((f"raw rank {step.raw_rank}", "text"),), ((surprise, "text"),)]
     odds = step.odds
     rank = (
         f"rank {step.final_rank}/{step.odds.kept}" if short else f"drew rank {step.final_rank} of {step.odds.kept} kept"

@@ -44,7 +44,7 @@ def look(desk: Desk, values: Mapping[str, Any]) -> Generator[Reply, None, Observ
     for twin in reader:
         if not twin.is_computed():
             yield Reply({"read": twin.runner.held(0)})
-    return twin._observe(params, twin._lanes[0], values.get("lane", 0), None)  # `look`, with the darts of any lane
+    return twin.look(params, draw_lane=values.get("lane", 0))
 
 
 def _columns(seen: Observation) -> bytes:
@@ -56,7 +56,8 @@ def _columns(seen: Observation) -> bytes:
         gone = left & ~row.inside(everyone)
         cut[gone] = number
         left &= ~gone
-    by_raw, by_final = np.argsort(-logits, kind="stable"), np.argsort(-final, kind="stable")
+    by_raw = np.argsort(-logits, kind="stable")
+    by_final = by_raw[np.argsort(-final[by_raw], kind="stable")]  # what is cut goes by its raw odds
     ranks = np.empty(size, dtype=np.int64)
     ranks[by_raw] = everyone + 1
     columns: tuple[NDArray[Any], ...] = (logits, final, cut, by_raw, by_final, ranks)

@@ -92,7 +92,8 @@ class PipelineView(ScrolledView, can_focus=False):
         order = self._params.order
         name = order if isinstance(order, str) else "own"
         cells = [(fit(f"stage ({name})", name_width, more=self.glyphs.more), "quiet")]
-        titles = {"keep": "keep", "mass": "mass%", "bits": "H bit", "chosen": f"p({self._token_label()})", "rank": "rank"}
+        titles = {"keep": "keep", "mass": "mass%", "bits": "H bit", "rank": "rank"}
+        titles["chosen"] = f"p({self._token_label()})"
         for column, size in columns.items():
             cells.append((fit(" " + titles[column], size, more=self.glyphs.more, right=True), "quiet"))
         return tuple(cells)
