@@ -21,7 +21,7 @@ from tinychat.engine.trace import Odds, Step
 from tinychat.engine.wire import Answer
 from tinychat.text.terminal import clean
 from tinychat.tui.lineview import Piece, safe
-from tinychat.tui.modes import MODES
+from tinychat.tui.modes import Mode
 from tinychat.tui.palette import Look
 from tinychat.tui.player import Player
 from tinychat.tui.scored import ScoredText
@@ -32,6 +32,7 @@ from tinychat.tui.widgets.stream import StreamView
 
 MOST_TYPED = 20_000  # characters that a text box edits without trouble
 SIDE_BY_SIDE = 100  # cells from which the candidates stand beside the text
+_MODES: tuple[Mode, ...] = ("surprisal", "probability", "entropy", "rank", "off")
 _KEYS = (("n N", "surprises"), ("<- ->", "token"), ("Up Down", "cand"), ("b", "go on from here"), ("i", "text"),
          ("Esc", "back"), ("c", "colour"))  # fmt: skip
 _EDIT_KEYS = (("Enter", "score it"), ("^j", "new line"), ("Esc", "leave the text box"))
@@ -167,7 +168,10 @@ class ScoreView(View[GoOn | None]):
     def action_edit(self) -> None:
         text = clean(self._player.session.tokenizer.decode(self._text.ids)) if self._text.ids else ""
         self._note = ("", "text")
-        if len(text) > MOST_TYPED:
+        tokenizer = self._player.session.tokenizer
+        if any(tokenizer.is_special(token) for token in self._text.ids[1:]):  # roles have no form as text
+            text, self._note = "", ("a conversation is scored as it stands: this is a new text", "quiet")
+        elif len(text) > MOST_TYPED:
             text, self._note = "", ("the text is too long to be edited here: this is a new one", "quiet")
         self._box.load_text(text)
         self._box.move_cursor(self._box.document.end)
@@ -279,7 +283,7 @@ class ScoreView(View[GoOn | None]):
         self._paint()
 
     def action_colour(self) -> None:
-        self._stream.mode = MODES[(MODES.index(self._stream.mode) + 1) % len(MODES)]
+        self._stream.mode = _MODES[(_MODES.index(self._stream.mode) + 1) % len(_MODES)]
         self._paint()
 
     # painting
