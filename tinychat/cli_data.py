@@ -60,7 +60,7 @@ def build(
     ] = 1 << 24,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=0, max=256, help="Processes that encode. Default: one a core."),
+        typer.Option("--workers", metavar="N", min=0, max=256, help="Processes that encode. Default: the other cores."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: shards in the folder are replaced.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,

@@ -12,7 +12,7 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -318,8 +318,8 @@ def _json_row(line: str, place: str) -> object:
 
 def _row(found: object, field: str | None, origin: str, place: str) -> Document:
     """The document of one row: its text or its messages."""
-    row: Mapping[str, Any] = found if isinstance(found, dict) else {}
-    name = field or next((name for name in ("text", "messages") if name in row), "text")
+    row: dict[str, Any] = found if isinstance(found, dict) else {}
+    name = field or ("messages" if "messages" in row and "text" not in row else "text")
     match row.get(name):
         case str(text):
             document = Document(text, None, origin)
@@ -333,8 +333,8 @@ def _row(found: object, field: str | None, origin: str, place: str) -> Document:
             raise CorpusError(f"{place}: no field {field!r}; it has: {known}.", "Name the one with the text.")
         case _:
             raise CorpusError(f"{place}: neither a text nor messages.", _ROW)
-    for text in [document.text or "", *(message.text for message in document.messages or ())]:
-        if not _encodable(text):
+    for text in document.texts:
+        if not text.isascii() and not _encodable(text):
             raise CorpusError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff alone) is no character.", _ROW)
     return document
 

@@ -67,12 +67,10 @@ class _Counts:
 class _Batch:
     documents: list[Document] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     chars: int = 0
     place: tuple[int, int] = (0, 0)
     done: tuple[int, int, int] = (0, 0, 0)
-
-    def texts(self) -> list[str]:
-        return [text for document in self.documents for text in document.texts]
 
 
 class _Building:
@@ -82,6 +80,7 @@ class _Building:
         self.key = recipe.key(self.readings)
         self.parts: list[Part] = []
         self.reported = time.monotonic()
+        self.hash_key = str(recipe.seed).encode()
 
     def run(self) -> Iterator[Event]:
         try:
@@ -96,7 +95,8 @@ class _Building:
         total = sum(reading.total for reading in self.readings)
         workers = self.recipe.workers
         if workers is None:
-            workers = cores() if total > WORTH_WORKERS or STDIN in self.recipe.sources else 0
+            # this process reads, hashes and writes, which is a core's work
+            workers = max(1, cores() - 1) if total > WORTH_WORKERS or STDIN in self.recipe.sources else 0
         for source in range(len(self.readings)):
             if not any(part.last for part in self._parts_of(source)):
                 yield from self._source(source, workers)
@@ -151,7 +151,7 @@ class _Building:
         seen = bytes.fromhex(before[-1].seen) if before else b""
         start = before[-1].place if before else [0, 0]
         batches = self._batches(reading, (start[0], start[1]), seen)
-        stream = encoded(((batch, batch.texts()) for batch in batches), self.tokenizer, workers=workers)
+        stream = encoded(((batch, batch.texts) for batch in batches), self.tokenizer, workers=workers)
         number, last = len(before), False
         try:
             while not last:
@@ -203,7 +203,8 @@ class _Building:
         check = b""
         batch = _Batch()
         for document in reading.documents((0, 0) if skip else start):
-            digest = self._hash(document)
+            texts = document.texts
+            digest = self._hash(document, texts)
             if skip:
                 self._heed()
                 skip -= 1
@@ -215,7 +216,8 @@ class _Building:
                 continue
             batch.documents.append(document)
             batch.hashes.append(digest)
-            batch.chars += document.chars
+            batch.texts += texts
+            batch.chars += sum(map(len, texts))
             if batch.chars >= BATCH_CHARS or len(batch.documents) >= BATCH_DOCUMENTS:
                 batch.place, batch.done = reading.place, (reading.done, *reading.made)
                 yield batch
@@ -320,13 +322,10 @@ class _Building:
         journal = Journal(key=self.key, tokenizer=self.tokenizer.digest, parts=self.parts)
         files.write_atomic(self.path / data_folder.JOURNAL, data_folder.dump_record(journal))
 
-    def _hash(self, document: Document) -> bytes:
+    def _hash(self, document: Document, texts: Sequence[str]) -> bytes:
         """Who is held out depends on the text and the seed alone."""
-        digest = hashlib.blake2b(key=str(self.recipe.seed).encode(), digest_size=16)
-        for message in document.messages or ():
-            digest.update(f"{message.role}\0{message.text}\0".encode())
-        digest.update((document.text or "").encode())
-        return digest.digest()
+        roles = [message.role for message in document.messages or ()]
+        return hashlib.blake2b("\0".join((*roles, *texts)).encode(), key=self.hash_key, digest_size=16).digest()
 
     def _heed(self) -> None:
         if self.stop.reason is not None:

@@ -45,8 +45,8 @@ def run_build(recipe: Recipe, out: Path, *, fresh: bool, json_output: bool, quie
         except Interrupted:
             meter.end()
             kept = finished_parts(out)
-            told = f"{HOW[flag.reason or 'SIGINT']}: {kept} finished shard{'s' * (kept != 1)} kept."
-            print(f"{told} The same command goes on.", file=sys.stderr)
+            told = f": {kept} finished shard{'s are' if kept > 1 else ' is'} kept" if kept else ""
+            print(f"{HOW[flag.reason or 'SIGINT']}{told}. The same command goes on.", file=sys.stderr)
             return EXIT_CODES[flag.reason or "SIGINT"]
         finally:
             meter.end()

@@ -71,6 +71,8 @@ def inspect_folder(path: Path, *, samples: int, seed: int) -> Generator[Progress
     """The facts of a folder, or of the one inside a run folder. Raises CorpusError where something is damaged."""
     if not data_folder.is_prepared(path) and data_folder.is_prepared(path / "data"):
         path = path / "data"
+    elif not data_folder.is_prepared(path) and (path / "config.toml").is_file():
+        raise CorpusError(f"{path}: a run on shards that lie elsewhere.", "Its config.toml names them: data.text.")
     folder = open_folder(path)
     lengths = Lengths()
     done, total = 0, folder.size

@@ -51,8 +51,7 @@ class Prepared:
 def check_sources(config: TrainConfig) -> None:
     """That text and tokenizer are there. Raises CorpusError, FileFormatError, UsageError."""
     if _is_prepared(config):
-        for source in config.data.sources:
-            open_folder(Path(source))
+        _lines(config, [open_folder(Path(source)) for source in config.data.sources])
         return
     for source in () if config.data.is_toy else config.data.sources:
         corpus.text_files(source)
