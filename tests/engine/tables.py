@@ -64,6 +64,8 @@ class _Cache:
 class TableRunner:
     """What the engine asks of a Runner."""
 
+    library = None
+
     def __init__(self, table: Table, plain: Runner, prompt_len: int) -> None:
         self.table, self.prompt_len, self.forwards = table, prompt_len, 0
         self.cache = _Cache(plain.cache.lanes, plain.cache.length)

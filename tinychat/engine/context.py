@@ -6,7 +6,7 @@ Nothing here computes a pass or changes a logit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,10 @@ class Context:
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise ValueError(f"history must be a list of token ids, got {ids.ndim} axes of {ids.dtype}")
         return ids.astype(np.int64, copy=False)
+
+    def as_array(self) -> Context:
+        """The same with the history as an array: one for all stages that look at it."""
+        return self if isinstance(self.history, np.ndarray) else replace(self, history=self.ids())
 
     def seen(self, params: SamplingParams, vocab_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The ids (K,) in the penalties' reach, rising, and how often each occurs (K,).

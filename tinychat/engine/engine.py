@@ -13,7 +13,6 @@ the native step) may differ by some 1e-6 in the logits. Nothing here knows text,
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +20,12 @@ from typing import Any, Literal
 
 from tinychat.engine import sides
 from tinychat.engine.ahead import Ahead
+from tinychat.engine.choices import Choices
 from tinychat.engine.constrain import Grammars
 from tinychat.engine.context import Context
-from tinychat.engine.drafts import judge
 from tinychat.engine.lanes import Lane
 from tinychat.engine.native import choose_step
-from tinychat.engine.observe import Observation, decide, observe
+from tinychat.engine.observe import Observation
 from tinychat.engine.opening import load_family
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.passes import ContextFull, Passes
@@ -88,6 +87,7 @@ class Engine:
             threads=threads,
         )
         self._lanes = self._passes.lanes
+        self._choices = Choices(self._passes.runner, record)
         chosen = choose_step(step)
         wished = self.runner.device.type == "cuda" and chosen != "eager" if ahead is None else ahead
         self._ahead = Ahead(self._passes, record=record, compiled=chosen == "compiled") if wished else None
@@ -263,7 +263,9 @@ class Engine:
         Costs passes only where the settings need sides that are not there yet. TinychatError for settings this engine
         has no model for.
         """
-        return self._observe(params, self._lanes[lane], draw_lane, token).odds
+        here = self._lanes[lane]
+        _, context = self._ready(params, here, draw_lane)
+        return self._choices.odds(here, params, context, watch=self.watch, token=token)
 
     def step(self, params: SamplingParams, *, lane: int = 0, draw_lane: int | None = None) -> Step:
         """Draw the next token and append it.
@@ -279,9 +281,10 @@ class Engine:
             raise ValueError(f"token must be between 0 and {self.config.vocab_size - 1}, got {token}")
         return self._take(params, self._lanes[lane], draw_lane, token)
 
-    def look(self, params: SamplingParams, *, lane: int = 0) -> Observation:
+    def look(self, params: SamplingParams, *, lane: int = 0, draw_lane: int | None = None) -> Observation:
         """What `peek` says, with all that it takes to record any choice of the next token."""
-        return self._observe(params, self._lanes[lane], None, None)
+        _, context = self._ready(params, self._lanes[lane], draw_lane)
+        return self._choices.observe(self._lanes[lane], params, context, watch=self.watch)
 
     def append(self, token: int, *, lane: int = 0, state: SamplerState | None = None) -> None:
         """Append a token that was chosen and recorded elsewhere. Its pass is shared with other lanes that owe one.
@@ -326,33 +329,18 @@ class Engine:
             if ready is not None:
                 return ready
         kinds, context = self._ready(params, here, draw_lane)
-        started = time.perf_counter() - here.forward_s
-        seen = observe(here.main.looks[0].logits, params, context, n=self.record, watch=self.watch)
-        if token is None and seen.odds.kept == 0:
-            what = f"The settings cut every token at position {seen.odds.position}."
+        step = self._choices.step(here, params, context, watch=self.watch, token=token, plan=self.speculation)
+        if step is None:
+            what = f"The settings cut every token at position {context.place}."
             trouble = self._grammars and self._grammars.trouble(params, here.main.tokens[here.prompt_len :])
             raise NoLegalToken(*(trouble or (what, "Loosen the logit bias or the cuts.")))
-        verdict = None
-        if token is None and self.speculation is not None and here.guesses:
-            verdict = judge(here.guesses[0], self.speculation, seen, params, context.lane)
-        chosen = token if verdict is None else verdict.token
-        step = decide(seen, params, lane=context.lane, token=chosen, time_s=time.perf_counter() - started)
-        if verdict is not None:
-            step = replace(step, forced=False, u=verdict.u, low=verdict.low, high=verdict.high)
-        if here.guesses:
-            right = step.token == here.guesses[0].token
-            step = replace(step, drafted="accepted" if right else "rejected")
-            self.accepted += right
+        self.accepted += step.drafted == "accepted"
         here.take(step.token, step.state, ends=step.token in self.end_ids)
         here.complete = self.is_whole(here.main.tokens[here.prompt_len :], params)
         self._passes.release(here, kinds)
         if self._ahead is not None:
             self._ahead.drew(here, params, dice)
         return step
-
-    def _observe(self, params: SamplingParams, here: Lane, draw_lane: int | None, token: int | None) -> Observation:
-        _, context = self._ready(params, here, draw_lane)
-        return observe(here.main.looks[0].logits, params, context, n=self.record, watch=self.watch, token=token)
 
     def _ready(self, params: SamplingParams, here: Lane, draw_lane: int | None) -> tuple[list[str], Context]:
         """Pay all passes that the odds need: the kinds of side passes among them, and what the stages may look at."""

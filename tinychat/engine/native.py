@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinychat.engine import native_build
+from tinychat.engine import native_build, native_choice
 from tinychat.engine.native_build import BuildFailed
 from tinychat.engine.quantise import quantised
 from tinychat.errors import UsageError
@@ -111,6 +111,11 @@ class NativeStep:
             self._look()
         return self._library is not None and os.getpid() == self._process  # a fork has no threads of ours
 
+    @property
+    def library(self) -> ctypes.CDLL | None:
+        """What has been loaded; None where the next step is not native."""
+        return self._library if self.ready else None
+
     def wait(self) -> bool:
         """Wait until the library is built, or cannot be; whether it is there."""
         while not self.ready and self._waiting:
@@ -164,6 +169,7 @@ class NativeStep:
             library.tinychat_step_run.argtypes = (_POINTER, ctypes.POINTER(_Cache), _INT, _POINTER, _POINTER)
             library.tinychat_step_free.restype = None
             library.tinychat_step_free.argtypes = (_POINTER,)
+            native_choice.declare(library)
         except (OSError, AttributeError) as error:
             self._give_up(f"{path} could not be loaded: {error}")
             return

@@ -23,6 +23,14 @@ def encoder_repetition(logits: Tensor, params: SamplingParams, context: Context)
     return change(logits, ids, lambda before: _by_sign(before, 1.0 / params.encoder_repetition_penalty))
 
 
+def factor(theta: float) -> float:
+    """What a repetition penalty divides and multiplies by.
+
+    As a float32: transformers' numbers to the last bit, for their float32 results are these, rounded once.
+    """
+    return float(np.float32(theta))
+
+
 def of_prompt(context: Context, size: int) -> NDArray[np.int64]:
     """The ids (K,) of a vocabulary of `size` that the prompt holds, rising."""
     ids = np.unique(context.ids()[: context.prompt_len])
@@ -66,10 +74,8 @@ def dry_losses(params: SamplingParams, context: Context, size: int) -> tuple[NDA
 
 
 def _by_sign(logits: NDArray[np.float32], theta: float) -> NDArray[np.float64]:
-    # by theta as a float32: transformers' numbers to the last bit, for their float32 results are these, rounded once
-    factor = float(np.float32(theta))
     exact = logits.astype(np.float64)
-    return np.where(exact > 0, exact / factor, exact * factor)
+    return np.where(exact > 0, exact / factor(theta), exact * factor(theta))
 
 
 # ---- DRY ------------------------------------------------------------------------------------------------------------

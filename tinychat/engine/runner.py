@@ -5,6 +5,7 @@ Also what it runs on: device, number type and threads. Nothing here knows sampli
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,6 +83,11 @@ class Runner:
     def step_state(self) -> str:
         """What decodes: native and its number type, or eager and why."""
         return "eager" if self._native is None else self._native.state
+
+    @property
+    def library(self) -> ctypes.CDLL | None:
+        """The C++ library, where it is there and decodes."""
+        return None if self._native is None else self._native.library
 
     @property
     def device(self) -> torch.device:

@@ -103,9 +103,14 @@ def divided(logits: Tensor, params: SamplingParams, heat: Heat) -> Tensor:
     quotients = values.astype(np.float64)
     quotients -= largest
     quotients /= heat.temperature
-    if not _ABSOLUTE.isdisjoint(params.active[params.active.index("temperature") :]):
+    if is_absolute(params):
         quotients += largest / heat.temperature
     return as_cut(torch.from_numpy(quotients), logits)
+
+
+def is_absolute(params: SamplingParams) -> bool:
+    """Whether a stage that looks at the sign or size of a logit follows the temperature."""
+    return not _ABSOLUTE.isdisjoint(params.active[params.active.index("temperature") :])
 
 
 def _dynamic(logits: Tensor, params: SamplingParams) -> float:

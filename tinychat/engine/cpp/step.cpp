@@ -9,6 +9,7 @@
 // Nothing here knows histories, sampling or Python. Letters are those of transformer.py.
 
 #include "attention.h"
+#include "choice.h"
 #include "model.h"
 #include "team.h"
 
@@ -356,5 +357,18 @@ bool tinychat_step_run(void* step, const Cache* cache, int32_t n, const Row* row
 }
 
 void tinychat_step_free(void* step) { delete static_cast<Step*>(step); }
+
+void* tinychat_chooser_new() { return new (std::nothrow) Chooser; }
+
+// False when this choice is not for the library, or memory is not to be had; then nothing in `choice` counts.
+bool tinychat_choose(void* chooser, Choice* choice) {
+    try {
+        return static_cast<Chooser*>(chooser)->run(*choice);
+    } catch (...) {
+        return false;
+    }
+}
+
+void tinychat_chooser_free(void* chooser) { delete static_cast<Chooser*>(chooser); }
 
 }  // extern "C"

@@ -1,0 +1,90 @@
+// The largest of many numbers, and all of them in order; of equals the lower index comes first.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+// The largest of 32 numbers.
+template <class Number>
+inline Number peak(const Number* values) {
+    Number top = values[0];
+#pragma omp simd reduction(max : top)
+    for (int i = 0; i < 32; i++) top = values[i] > top ? values[i] : top;
+    return top;
+}
+
+// The indices of the `count` largest, falling. Most numbers are looked at once, 32 at a time.
+template <class Number>
+void likeliest(const Number* values, int64_t n, int64_t count, std::vector<int32_t>& best) {
+    const auto before = [values](int32_t a, int32_t b) {
+        return values[a] > values[b] || (values[a] == values[b] && a < b);
+    };
+    count = std::min(count, n);
+    best.clear();
+    if (count == 0) return;
+    const size_t room = size_t(2 * count) + 64;
+    Number least = -std::numeric_limits<Number>::infinity();  // what is not above it is not among the best
+    const auto prune = [&] {
+        std::nth_element(best.begin(), best.begin() + (count - 1), best.end(), before);
+        best.resize(count);
+        least = values[best[count - 1]];
+    };
+    int64_t i = 0;
+    for (; i < std::min<int64_t>(n, room); i++) best.push_back(int32_t(i));
+    if (int64_t(best.size()) > count) prune();
+    for (; i + 32 <= n; i += 32) {
+        if (!(peak(values + i) > least)) continue;
+        for (int64_t j = i; j < i + 32; j++)
+            if (values[j] > least) best.push_back(int32_t(j));
+        if (best.size() + 32 > room) prune();
+    }
+    for (; i < n; i++)
+        if (values[i] > least) best.push_back(int32_t(i));
+    if (int64_t(best.size()) > count) prune();
+    std::sort(best.begin(), best.end(), before);
+}
+
+// Keys are in the order of the numbers; and back.
+inline uint32_t rising_key(float x) {
+    x += 0.0f;  // no -0
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+}
+
+inline float of_key(uint32_t key) {
+    const uint32_t bits = key ^ (key >> 31 ? 0x80000000u : 0xffffffffu);
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+
+// Sorts by the upper 32 bits; equal ones keep their order. Three rounds of 2048 heaps.
+template <class Item>
+void sort_by_key(std::vector<Item>& items, std::vector<Item>& spare) {
+    constexpr int ROUNDS = 3, BITS_OF_HEAP = 11, HEAPS = 1 << BITS_OF_HEAP, BELOW = 8 * sizeof(Item) - 32;
+    if (items.size() < 512) {
+        std::stable_sort(items.begin(), items.end(), [](Item a, Item b) { return a >> BELOW < b >> BELOW; });
+        return;
+    }
+    uint32_t sizes[ROUNDS][HEAPS] = {};
+    const auto heap_of = [](Item item, int round) { return item >> (BELOW + BITS_OF_HEAP * round) & (HEAPS - 1); };
+    for (Item item : items)
+        for (int round = 0; round < ROUNDS; round++) sizes[round][heap_of(item, round)]++;
+    spare.resize(items.size());
+    for (int round = 0; round < ROUNDS; round++) {
+        uint32_t next = 0, *heaps = sizes[round];
+        for (int heap = 0; heap < HEAPS; heap++) {
+            const uint32_t size = heaps[heap];
+            heaps[heap] = next;
+            next += size;
+        }
+        Item* __restrict to = spare.data();
+        for (Item item : items) to[heaps[heap_of(item, round)]++] = item;
+        items.swap(spare);
+    }
+}
