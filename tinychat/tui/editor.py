@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from textual.app import App, SuspendNotSupported
 
 from tinychat.text.terminal import clean
 
@@ -54,3 +58,26 @@ def edit(command: list[str], text: str) -> str:
     if found.endswith("\n") and not text.endswith("\n"):
         found = found.removesuffix("\n")
     return clean(found)
+
+
+def edit_outside(app: App[int], command: list[str], text: str, *, listen: Callable[[], None]) -> str:
+    """As `edit`, with the screen out of the way; `listen` makes signals ours again. ValueError as of edit."""
+    # Ctrl+C in the editor reaches us as well: it is the editor's, and a handler of ours is not handed on to it
+    ours = asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    found, failure = text, None
+    try:
+        with app.suspend():
+            try:
+                found = edit(command, text)
+            except ValueError as error:  # passed on through `suspend` it would leave the screen suspended
+                failure = error
+    except SuspendNotSupported:
+        raise ValueError("an editor needs a terminal of its own") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if ours:
+            listen()
+    if failure is not None:
+        raise failure
+    return found

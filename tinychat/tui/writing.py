@@ -5,16 +5,13 @@ The prompt box serves all of them. While a text of the stream is revised in it, 
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
 from textual import on
-from textual.app import SuspendNotSupported
 
 from tinychat.session.given import given_by, given_now, warnings_of
 from tinychat.session.rewrite import rewrite, spell
@@ -356,19 +353,7 @@ class WritingScreen(BranchScreen):
         self.say("Enter runs it" if changed else "nothing changed")
 
     def _edited(self, command: list[str], text: str) -> str:
-        loop = asyncio.get_running_loop()
-        # Ctrl+C in the editor reaches us as well: it is the editor's, and a handler of ours is not handed on to it
-        ours = loop.remove_signal_handler(signal.SIGINT)
-        before = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            with self.app.suspend():
-                return editor.edit(command, text)
-        except SuspendNotSupported:
-            raise ValueError("an editor needs a terminal of its own") from None
-        finally:
-            signal.signal(signal.SIGINT, before)
-            if ours:
-                self.listen()
+        return editor.edit_outside(self.app, command, text, listen=self.listen)
 
     # what the model is given
 

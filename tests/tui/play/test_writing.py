@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 from tinychat.engine.wire import Force, Run
@@ -249,3 +251,20 @@ async def test_the_gravest_warning_stands_in_the_status_line(start) -> None:
 
 def test_the_keys_agreed_upon() -> None:
     assert [ACTION_BY_NAME[name].keys for name in ("tree", "revise", "editor", "given")] == ["t", "e", "ctrl+g", "s"]
+
+
+async def test_a_failed_editor_gives_the_screen_back(start, monkeypatch) -> None:
+    back = []
+
+    @contextmanager
+    def suspend():
+        yield
+        back.append(True)
+
+    async with start(prompt="one") as play:
+        monkeypatch.setenv("EDITOR", "false")
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.setattr(play.app, "suspend", suspend)
+        await play.press("ctrl+g")
+        assert back
+        assert "false ended with 1: the text is as it was" in play.text()
