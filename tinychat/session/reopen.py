@@ -71,9 +71,9 @@ def model_of(
     name = summary.path.stem if is_ours(summary.path) else str(summary.path)
     how = f"tinychat play MODEL --session {shlex.quote(name)}"
     if own is None:
-        return None, f"a recording; to go on with a model:  {how}"
+        return None, one_line(f"to go on with a model:  {how}")
     gone = "has other weights now" if os.path.isfile(own) else "is not here"
-    return None, one_line(f"a recording: {own.name} {gone}; to go on:  {how}")
+    return None, one_line(f"{own.name} {gone}; to go on:  {how}")
 
 
 def machine_for(recording: Recording, asked: Machine) -> Machine:

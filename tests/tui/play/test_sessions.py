@@ -509,6 +509,30 @@ async def test_a_recording_replays_token_by_token_and_is_whole_again(reopened: R
         assert len(whole.tree.branches) == len(session.tree.branches), "a replay leaves nothing in the tree"
 
 
+async def test_from_a_recording_to_a_model_and_back(reopened: Reopen, model) -> None:
+    lesson = keep_as("lesson", a_session(model), source=source_of(model, **MISSING))
+    keep_as("alpha", a_session(model, "a boat"), source=source_of(model))
+    async with reopened(lesson) as play:
+        await play.press("ctrl+o", *"alpha")
+        await until(play, lambda: "a boat" in screen_text(play))
+        await play.press("enter")
+        await until(play, lambda: play.player.session.prompt == "a boat")
+        engine = play.screen.decoder
+        assert isinstance(engine, FakeDecoder)
+        before = len(play.player.session.tree)
+        await play.settle()
+        await play.press("full_stop")
+        assert len(play.player.session.tree) == before + 1
+        await play.press("ctrl+o", *"lesson")
+        await until(play, lambda: "the fox saw" in screen_text(play))
+        await play.press("enter")
+        await until(play, lambda: play.player.recorded)
+        assert engine.closed
+        assert play.screen.keeper is None
+        await play.settle()
+        assert "RECORDING" in play.text()
+
+
 async def test_the_replay_keeps_the_pace_and_pauses(model) -> None:
     session, now = a_session(model, count=30), [0.0]
     decoder = RecordedDecoder(session, clock=lambda: now[0])

@@ -26,7 +26,7 @@ from tinychat.tui.views.view import View
 from tinychat.tui.widgets.lines import Lines
 from tinychat.tui.wording import clock_time
 
-WHEN, NAME, NUMBER, MODEL = 15, 18, 7, 24  # cells of the columns
+WHEN, NAME, NUMBER, MODEL = 15, 16, 8, 24  # cells of the columns
 AROUND = 24  # characters of the text before what was found
 
 
@@ -67,7 +67,7 @@ class SessionRows(ScrolledView):
 
     def _head(self, width: int) -> Row:
         words, model = self._widths(width)
-        text = f"  {'saved':<{WHEN}} {'name':<{NAME}} {'first words':<{words}} {'tokens':>{NUMBER}} {'texts':>{NUMBER}}"
+        text = f"  {'saved':<{WHEN}} {'name':<{NAME}} {'first words':<{words}} {'tokens':>{NUMBER}} {'branches':>{NUMBER}}"
         return ((f"{text} {'model':<{model}}" if model else text, "quiet"),)
 
     def _row(self, index: int, entry: tuple[Summary, str, str], width: int) -> Row:
