@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from tinychat.text.tokenizer import Tokenizer
 
 
-def draw_first(
-    drawn: Iterator[tuple[Step | None, str]], outcome: Outcome
-) -> Iterator[tuple[Step | None, str]]:  # fmt: skip
+def draw_first(drawn: Iterator[tuple[Step | None, str]], outcome: Outcome) -> Iterator[tuple[Step | None, str]]:
     """The tokens before the search, on their way through. UsageError where the reply ends among them."""
     for step, text in drawn:
         stopped, outcome.stop_reason = outcome.stop_reason, None  # the search goes on

@@ -14,6 +14,7 @@ from typing import Literal
 
 from tinychat.engine.machine import Machine
 from tinychat.engine.packing import lane_in
+from tinychat.engine.packing import fate_of
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.found import Found
@@ -47,6 +48,8 @@ class Tally:
     bits: float = 0.0  # surprisal
     forced: int = 0
     knob_moves: int = 0
+    guessed: int = 0  # tokens that had been guessed ahead, right or wrong
+    accepted: int = 0  # guessed right: they cost no pass of their own
 
 
 class Session:
@@ -153,11 +156,14 @@ class Session:
             self._tally_key, self._tally = key, Tally()
         tally, done = self._tally, start + self._tally.tokens
         if done < len(path):
+            fates = [fate_of(packed) for packed in path.packed[done:] if packed is not None]
             self._tally = Tally(
                 tokens=len(path) - start,
                 bits=tally.bits + sum(path.surprisal[done:]),
                 forced=tally.forced + path.kinds.count(FORCED, done),
                 knob_moves=tally.knob_moves + sum(self.moved(position) for position in range(done, len(path))),
+                guessed=tally.guessed + sum(fate is not None for fate in fates),
+                accepted=tally.accepted + fates.count("accepted"),
             )
         return self._tally
 
@@ -204,7 +210,9 @@ class Session:
         if not self.is_open_chat():
             self.tree.give(ids)
             return
-        for token in ids[len(self.tree) :]:
+        start = len(self.tree)
+        self.tree.part()  # to take a message back is an undo
+        for token in ids[start:]:
             self.tree.append(token, kind=PROMPT)
 
     def say_instead(self, turn: Turn, text: str) -> None:

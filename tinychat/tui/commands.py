@@ -6,9 +6,11 @@ import difflib
 import math
 import shlex
 from dataclasses import dataclass
+from typing import Any
 
 from tinychat.engine.knobs import Knob
 from tinychat.engine.lists import ListSetting
+from tinychat.engine.machine import SPECULATION_FIELDS
 from tinychat.engine.orders import ORDERS
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.presets import PRESETS
@@ -73,6 +75,13 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Speculate:
+    """Guess ahead like this; None not at all."""
+
+    plan: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """What a part of the screen reads by itself: break, watch, chart."""
 
@@ -114,7 +123,8 @@ class Compare:
 
 
 Wish = (
-    Fan | Compare | Settings | MaxTokens | Rate | System | Label | Line | Perform | Words | SavePreset | Name | Export
+    Fan | Compare | Settings | MaxTokens | Rate | System | Label | Line | Speculate | Perform | Words | SavePreset
+    | Name | Export
 )
 
 WORDS = {
@@ -135,6 +145,7 @@ WORDS = {
     "break COND": f"stop behind a token: {FORMS}",
     "fan N": "so many continuations from the cursor on, 1 to 64",
     "compare PATH": "another model beside the text, on the same draws",
+    "speculate HOW": "guess ahead: lookup, draft, exit; off; more: lookup draft-length=8 verify=typical",
     "watch TEXT": "follow a token's probability over time; off clears",
     "chart NAME": f"over time: {', '.join(CHARTS)}",
     "T 0.9": "any knob by letter or name, any other setting by name: regex [a-z ]+; off clears",
@@ -225,6 +236,8 @@ def parse(line: str, params: SamplingParams, *, vocab_size: int) -> Wish:
         return Label(rest)
     if name in ("break", "watch", "chart"):
         return Line(name, rest)
+    if name == "speculate":
+        return Speculate(speculation(rest))
     if name in _ACTIONS:
         return Perform(_ACTIONS[name])
     if name in ACTION_BY_NAME:
@@ -240,6 +253,22 @@ def from_slash(text: str) -> str:
     if not word:
         raise ValueError("type a command, for example:  /retry")
     return f"{_SLASH_NAMES.get(word.lower(), word)} {rest}".strip()
+
+
+def speculation(text: str) -> dict[str, Any] | None:
+    """`lookup draft-length=8` as fields of speculate.Speculation, named as the options; None for `off`."""
+    how, *more = text.split() or [""]
+    if how not in ("lookup", "draft", "exit", "off"):
+        raise ValueError(f"speculate needs lookup, draft, exit or off, got {how!r}")
+    plan: dict[str, Any] = {"kind": how}
+    for word in more:
+        name, _, value = word.partition("=")
+        field = SPECULATION_FIELDS.get(name.replace("-", "_"))
+        if field in (None, "kind") or how == "off":
+            raise ValueError(f"speculate {how} has no {name!r}; it has " + ", ".join(
+                each.replace("_", "-") for each in SPECULATION_FIELDS if each != "speculate"))  # fmt: skip
+        plan[str(field)] = value if field == "verify" else int(_number(value, name, whole=True))
+    return None if how == "off" else plan
 
 
 def preset(name: str, params: SamplingParams) -> SamplingParams:

@@ -8,6 +8,7 @@ are dropped. Nothing here knows Textual.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from tinychat.engine.breaks import Condition, Met
@@ -203,6 +204,18 @@ class Player:
         self.sync()
         for token in ids:
             self._send(Force(token))
+
+    def speculate(self, plan: dict[str, Any] | None, listener: Callable[[Answer], None]) -> None:
+        """Guess ahead as `plan` says, from the next token on; None not at all. The listener hears whether it goes."""
+
+        def hear(answer: Answer) -> None:
+            if "plan" in answer.values:
+                self.session.machine = replace(self.session.machine, speculation=plan)
+                if self._opened is not None:
+                    self._opened = replace(self._opened, machine=replace(self._opened.machine, speculation=plan))
+            listener(answer)
+
+        self.ask("speculate", {"plan": plan}, hear)
 
     def close(self) -> None:
         self.decoder.close()

@@ -252,6 +252,8 @@ class PlayScreen(DoorScreen):
                 self.take_line(wish.name, wish.text)
             except ValueError as error:
                 self.say(str(error), "warn")
+        elif isinstance(wish, commands.Speculate):
+            self.speculate(wish.plan)
         elif isinstance(wish, commands.Fan):
             self.fan(wish.count)
         elif isinstance(wish, commands.Compare):

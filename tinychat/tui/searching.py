@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
+from tinychat.engine.wire import Answer
 from tinychat.tui.actions import ActionScreen
 from tinychat.tui.fates import Fate, Fates
 from tinychat.tui.player import Player
@@ -40,6 +43,27 @@ class SearchingScreen(ActionScreen):
         if position == len(player.session.tree) and self.step_here() is not None:
             position -= 1
         return position
+
+    def speculate(self, plan: dict[str, Any] | None) -> None:
+        """Guess tokens ahead from the next one on; None: no more."""
+        player = self.player
+        if player is None:
+            return
+        if player.recorded:
+            self.say("this is a recording: nothing is computed", "warn")
+            return
+        if plan is not None and plan["kind"] == "draft" and player.session.machine.draft is None:
+            self.say("no draft model is open: start with  tinychat play --speculate draft --draft PATH", "warn")
+            return
+
+        def hear(answer: Answer) -> None:
+            if answer.error is not None:
+                self.say(" ".join(answer.error), "warn")
+            elif not answer.done:
+                how = "one token a pass again" if plan is None else f"guesses by {plan['kind']}"
+                self.say(f"{how}, from the next token on; c shows the guesses" if plan else how)
+
+        player.speculate(plan, hear)
 
     def action_vocabulary(self) -> None:
         player = self.ready()

@@ -132,6 +132,10 @@ def reply_facts(session: Session) -> list[Group]:
         groups.append(((f"forced {tally.forced}", "forced"),))
     if tally.knob_moves:
         groups.append(((f"knob moves {tally.knob_moves}", "moved"),))
+    if tally.guessed:
+        # a token guessed right was computed in the pass of one before it
+        passes = 1 - tally.accepted / tally.tokens
+        groups.append(((f"guessed right {tally.accepted}/{tally.guessed}, {passes:.2f} passes/token", "accepted"),))
     written = session.tree.written()
     if len(written) > 1:
         numbers = [branch.number for branch in written]
