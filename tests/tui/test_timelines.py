@@ -14,7 +14,7 @@ from tinychat.session.tree import DRAWN, Tree
 from tinychat.tui import breakpoints
 from tinychat.tui.lineview import row_text
 from tinychat.tui.palette import Look
-from tinychat.tui.timelines import Records, Timelines, share_of
+from tinychat.tui.timelines import Records, Surprisal, Timelines, share_of
 from tinychat.tui.widgets.entropy import EntropyView
 from tinychat.tui.widgets.watch import Watched
 
@@ -29,6 +29,16 @@ def test_what_settings_added_has_a_glyph_of_its_own() -> None:
     view = EntropyView(PLAIN)
     view.show([2.0, 4.0, 1.0], None, [4.0, 2.0, math.nan])
     assert [row[6:9] for row in drawn(view, 20, 5)[:4]] == ["=:", "=:", "##", "###"]
+
+
+@pytest.mark.parametrize("cursor", [0, 30, 59])
+def test_the_parts_of_a_bar_are_named_where_there_is_room(cursor: int) -> None:
+    view = EntropyView(PLAIN)
+    view.show([2.0] * 60, cursor, [1.0] * 60)
+    axis = drawn(view, 70, 5)[-1]
+    assert "# final : more raw" in axis
+    assert "1..60" in axis
+    assert axis[6 + cursor] == "^"
 
 
 def test_watched_tokens_stand_under_their_columns() -> None:
@@ -100,6 +110,8 @@ def test_lines_follow_the_tree(moon) -> None:
     surprisal = lines.line(tree, 1, "surprisal")
     assert list(surprisal.raw) == pytest.approx([2.94, 2.94])
     assert list(surprisal.final) == pytest.approx([-math.log2(0.196)] * 2)
+    assert f"{Surprisal([1.0])[0]:.2f}" == "0.00"
+    assert math.isnan(Surprisal([0.0])[0])
     assert [share.raw for share in lines.shares(tree, 0, 1)] == pytest.approx([0.13] * 3)
     tree.rewind(1)
     tree.append(1, kind=DRAWN, step=replace(moon.step, odds=replace(moon.odds, position=1, varentropy=9.0)))

@@ -19,10 +19,12 @@ NAN = float("nan")
 class ScoredText:
     """Tokens in order; the first `done` of them are known. The very first has nothing before it and no score."""
 
-    def __init__(self, ids: Sequence[int], tokenizer: Tokenizer) -> None:
+    def __init__(self, ids: Sequence[int], tokenizer: Tokenizer, *, n_bytes: int | None = None) -> None:
+        """`n_bytes` is the length of the text; None: of the tokens, which are the same unless they are normalised."""
         self.ids = list(ids)
         self.tokenizer = tokenizer
-        self.n_bytes = int(tokenizer.byte_lengths()[np.asarray(self.ids, dtype=np.int64)].sum())
+        spelled = int(tokenizer.byte_lengths()[np.asarray(self.ids, dtype=np.int64)].sum())
+        self.n_bytes = spelled if n_bytes is None else n_bytes
         self.score = Score()
         self.done = min(len(self.ids), 1)
         size = len(self.ids)

@@ -25,11 +25,12 @@ class ScoringScreen(ActionScreen):
     def score_text(self, text: str, name: str) -> None:
         """Open the score view on a text from elsewhere."""
         assert self.player is not None, "the tokenizer comes with the player"
-        self._score(self.player.session.tokenizer.encode_document(text), name)
+        self._score(self.player.session.tokenizer.encode_document(text), name, n_bytes=len(text.encode()))
 
-    def _score(self, ids: list[int], name: str) -> None:
+    def _score(self, ids: list[int], name: str, *, n_bytes: int | None = None) -> None:
         assert self.player is not None, "the tokenizer comes with the player"
-        self.app.push_screen(ScoreView(self.look, self.player, ids, self.label_of, name=name), self._go_on)
+        view = ScoreView(self.look, self.player, ids, self.label_of, name=name, n_bytes=n_bytes)
+        self.app.push_screen(view, self._go_on)
 
     def _go_on(self, place: GoOn | None) -> None:
         """The text before the place becomes the prompt."""

@@ -117,7 +117,7 @@ class Surprisal(Sequence[float]):
 
 
 def _bits(prob: float) -> float:
-    return max(-math.log2(prob), 0.0) if prob > 0 else math.nan
+    return math.nan if prob <= 0 else -math.log2(prob) if prob < 1 else 0.0
 
 
 def share_of(odds: Odds, token: int) -> Share:

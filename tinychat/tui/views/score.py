@@ -81,13 +81,14 @@ class ScoreView(View[GoOn | None]):
     """
 
     def __init__(
-        self, look: Look, player: Player, ids: list[int], label: Callable[[int], str], *, name: str = ""
-    ) -> None:
-        """`label` is the name of a token, `name` says what the text is."""
+        self, look: Look, player: Player, ids: list[int], label: Callable[[int], str], *, name: str = "",
+        n_bytes: int | None = None,
+    ) -> None:  # fmt: skip
+        """`label` is the name of a token, `name` says what the text is, `n_bytes` how long it is, if not as `ids`."""
         super().__init__(look)
         self._label = label
         self._player = player
-        self._text = ScoredText(ids, player.session.tokenizer)
+        self._text = ScoredText(ids, player.session.tokenizer, n_bytes=n_bytes)
         self._name = safe(name)
         self._stream = StreamView(look, id="score-stream")
         self._candidates = CandidatesView(look, id="score-candidates")
@@ -152,7 +153,8 @@ class ScoreView(View[GoOn | None]):
             self._note = ("type a text first", "warn")
             self._paint()
             return
-        self._text, self._name = ScoredText(ids, self._player.session.tokenizer), ""
+        n_bytes = len(message.text.encode(errors="replace"))
+        self._text, self._name = ScoredText(ids, self._player.session.tokenizer, n_bytes=n_bytes), ""
         self._leave_box()
         self._ask()
 

@@ -14,6 +14,7 @@ from tinychat.tui.widgets.watch import TAIL, Watched, watch_rows
 
 AXIS = 6  # cells of "12.0 |"
 LABELLED_AXIS = 14  # the same with names of watched tokens before it
+LEGEND = 20  # cells of what the parts of a bar are
 LEAST_CHART = 3  # rows that the watched tokens leave to the chart
 MOST_LABELS = 6
 _TOPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0)
@@ -120,17 +121,29 @@ class EntropyView(LineView, can_focus=False):
         """Whether glyphs, not colours, must tell the two series apart."""
         return self.look.colors == "none" or self.look.glyphs == "ascii"
 
+    def _legend(self) -> list[Piece]:
+        """Which part of a bar is which, in cells."""
+        full = self.glyphs.levels[-1]
+        ghost = self.glyphs.shade if self._plain else full
+        return [*_signs(" "), (full, "bar_chosen"), *_signs(" final "), (ghost, "ghost"), *_signs(" more raw ")]
+
     def _axis_row(self, first: int, shown: int, columns: int, cursor: int, axis: int) -> Row:
         glyphs = self.glyphs
         cells = [(glyphs.rule, "faint")] * columns
         if 0 <= cursor < columns:
             cells[cursor] = (glyphs.up, "chosen")
-        span = f" {first + 1}..{first + shown}" if shown else ""
-        if len(span) < columns // 2:
+        told = [(char, "quiet") for char in f" {first + 1}..{first + shown}"] if shown else []
+        if len(told) + LEGEND < columns // 2 and len(self._second):
+            told = self._legend() + told
+        if len(told) < columns // 2:
             # the numbers of the first and last token shown, on the side where the cursor is not
-            at = columns - len(span) if cursor < columns - len(span) else 0
-            cells[at : at + len(span)] = [(char, "quiet") for char in (span if at else span[1:] + " ")]
+            at = columns - len(told) if cursor < columns - len(told) else 0
+            cells[at : at + len(told)] = told if at else [*told[1:], (" ", "quiet")]
         return ((" " * (axis - 1), "text"), (glyphs.corner, "faint"), *merged(cells))
+
+
+def _signs(text: str) -> list[Piece]:
+    return [(char, "quiet") for char in text]
 
 
 def _finite(bits: float) -> float:
