@@ -142,9 +142,10 @@ class Reading:
         if self.source == STDIN:
             if self._stdin is None:
                 self._stdin = (self._json if self._form == "jsonl" else _text_documents)(sys.stdin.buffer, "stdin")
-            while self._held:
-                yield self._held.pop(0)
-            yield from self._stdin
+            held, self._held = self._held, []
+            yield from held
+            for document in self._stdin:  # noqa: UP028  # "yield from" would close it for who leaves early
+                yield document
             return
         path = self._files[number]
         if path.suffix == ".parquet":

@@ -169,8 +169,9 @@ class _Building:
                     )
                     for batch, texts in stream:
                         self._heed()
-                        first = not before and not number and not counts.documents
-                        self._append(batch, texts, train, valid, counts, first=first)
+                        # the only document of a source cannot be spared
+                        lonely = not number and not counts.documents and len(batch.documents) == 1
+                        self._append(batch, texts, train, valid, counts, lonely=lonely)
                         place = batch.place
                         seen = _chained(seen, batch.hashes)
                         if self._due():
@@ -236,7 +237,7 @@ class _Building:
         valid: ShardWriter,
         counts: _Counts,
         *,
-        first: bool,
+        lonely: bool,
     ) -> None:
         tokenizer, share = self.tokenizer, self.recipe.valid_fraction
         begin = np.array([tokenizer.end_of_text], np.uint32)
@@ -255,13 +256,12 @@ class _Building:
                 kept.append(ids[:-end])
                 held += [begin, ids[-end:]]
                 counts.held_out += 1
-            elif int.from_bytes(digest[:7]) < share * 2**56 and not first:
+            elif int.from_bytes(digest[:7]) < share * 2**56 and not lonely:
                 # a document of its own, though it be a later piece of one
                 held += [begin, ids] if document.continues else [ids]
                 counts.held_out += 1
             else:
                 kept.append(ids)
-            first = False  # the only one of a source cannot be spared
         counts.documents += len(batch.documents)
         for found, writer in ((kept, train), (held, valid)):
             if found:
