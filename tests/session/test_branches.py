@@ -57,6 +57,20 @@ def test_a_fold_hides_what_grew_and_counts_it() -> None:
     assert not branches.fold(3)
 
 
+def test_a_branch_that_goes_on_where_its_parent_ends_stands_on_the_same_level() -> None:
+    tree = grown(1, 2, 3)
+    leave(tree, 1, 4)
+    tree.part()
+    tree.append(5, kind=DRAWN)
+    tree.part()
+    tree.append(6, kind=DRAWN)
+    branches = Branches(tree)
+    assert shown(branches) == [(0, 0, 0), (1, 1, 0), (2, 1, 0), (3, 1, 0)]
+    assert [place.goes_on for place in branches.places] == [False, False, True, True]
+    leave(tree, 3, 9)  # another one where the first two end
+    assert shown(branches)[-3:] == [(2, 1, 0), (3, 2, 0), (4, 2, 0)]
+
+
 def test_hidden_and_empty_branches_are_no_rows_unless_we_stand_on_them() -> None:
     tree = grown(1, 2, 3)
     one = leave(tree, 1, 5)

@@ -138,9 +138,23 @@ def test_another_message_in_place_of_an_old_one_keeps_the_conversation_that_was(
     assert session.reply_length == 0
     session.say_instead(session.turns()[0], "cats?")
     assert session.context().ids == render([Message("user", "cats?")], tokenizer, reply=True).ids
-    while session.tree.undo():
-        pass
+    assert session.tree.undo()
+    assert session.tree.undo()
     assert session.context().ids == old
+
+
+def test_undo_takes_a_message_back_and_a_cut_reply_is_open_again(tokenizer: Tokenizer, make_step: Make) -> None:
+    session = Session(tokenizer, params=SamplingParams(), chat=True)
+    session.say("the cat?")
+    draw(session, make_step, "the mat")
+    before = session.context()
+    session.say("and?")
+    draw(session, make_step, "the moon")
+    assert session.tree.undo()
+    assert session.context() == before
+    session.say("cats?")
+    assert said(session)[-1] == ("assistant", "")
+    assert session.tree.versions() is not None, "the message that was taken back is a version still"
 
 
 def test_any_reply_of_a_chat_is_drawn_again_from_its_own_beginning(tokenizer: Tokenizer, make_step: Make) -> None:

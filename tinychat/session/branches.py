@@ -28,6 +28,7 @@ class Place:
     rails: tuple[bool, ...]
     last: bool  # of its siblings
     below: int  # branches folded away under it
+    goes_on: bool = False  # where its parent ends, and nothing else does: it stands on the parent's level
 
 
 @dataclass(slots=True)
@@ -87,6 +88,9 @@ class Branches:
                 place = replace(place, below=self._count(place.number, children))
                 below = []
             self.places.append(place)
+            if len(below) == 1 and tree.branches[below[0]].fork == tree.branches[place.number].length:
+                todo.append(replace(place, number=below[0], goes_on=True))
+                continue
             rails = (*place.rails, not place.last)[-LEVELS:] if place.depth else ()
             todo += [Place(each, place.depth + 1, rails, each == below[-1], 0) for each in reversed(below)]
         self._index = {place.number: row for row, place in enumerate(self.places)}

@@ -188,6 +188,12 @@ class Tree:
             self._move(len(self.branches) - 1)
         return True
 
+    def part(self) -> None:
+        """Go on from here in a branch of its own, so that undo comes back to this very place."""
+        if len(self.branch.own):
+            self.branches.append(Branch(len(self.branches), self.current, len(self)))
+            self._move(len(self.branches) - 1)
+
     def give(self, ids: Iterable[int], *, keep: int = 0) -> None:
         """Make the path the given prompt tokens, keeping what is already prompt (at least `keep`)."""
         wanted = list(ids)

@@ -30,6 +30,7 @@ class BranchRow:
     depth: int
     rails: tuple[bool, ...]
     last: bool
+    goes_on: bool
     below: int
     label: str
     begins: str  # '@12 " pale"', or the first words of a prompt
@@ -67,8 +68,9 @@ class BranchRows:
         begins, settings = self._beginning(branch)
         here = branch.number == tree.current
         return BranchRow(
-            number=branch.number, depth=place.depth, rails=place.rails, last=place.last, below=place.below,
-            label=clean(branch.label, keep=""), begins=begins, tokens=sums.tokens, perplexity=sums.perplexity,
+            number=branch.number, depth=place.depth, rails=place.rails, last=place.last, goes_on=place.goes_on,
+            below=place.below, label=clean(branch.label, keep=""), begins=begins, tokens=sums.tokens,
+            perplexity=sums.perplexity,
             settings=settings, end="runs" if here and self.running else self._end(branch), here=here,
             on_path=branch.number in self.branches.line,
         )  # fmt: skip

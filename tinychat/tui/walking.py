@@ -120,7 +120,7 @@ class BranchScreen(ActionScreen):
         self.paint_lines()
 
     def action_take(self) -> None:
-        if self.tab == "tree" and self.tree_view.selected is not None and not self.armed:
+        if self.tab == "tree" and not self.armed and self.player is not None and self._rows is not None:
             self._go(self._chosen_branch())
         else:
             super().action_take()

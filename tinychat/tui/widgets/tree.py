@@ -151,4 +151,6 @@ class TreeView(LineView):
             return ""
         above = "".join(through if rail else " " * len(through) for rail in row.rails)
         far = "~ " if row.depth - 1 > len(row.rails) else ""
+        if row.goes_on:
+            return far + above + (" " * len(through) if row.last else through)
         return far + above + (corner if row.last else tee)
