@@ -235,3 +235,27 @@ async def test_what_the_engine_cannot_score_is_told(start) -> None:
         play.decoder.frame(answers=(Answer(kind="score", seq=seq, done=True, error=("No.", "Ask another.")),))
         await play.settle()
         assert "No. Ask another." in play.text()
+
+
+async def test_a_recording_stops_nowhere_but_can_be_watched(start) -> None:
+    async with start() as play:
+        await play.run_some(6)
+        play.player.recorded = True
+        await play.press("space", "B")
+        assert not isinstance(play.app.screen, BreaksScreen)
+        assert "recording" in play.text()
+        await play.press("left", "W")
+        assert "final" in play.text()
+
+
+@pytest.mark.parametrize("size", [(40, 8), (60, 20), (79, 23)])
+async def test_small_windows_break_nothing(start, size) -> None:
+    async with start(size=size) as play:
+        await play.run_some(6)
+        await play.press("space", "d", "d", "W", "E", "E")
+        await play.press("B", "down", "space", "escape")
+        assert last(play, SetBreaks).conditions == (Condition("prob", 0.01),)
+        await play.press("p")
+        await answer_all(play)
+        await play.press("n", "down", "end", "escape")
+        assert not isinstance(play.app.screen, ScoreView)

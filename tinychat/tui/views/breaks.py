@@ -21,7 +21,7 @@ from tinychat.tui.widgets.lines import Lines
 from tinychat.tui.widgets.prompt import CommandBox
 
 _WIDTH = 74
-_HINT = "Space on or off   Enter types the value   0 all off   Esc closes"
+_HINT = "Space on or off  Enter its value  0 all off  Esc closes"
 
 
 class BreaksScreen(ModalScreen[None]):

@@ -71,10 +71,10 @@ class ScoreView(View[GoOn | None]):
     DEFAULT_CSS = """
     ScoreView #score-body { layout: vertical; height: 1fr; }
     ScoreView #score-text { height: 1fr; width: 1fr; }
-    ScoreView #score-odds { height: 10; width: 1fr; }
+    ScoreView #score-odds { height: 45%; max-height: 10; width: 1fr; }
     ScoreView.beside #score-body { layout: horizontal; }
     ScoreView.beside #score-text { height: 1fr; }
-    ScoreView.beside #score-odds { height: 1fr; width: 50; }
+    ScoreView.beside #score-odds { height: 1fr; max-height: 100%; width: 50; }
     ScoreView #score-box { height: 1fr; width: 1fr; display: none; }
     ScoreView.editing #score-box { display: block; }
     ScoreView.editing #score-text { display: none; }
