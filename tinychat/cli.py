@@ -11,6 +11,7 @@ from tinychat import __version__, files
 from tinychat.cli_bench import bench
 from tinychat.cli_data import data
 from tinychat.cli_keys import keys, paths
+from tinychat.cli_learn import learn
 from tinychat.cli_play import play, presets
 from tinychat.cli_sample import sample
 from tinychat.cli_score import score
@@ -48,6 +49,7 @@ app.command(cls=SettingsCommand)(sample)
 app.command()(score)
 app.command(cls=SettingsCommand)(play)
 app.command()(presets)
+app.command()(learn)
 app.command()(keys)
 app.command()(paths)
 app.command()(verify)

@@ -89,14 +89,9 @@ def play(
 
     Press ? inside for the keys, ctrl+q to leave. What you always want stands in config.toml (tinychat paths).
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "The playground needs a terminal for its keys and its screen.", "For pipes and scripts:  tinychat sample"
-        )
-    if os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError(
-            "The playground cannot draw on this terminal (TERM is dumb or unset).", "Set TERM, or use tinychat sample."
-        )
+    from tinychat.tui.app import need_terminal, run_play
+
+    need_terminal("tinychat sample")
     config = read_config()
     given_here = {
         "rate": rate, "max_tokens": max_tokens, "preset": preset, "theme": theme, "tokens": tokens,
@@ -130,7 +125,6 @@ def play(
     if score == "-":
         raise UsageError("--score -: stdin is the keyboard here.", "Name a file, or press p inside and paste the text.")
     text = None if score is None else read_sources([score], None)[0]
-    from tinychat.tui.app import run_play
     from tinychat.tui.opening import Opening
 
     raise typer.Exit(

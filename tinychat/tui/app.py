@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tinychat.errors import EXIT_HANGUP, EXIT_TERMINATED
+from tinychat.errors import EXIT_HANGUP, EXIT_TERMINATED, UsageError
 from tinychat.text.terminal import one_line
 from tinychat.tui.config import Config, Taste
 from tinychat.tui.keymap import play_bound
@@ -117,6 +117,18 @@ def _looked_at(opening: Opening) -> tuple[Opening, CheckpointInfo | None]:
         opening, name=info.path.name, command_name=command_name(info.path), context=info.config.context,
         digest=info.digest, step=info.step,
     ), info  # fmt: skip
+
+
+def need_terminal(instead: str) -> None:
+    """UsageError where there is none that the playground can draw on; `instead` is for pipes and scripts."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "The playground needs a terminal for its keys and its screen.", f"For pipes and scripts:  {instead}"
+        )
+    if os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(
+            "The playground cannot draw on this terminal (TERM is dumb or unset).", f"Set TERM, or use {instead}."
+        )
 
 
 def _say(*lines: str) -> None:

@@ -212,7 +212,8 @@ def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
 
 def _lines(text: str) -> dict[str, int]:
     """Where each key stands, by a look at the lines."""
-    found, table = {}, ""
+    found: dict[str, int] = {}
+    table = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
             table = header[1].replace('"', "").replace(" ", "")

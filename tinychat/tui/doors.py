@@ -7,8 +7,11 @@ from tinychat.tui.lane_actions import LaneScreen
 from tinychat.tui.replaying import ReplayScreen
 from tinychat.tui.scoring import ScoringScreen
 from tinychat.tui.searching import SearchingScreen
+from tinychat.tui.teaching import TeachingScreen
 from tinychat.tui.writing import WritingScreen
 
 
-class DoorScreen(InspectScreen, ScoringScreen, WritingScreen, ReplayScreen, LaneScreen, SearchingScreen):
+class DoorScreen(
+    TeachingScreen, InspectScreen, ScoringScreen, WritingScreen, ReplayScreen, LaneScreen, SearchingScreen
+):
     """What lies behind the play screen, a key for each."""

@@ -16,6 +16,7 @@ from textual.widget import Widget
 Shape = Literal["message", "tiny", "narrow", "low", "normal", "wide"]
 TABS = ("candidates", "pipeline", "knobs", "tree", "entropy", "why")
 MIN_WIDTH, MIN_HEIGHT = 40, 4
+LEAST_BESIDE = 12  # rows that a lesson leaves to the rest, or it is not shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Wish:
     prompt_lines: int = 1
     knobs: int = 5  # that want a row
     watched: int = 0  # tokens that want a row under the chart
+    lesson: int = 0  # rows of a lesson's panel
 
 
 def shape_of(width: int, height: int) -> Shape:
@@ -45,6 +47,16 @@ def shape_of(width: int, height: int) -> Shape:
 def arrange(width: int, height: int, wish: Wish) -> dict[str, Region]:
     """A rectangle for every part that is shown; they never overlap and never leave the screen."""
     shape = shape_of(width, height)
+    if wish.lesson and height - wish.lesson >= LEAST_BESIDE and shape != "message":
+        # under the header; all else has as much less
+        parts = _arrange(width, height - wish.lesson, shape, wish)
+        for name, region in parts.items():
+            parts[name] = region if name == "header" else region.translate(Offset(0, wish.lesson))
+        return parts | {"lesson": Region(0, 1 if "header" in parts else 0, width, wish.lesson)}
+    return _arrange(width, height, shape, wish)
+
+
+def _arrange(width: int, height: int, shape: Shape, wish: Wish) -> dict[str, Region]:
     if width < 1 or height < 1:
         return {}
     if shape == "message":
@@ -60,8 +72,9 @@ def arrange(width: int, height: int, wish: Wish) -> dict[str, Region]:
     top, room = 1, height - foot - 2
     if shape == "narrow":
         lower = max(9, min(14, room * 2 // 5))
-        prompt = _prompt_height(wish, room - lower - 4)
-        parts["prompt"] = Region(0, top, width, prompt)
+        prompt = 0 if wish.lesson and not wish.editing else _prompt_height(wish, room - lower - 4)
+        if prompt:
+            parts["prompt"] = Region(0, top, width, prompt)
         parts["stream"] = Region(0, top + prompt, width, room - prompt - lower)
         parts[wish.tab] = Region(0, top + room - lower, width, lower)
         return parts

@@ -30,6 +30,7 @@ class Opening:
     prompt: str = ""
     score: tuple[str, str] | None = None  # a text to score at once, and its name
     chat: bool = False
+    lesson: str = ""  # to begin with
     max_tokens: int = 256
     rate: float | None = 30.0  # tokens a second; None is no limit
     fixed_seed: bool = False

@@ -110,6 +110,7 @@ class PanelScreen(Screen[None]):
         self.message = Lines(look, id="message")
         with Body(self.play_layout):
             yield self.header_line
+            yield from self.lesson_panel()
             yield Panel(self.prompt_box, id="prompt")
             yield Panel(self.stream, id="stream")
             yield Panel(self.candidates, id="candidates")
@@ -123,6 +124,14 @@ class PanelScreen(Screen[None]):
                 yield self.help_line
                 yield self.command_box
             yield self.message
+
+    def lesson_panel(self) -> ComposeResult:
+        """The panel of a lesson, where there are lessons."""
+        yield from ()
+
+    def lesson_rows(self) -> int:
+        """Rows that it wants."""
+        return 0
 
     def on_mount(self) -> None:
         self.command_box.display = False
@@ -219,7 +228,10 @@ class PanelScreen(Screen[None]):
         lines, player = self.prompt_box.wrapped_document.height, self.player
         knobs = len(shown_settings(player.session.params, self.picked)) if player is not None else MAIN
         watched = len(player.watch) if player is not None else 0
-        wish = Wish(tab=self.tab, editing=self.editing, prompt_lines=lines, knobs=knobs, watched=watched)
+        wish = Wish(
+            tab=self.tab, editing=self.editing, prompt_lines=lines, knobs=knobs, watched=watched,
+            lesson=self.lesson_rows(),
+        )  # fmt: skip
         if wish != self.play_layout.wish:
             self.play_layout.wish = wish
             self.header_line.refresh(layout=True)  # a child's layout is asked for: that makes the body arrange again

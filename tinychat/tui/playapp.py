@@ -15,6 +15,7 @@ from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from tinychat.errors import TinychatError
+from tinychat.lessons.catalogue import find_lesson
 from tinychat.session.reopen import reopen
 from tinychat.session.session import Session
 from tinychat.session.words import with_words
@@ -122,6 +123,8 @@ class PlayApp(App[int]):
             self.exit(error.exit_code, return_code=error.exit_code)
             return
         self.reopening = reopening
+        if opening.lesson:
+            screen.start_lesson(find_lesson(opening.lesson))
         if opening.score is not None:
             screen.score_text(*opening.score)
         gc.collect()
