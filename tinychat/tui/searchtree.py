@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tinychat.engine.search_tree import Done, Finished, Grown, Node, Pruned, SearchEvent
+from tinychat.engine.trace import Step
 
 ROOT = 0
 
@@ -23,34 +24,77 @@ class Line:
 
 
 class Growth:
-    """The nodes as the events leave them."""
+    """The nodes as the events leave them; ways that say the same are one, under the number of the first of them."""
 
     def __init__(self) -> None:
         self.nodes: dict[int, Node] = {}
         self.children: dict[int, list[int]] = {ROOT: []}
         self.done: Done | None = None
         self.stopped = False  # by the person: nothing more comes
+        self._told: dict[int, Node] = {}  # as the search has them
+        self._shown_as: dict[int, int] = {ROOT: ROOT}
+        self._alike: dict[int, list[int]] = {}
 
     def take(self, events: Iterable[SearchEvent]) -> None:
         """What happened next."""
         for event in events:
             match event:
                 case Grown(node):
-                    self.nodes[node.id] = node
-                    self.children[node.id] = []
-                    self.children[node.parent].append(node.id)
+                    self._grow(node)
                 case Pruned(node=number, reason=reason):
-                    self.nodes[number] = replace(self.nodes[number], state="pruned", reason=reason)
+                    self._change(number, replace(self._told[number], state="pruned", reason=reason))
                 case Finished(node=number, reason=reason, score=score):
-                    self.nodes[number] = replace(self.nodes[number], state="finished", reason=reason, score=score)
+                    self._change(number, replace(self._told[number], state="finished", reason=reason, score=score))
                 case Done():
                     self.done = event
+
+    def _grow(self, node: Node) -> None:
+        parent = self._shown_as[node.parent]
+        for each in self.children[parent]:
+            if self.nodes[each].step.token == node.step.token:
+                self._alike[each].append(node.id)
+                break
+        else:
+            each = node.id
+            self.children[parent].append(each)
+            self.children[each], self._alike[each] = [], [each]
+        self._shown_as[node.id] = each
+        self._change(node.id, node)
+
+    def _change(self, number: int, node: Node) -> None:
+        """Of ways that are one the best is shown: a complete one before a live one, that before a pruned one."""
+        self._told[number] = node
+        shown = self._shown_as[number]
+        best = self._told[self.member(shown)]
+        self.nodes[shown] = replace(best, id=shown, parent=self._shown_as[best.parent])
+
+    def member(self, shown: int) -> int:
+        """The search's own number of the way to this node."""
+        answer = None if self.done is None else self.done.best
+        if answer in self._alike[shown]:
+            return answer
+        state = {"finished": 0, "live": 1, "pruned": 2}
+        return min(self._alike[shown], key=lambda each: (state[self._told[each].state], -self._told[each].score))
+
+    def times(self, shown: int) -> int:
+        """How many ways end here, complete and alike."""
+        return sum(self._told[each].state == "finished" for each in self._alike[shown])
+
+    def steps(self, shown: int) -> list[Step]:
+        """The records of one way to this node."""
+        found, number = [], self.member(shown)
+        while number != ROOT:
+            found.append(self._told[number].step)
+            number = self._told[number].parent
+        return found[::-1]
 
     def stop(self) -> None:
         """The person has seen enough: what lives competes as it is."""
         self.stopped = True
         for number in self.leaves("live"):
-            self.nodes[number] = replace(self.nodes[number], state="finished", reason="stopped")
+            for each in self._alike[number]:
+                if self._told[each].state == "live":
+                    self._change(each, replace(self._told[each], state="finished", reason="stopped"))
 
     @property
     def over(self) -> bool:
@@ -63,14 +107,14 @@ class Growth:
     def count(self, state: str) -> int:
         """How many ways are in this state; one that is complete may have another beyond it."""
         if state == "finished":
-            return sum(node.state == state for node in self.nodes.values())
+            return sum(node.state == state for node in self._told.values())
         return len(self.leaves(state))
 
     @property
     def best(self) -> int | None:
         """The way to answer with; while it grows the best so far, complete ones first."""
         if self.done is not None:
-            return self.done.best
+            return None if self.done.best is None else self._shown_as[self.done.best]
         ways = [number for number, node in self.nodes.items() if node.state == "finished"] or self.leaves("live")
         return max(ways, key=lambda number: self.nodes[number].score, default=None)
 

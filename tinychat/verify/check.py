@@ -110,6 +110,8 @@ class _Gap:
         if was is None:
             return ""
         for name in _EXACT:
+            if name == "drafted" and name not in now:
+                continue  # drawn again without guessing ahead: the same tokens, unless one says otherwise
             if name in was and was[name] != now.get(name):
                 return name
         self._walk(was, now, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -112,6 +113,7 @@ class SearchView(View[Taken]):
         self._lines: list[Line] = []
         self._read = 0  # tokens of a long prompt
         self._follow = True  # the best is selected until the person walks
+        self._painted_at = self._paint_s = 0.0
 
     def body(self) -> ComposeResult:
         look = self.look
@@ -191,7 +193,9 @@ class SearchView(View[Taken]):
             self.running = False
             if not self.growth.over:
                 self.growth.stop()
-        self.paint()
+        # a tree of thousands is not drawn anew for every part: a fifth of the time at most goes into it
+        if answer.done or time.monotonic() - self._painted_at > 4 * self._paint_s:
+            self.paint()
 
     # walking
 
@@ -236,14 +240,15 @@ class SearchView(View[Taken]):
         if self.running:
             self._stop()
         growth, session = self.growth, self.player.session
-        steps = [growth.nodes[number].step for number in growth.path(self.selected)]
+        steps = growth.steps(self.selected)
         path = (*session.tree.path.ids[: self.position], *(step.token for step in steps))
         rank, complete = 0, False
         if growth.done is not None:
             ends = [each.node for each in growth.done.hypotheses]
-            complete = self.selected in ends
-            if complete and self.selected != growth.done.best:
-                rank = ends.index(self.selected) + 1
+            member = growth.member(self.selected)
+            complete = member in ends
+            if complete and member != growth.done.best:
+                rank = ends.index(member) + 1
         assert self.spec is not None, "a node comes of a search"
         self.dismiss(
             Taken(
@@ -315,6 +320,7 @@ class SearchView(View[Taken]):
 
     def paint(self) -> None:
         """All of it; called when events came, at most thirty times a second, and on a key."""
+        started = time.monotonic()
         growth = self.growth
         self._lines = growth.lines(pruned=self.pruned)
         if self._follow:
@@ -329,6 +335,8 @@ class SearchView(View[Taken]):
         self.option_lines.show(*self._option_rows())
         self._paint_answers()
         self.show_foot(*([self.notice] if self.notice[0] else [(self._keys(), "quiet")]))
+        self._painted_at = time.monotonic()
+        self._paint_s = self._painted_at - started
 
     def _invitation(self) -> str:
         if self.running:

@@ -78,6 +78,8 @@ class SearchTree(LineView, can_focus=False):
         mark, role = self._mark(last, best)
         reason = last.reason or ""
         reason = REASONS.get(reason, reason) if last.state != "live" else ""
+        if (times := growth.times(line.nodes[-1])) > 1:
+            reason = f"{reason} x{times}"
         guides = GUIDES[self.look.glyphs]
         stem = "".join(guides[0] if more else guides[3] for more in line.branches[:-1][:DEEPEST])
         if line.branches:
