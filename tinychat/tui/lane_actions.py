@@ -28,6 +28,7 @@ class LaneScreen(ActionScreen):
     """The keys w, v and N."""
 
     what_if: WhatIf | None = None
+    _turned = False  # a knob, while it ran: asked about as soon as it stands still
     compare_with: Path | None = None  # the checkpoint of lane B
     _other: ModelHost | None = None  # it stays open from one comparison to the next
     _other_path = Path()
@@ -38,11 +39,14 @@ class LaneScreen(ActionScreen):
 
     def paint(self) -> None:
         self._forget_what_if()
+        if self._turned:
+            self._ask_what_if()
         if not isinstance(self.app.screen, LanesScreen | FanView):  # which covers all of this
             super().paint()
 
     def _ask_what_if(self) -> None:
         player = self.player
+        self._turned = player is not None and player.running
         if player is None or player.recorded or player.running or player.overflows:
             return
         self.what_if = asked = WhatIf.about(player.session)

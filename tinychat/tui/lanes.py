@@ -250,11 +250,13 @@ class Race:
         shortest = min((lane.reply_length for lane in live), default=0)
         ahead = [lane.reply_length for lane in live if lane.reply_length > shortest]
         for host in self.hosts():
-            lanes = [lane for lane in live if lane.host is host]
-            if id(host) in self._out or not any(lane.reply_length == shortest for lane in lanes):
-                continue
+            # all of its lanes, also those that draw nothing now: the engine keeps what they hold
+            lanes = [lane for lane in self.lanes if lane.host is host]
             level = min(ahead) - shortest if ahead else most
-            told = [lane.asked(min(most, level, lane.wants) if lane.reply_length == shortest else 0) for lane in lanes]
+            counts = [min(most, level, lane.wants) if lane.reply_length == shortest else 0 for lane in lanes]
+            if id(host) in self._out or not any(counts):
+                continue
+            told = [lane.asked(count) for lane, count in zip(lanes, counts, strict=True)]
             self._out[id(host)] = lanes
             host.ask({"lanes": told}, lambda answer, host=host: self._hear(host, answer))  # type: ignore[misc]
             asked = True
