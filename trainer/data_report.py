@@ -105,8 +105,8 @@ def _header(data: bytes) -> Iterator[str]:
     fields.append((12, 4, f"{struct.unpack_from('<I', data, 12)[0]} bytes a token"))
     fields.append((16, 8, f"{struct.unpack_from('<Q', data, 16)[0]:,} tokens"))
     fields.append((24, 8, f"vocabulary of {struct.unpack_from('<Q', data, 24)[0]:,}"))
-    fields += [(32, 16, "SHA-256 of the tokenizer"), (48, 16, "")]
-    fields += [(64, 16, "SHA-256 of the tokens"), (80, 16, "")]
+    fields += [(32, 16, "tokenizer, SHA-256"), (48, 16, "")]
+    fields += [(64, 16, "tokens, SHA-256"), (80, 16, "")]
     fields += [(96, 16, "zero"), (112, 16, "")]
     for offset, length, what in fields:
         yield f"  {offset:06x}  {data[offset : offset + length].hex(' '):<47}  {what}".rstrip()

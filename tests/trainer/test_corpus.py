@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinychat.errors import CorpusError
+from tinychat.errors import CorpusError, UsageError
 from tinychat.text.tokenizer import Tokenizer
-from trainer import corpus, toy
-from trainer.corpus import PIECE_CHARS, Document, documents, encode_document
+from trainer import corpus, data_parquet, toy
+from trainer.corpus import PIECE_CHARS, Document, Reading, documents, encode_document
 
 
 def read(*sources: Path | str) -> list[Document]:
@@ -123,6 +123,8 @@ def test_bad_utf8_far_into_a_long_line_says_the_right_column(tmp_path: Path) -> 
         (b"PK\x03\x04rest", "a zip archive"),
         (b"\x1f\x8b\x08", "a gzip archive"),
         (b"\xff\xfeh\x00i\x00", "UTF-16"),
+        (b"PAR1\x15\x04", "must end in .parquet"),
+        (b"\x28\xb5\x2f\xfd\x04", "a zstd archive"),
         (b"text\nand a\0byte\n", "zero byte in line 2"),
     ],
 )
@@ -168,6 +170,29 @@ def test_toy_is_the_toy_language() -> None:
     assert next(iter(documents(["toy"]))) == next(toy.documents(1, 1))
 
 
+def test_a_link_to_a_folder_above_brings_no_file_twice(tmp_path: Path) -> None:
+    written(tmp_path, "a/b/1.txt", "one")
+    (tmp_path / "a/b/up").symlink_to(tmp_path / "a")
+    (tmp_path / "a/also.txt").symlink_to(tmp_path / "a/b/1.txt")
+    (tmp_path / "a/self.txt").symlink_to("self.txt")
+    assert texts(tmp_path) == texts(f"{tmp_path}/**/*.txt") == ["one"]
+    refused(tmp_path / "a/self.txt", "leads nowhere")
+
+
+def test_reading_goes_on_from_any_place(tmp_path: Path) -> None:
+    written(tmp_path, "1.txt", "a\n<|endoftext|>\nb\n<|endoftext|>\nc")
+    written(tmp_path, "2.jsonl", '{"text": "d"}\n{"text": "e"}\n')
+    written(tmp_path, "3.txt", "f")
+    reading = Reading(str(tmp_path))
+    places, found = [(0, 0)], []
+    for document in reading.documents():
+        found.append(document)
+        places.append(reading.place)
+    assert reading.done == reading.total == sum(file.stat().st_size for file in tmp_path.iterdir())
+    for number, place in enumerate(places):
+        assert list(Reading(str(tmp_path)).documents(place)) == found[number:]
+
+
 # --- JSON lines --------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +204,18 @@ def test_json_lines_hold_text_or_chats(tmp_path: Path) -> None:
     assert (first.text, first.origin) == ("t\nt", f"{path}:1")
     assert [(m.role, m.text) for m in second.messages or ()] == [("system", "s"), ("user", "u"), ("assistant", "a")]
     assert second.origin == f"{path}:3"
+
+
+def test_the_field_with_the_text_has_any_name(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    rows = [{"text": "not this", "body": "this"}, {"body": chat}]
+    path = written(tmp_path, "a.jsonl", "\n".join(json.dumps(row) for row in rows))
+    first, second = documents([str(path)], field="body")
+    assert first.text == "this"
+    assert [message.text for message in second.messages or ()] == ["u", "a"]
+    with pytest.raises(CorpusError, match="no field 'story'; it has: text, body") as caught:
+        list(documents([str(path)], field="story"))
+    assert str(path) in caught.value.what
 
 
 @pytest.mark.parametrize(
@@ -201,6 +238,39 @@ def test_a_bad_row_is_refused_by_its_line(tmp_path: Path, row: str, said: str) -
 
 def test_a_row_that_is_not_utf8_is_refused_by_line_and_column(tmp_path: Path) -> None:
     refused(written(tmp_path, "a.jsonl", b'{"text": "fine"}\n{"text": "\xff"}\n'), "line 2, column 11")
+
+
+# --- parquet ---------------------------------------------------------------------------------------------------
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = written(tmp_path, "a.parquet", b"PAR1")
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert str(path) in caught.value.what
+    assert "tinychat[parquet]" in caught.value.hint
+
+
+def test_parquet_rows_hold_text_or_chats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(data_parquet, "ROWS", 3)
+    said = [f"story {number}" for number in range(10)]
+    chat = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"id": list(range(10)), "text": said}), path, row_group_size=4)
+    assert texts(path) == said
+    assert read(path)[6].origin == f"{path}:7"
+    assert list(Reading(str(path)).documents((0, 7))) == read(path)[7:]
+    parquet.write_table(pyarrow.table({"talk": [chat]}), tmp_path / "b.parquet")
+    (document,) = documents([str(tmp_path / "b.parquet")], field="talk")
+    assert [message.text for message in document.messages or ()] == ["u", "a"]
+    refused(tmp_path / "b.parquet", "no column text or messages; it has: talk")
+    parquet.write_table(pyarrow.table({"text": ["fine", None]}), path)
+    refused(path, "row 2", "neither a text")
+    os.truncate(path, 50)
+    refused(path, "not a parquet file")
 
 
 # --- tokens ------------------------------------------------------------------------------------------------------
