@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -72,6 +73,10 @@ def play(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Run the engine in a thread instead of a child process.")
     ] = False,
+    compare: Annotated[
+        Path | None,
+        typer.Option("--compare", metavar="PATH", readable=False, help="The model of the second lane (v inside)."),
+    ] = None,
     session: Annotated[
         str | None,
         typer.Option("--session", metavar="NAME", help="Go on with a saved session: a name, last, or a file."),
@@ -83,6 +88,7 @@ def play(
     tinychat play
     tinychat play runs/small --prompt "Once upon a time"
     tinychat play ckpt.safetensors --chat
+    tinychat play --compare runs/other
     tinychat play --session last
     tinychat play --score story.txt
     tinychat play lesson.session.jsonl
@@ -132,6 +138,7 @@ def play(
             Opening(
                 path=path,
                 session=saved,
+                compare=None if compare is None else files.find_checkpoint(compare),
                 machine=read_machine(machine),
                 prompt=options.checked_text("--prompt", prompt),
                 chat=chat,

@@ -111,6 +111,10 @@ def _looked_at(opening: Opening) -> tuple[Opening, CheckpointInfo | None]:
 
         assert opening.path is not None, "without a session there is a model"
         info = inspect(opening.path)
+    if opening.compare is not None:
+        from tinychat.model.checkpoint import inspect
+
+        inspect(opening.compare)  # refused before the screen starts
     if info is None:
         return replace(opening, name="a recording"), None
     return replace(

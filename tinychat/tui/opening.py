@@ -18,6 +18,7 @@ class Opening:
 
     path: Path | None = None  # the model; None: the one of the session
     session: Path | None = None  # a saved one to go on with
+    compare: Path | None = None  # the model of the second lane
     name: str = ""  # as the header says it
     context: int = 0
     command_name: str = ""  # of the model in a command; "" for the one that ships

@@ -83,6 +83,7 @@ class PlayApp(App[int]):
         screen.model_context = opening.context
         screen.taste = self.taste
         screen.restart = self._restart
+        screen.compare_with = opening.compare
         screen.listen = self.listen
         return screen
 
