@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from collections.abc import Callable
 from typing import ClassVar
@@ -25,18 +24,18 @@ from tinychat.session.place import place_of
 from tinychat.session.transcript import Speller
 from tinychat.text.terminal import clean
 from tinychat.tui.bars import percent
-from tinychat.tui.lineview import Piece, Row
+from tinychat.tui.lineview import Piece
 from tinychat.tui.palette import Look
 from tinychat.tui.player import Player
-from tinychat.tui.searchoptions import METHOD_TIPS, TIPS, Options
+from tinychat.tui.searchoptions import TIPS, Options
 from tinychat.tui.searchtree import Growth, Line, step_over, ways_on
+from tinychat.tui.searchwords import answer_rows, option_rows, standing
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.lines import Lines, wrap
 from tinychat.tui.widgets.prompt import CommandBox
 from tinychat.tui.widgets.searchview import BEST, COMPLETE, GIVEN_UP, LIVE, SearchTree
 
-ANSWERS = 4  # rows of the table
 KIND = "search"
 
 
@@ -332,7 +331,7 @@ class SearchView(View[Taken]):
         self._paint_odds()
         self._paint_text()
         self.show_title(*self._standing())
-        self.option_lines.show(*self._option_rows())
+        self.option_lines.show(*option_rows(self.options, self.app.size.width))
         self._paint_answers()
         self.show_foot(*([self.notice] if self.notice[0] else [(self._keys(), "quiet")]))
         self._painted_at = time.monotonic()
@@ -347,36 +346,9 @@ class SearchView(View[Taken]):
         return f"Space searches {words}, with the settings in force"
 
     def _standing(self) -> list[Piece]:
-        growth = self.growth
         if self.spec is None:
             return [(f"from token {self.position + 1} on", "quiet")]
-        state = "RUNNING" if self.running else "STOPPED" if growth.stopped else "DONE"
-        words = f"{growth.count('live')} live, {growth.count('finished')} complete, {growth.count('pruned')} given up"
-        pieces = [(state, "chosen" if self.running else "strong"), (f"  {self.spec.method}: {words}", "text")]
-        if growth.done is not None:
-            pieces.append((f"  {growth.done.calls} odds, {growth.done.passes} passes", "quiet"))
-        return pieces
-
-    def _option_rows(self) -> list[Row]:
-        options = self.options
-        first: list[Piece] = [
-            (" m ", "quiet"), (options.method, "chosen"), (f"  {METHOD_TIPS[options.method]}", "quiet"),
-        ]  # fmt: skip
-        second: list[Piece] = []
-        names = options.names
-        for name in names:
-            value = options.value(name)
-            shown = ("last number" if value == "" else "none") if value in ("", ()) else value
-            if isinstance(shown, tuple):
-                shown = shlex.join(shown)
-            text = clean(f"{name.replace('_', ' ')} {shown}", keep="")
-            picked = name == options.picked
-            # brackets where colour and weight may not be seen
-            second.append((f"[{text}] " if picked else f" {text}  ", "strong" if picked else "text"))
-        seen = names.index(options.picked) + 1
-        while len(second) > 1 and sum(len(text) for text, _ in second[:seen]) > self.app.size.width - 2:
-            second, seen = second[1:], seen - 1
-        return [tuple(first), ((" ", "text"), *second)]
+        return standing(self.growth, self.spec, running=self.running)
 
     def _keys(self) -> str:
         start = "stop" if self.running else "search"
@@ -411,21 +383,7 @@ class SearchView(View[Taken]):
         panel.border_subtitle = f"p {percent(math.exp(self.growth.nodes[self.selected].logprob))}%"
 
     def _paint_answers(self) -> None:
-        done = self.growth.done
-        answers = done.answers if done is not None else ()
-        rows: list[Row] = []
-        if answers:
-            total = sum(each.weight for each in answers) or 1.0
-            for index, each in enumerate(answers[:ANSWERS]):
-                text = clean(each.text.replace("\n", " "), keep="")
-                paths = f"{len(each.nodes)} path{'s' * (len(each.nodes) != 1)}"
-                weight = f"weight {each.weight:.2f} ({100 * each.weight / total:.0f}%), {paths}"
-                rows.append(((" answer " if not index else "        ", "quiet"),
-                             (f"{text:<16} ", "chosen" if not index else "text"), (weight, "quiet")))  # fmt: skip
-            if len(answers) > ANSWERS:
-                rows.append(((f"        {len(answers) - ANSWERS} more", "quiet"),))
-        elif done is not None and self.spec is not None and self.spec.method in ("cot", "majority"):
-            rows.append(((" answer  none of the paths has one: the best path stands for them", "quiet"),))
+        rows = answer_rows(self.growth, self.spec)
         self.answer_lines.display = bool(rows)
         self.answer_lines.styles.height = max(len(rows), 1)
         self.answer_lines.show(*rows)
