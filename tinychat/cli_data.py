@@ -70,7 +70,7 @@ def build(
 
     \b
     tinychat data build texts/ chats.jsonl -o shards --vocab-size 4096
-    tinychat data build news.parquet -o shards --field body --tokenizer my/tokenizer.json
+    tinychat data build news.parquet -o shards --field body
     zcat big.txt.gz | tinychat data build - -o shards
 
     Ctrl-C keeps the finished shards, and the same command goes on. A training config names the folder as data.text.
