@@ -24,6 +24,7 @@ from tinychat.tui.palette import Look
 from tinychat.tui.scrolled import ScrolledView
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.lines import Lines
+from tinychat.tui.widgets.prompt import OneLine
 from tinychat.tui.wording import clock_time
 
 WHEN, NAME, NUMBER, MODEL = 15, 16, 8, 24  # cells of the columns
@@ -134,7 +135,7 @@ class SessionsView(View[Path | None]):
         self._asking: Summary | None = None
 
     def body(self) -> ComposeResult:
-        self.find = Input(placeholder="type to search names, prompts and texts", id="find", select_on_focus=False)
+        self.find = OneLine(placeholder="type to search names, prompts and texts", id="find", select_on_focus=False)
         self.list = SessionRows(self.look, id="list")
         self.detail = Lines(self.look, id="detail")
         yield self.find

@@ -114,7 +114,16 @@ class PromptBox(TextArea):
         return True
 
 
-class CommandBox(Input):
+class OneLine(Input):
+    """A line of text; of what is pasted the first line, made safe."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        self.insert_text_at_cursor(clean(event.text.partition("\n")[0], keep=""))
+
+
+class CommandBox(OneLine):
     """The `:` line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -126,11 +135,6 @@ class CommandBox(Input):
 
     def __init__(self, *, placeholder: str, id: str) -> None:
         super().__init__(placeholder=placeholder, id=id, select_on_focus=False)
-
-    def _on_paste(self, event: events.Paste) -> None:
-        event.stop()
-        event.prevent_default()
-        self.insert_text_at_cursor(clean(event.text.partition("\n")[0], keep=""))
 
     def action_leave(self) -> None:
         self.post_message(self.Left())
