@@ -18,7 +18,7 @@ from tinychat.tui.modes import MODES
 from tinychat.tui.palette import legend, spelled
 from tinychat.tui.widgets.lines import wrap
 
-_WIDTH, _INDENT = 76, 16
+_WIDTH, _INDENT = 74, 16  # of 80 columns border, padding and scroll bar take six
 
 
 def help_text(*, ascii_only: bool, taste: Taste | None = None) -> str:

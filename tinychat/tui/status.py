@@ -136,11 +136,8 @@ def reply_facts(session: Session) -> list[Group]:
         # a token guessed right was computed in the pass of one before it
         passes = 1 - tally.accepted / tally.tokens
         groups.append(((f"guessed right {tally.accepted}/{tally.guessed}, {passes:.2f} passes/token", "accepted"),))
-    written = session.tree.written()
-    if len(written) > 1:
-        numbers = [branch.number for branch in written]
-        at = numbers.index(session.tree.current) + 1 if session.tree.current in numbers else len(numbers) + 1
-        groups.append(((f"branch {at} of {max(at, len(numbers))}", "text"),))
+    if (count := len(session.tree.written())) > 1:
+        groups.append(((f"branch {session.tree.current}, {count} in all", "text"),))
     return groups
 
 
