@@ -68,7 +68,8 @@ class SessionRows(ScrolledView):
 
     def _head(self, width: int) -> Row:
         words, model = self._widths(width)
-        text = f"  {'saved':<{WHEN}} {'name':<{NAME}} {'first words':<{words}} {'tokens':>{NUMBER}} {'branches':>{NUMBER}}"
+        numbers = f"{'tokens':>{NUMBER}} {'branches':>{NUMBER}}"
+        text = f"  {'saved':<{WHEN}} {'name':<{NAME}} {'first words':<{words}} {numbers}"
         return ((f"{text} {'model':<{model}}" if model else text, "quiet"),)
 
     def _row(self, index: int, entry: tuple[Summary, str, str], width: int) -> Row:
