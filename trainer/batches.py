@@ -191,7 +191,7 @@ def _pieces(line: Line, context: int, end_of_text: int) -> Tokens:
 
 def _pack(sizes: Tokens, context: int, seed: int) -> tuple[Tokens, Tokens]:
     """Best-fit decreasing: pieces by row (pieces,), and where each row begins in that list (rows + 1,)."""
-    lots = np.array([scramble(_key(seed, piece, 3)) for piece in range(len(sizes))], np.uint64)
+    lots = _scrambled(_keys(seed, len(sizes), 3))
     open_rows: list[list[int]] = [[] for _ in range(context + 1)]  # by the room they have left
     rooms = 0  # bit r: some row has r left
     row_of = np.empty(len(sizes), np.int64)
@@ -236,5 +236,19 @@ def scramble(z: int) -> int:
     return z ^ (z >> 31)
 
 
+def _scrambled(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """scramble() of each number; whole numbers of 64 bits wrap around by themselves."""
+    z = z + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
 def _key(seed: int, number: int, use: int) -> int:
     return scramble(scramble(scramble(seed & _MASK) ^ number) ^ use)
+
+
+def _keys(seed: int, count: int, use: int) -> npt.NDArray[np.uint64]:
+    """_key() of the numbers below `count`."""
+    numbers = np.arange(count, dtype=np.uint64)
+    return _scrambled(_scrambled(np.uint64(scramble(seed & _MASK)) ^ numbers) ^ np.uint64(use))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinychat.errors import CorpusError
+from trainer import batches as batches_module
 from trainer.batches import IGNORED, Batches, shuffled
 from trainer.data_mixture import Mixture
 from trainer.shards import Shard, write_shard
@@ -60,6 +61,12 @@ def test_shuffled_puts_everything_everywhere() -> None:
 
 def test_the_order_never_changes_between_versions() -> None:
     assert [shuffled(turn, 10, 1) for turn in range(10)] == [9, 1, 7, 3, 0, 5, 2, 4, 6, 8]
+
+
+@given(seed=st.integers(0, 2**64 - 1), use=st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_many_keys_at_once_are_the_keys(seed: int, use: int) -> None:
+    assert batches_module._keys(seed, 20, use).tolist() == [batches_module._key(seed, n, use) for n in range(20)]
 
 
 # --- windows -----------------------------------------------------------------------------------------------------
