@@ -306,9 +306,9 @@ LESSONS: tuple[Lesson, ...] = (
             LessonStep(
                 "Beam search follows several texts at once and keeps the ones with the highest probability as a "
                 "whole.",
-                "Go to the first token (left arrow), press b, run a beam search and take a text.",
+                "Go to the first token of the reply (left arrow). Then b, Space searches, and Enter takes the best text.",
                 lambda scene: scene.is_new_branch and scene.drawn >= 8,
-                "The last line of the search says its keys. Taking puts the text into the tree as a branch.",
+                "m chooses the method, if it is not beam. What is taken is a branch of the tree: [ and ] walk between them.",
             ),
             LessonStep(
                 "More probable, and plainer: the mean surprisal in the status line is lower. [ and ] walk between "
@@ -365,5 +365,5 @@ def find_lesson(name: str) -> Lesson:
 
 def next_lesson(lesson: Lesson) -> Lesson | None:
     """The one after it; None after the last."""
-    at = LESSONS.index(lesson) + 1
+    at = list(BY_NAME).index(lesson.name) + 1
     return LESSONS[at] if at < len(LESSONS) else None

@@ -130,7 +130,7 @@ class Course:
         """Check the task; True when it has just been done. What is done stays done."""
         if self.done or self.step.check is None or not self.step.check(scene):
             return False
-        self.done = True
+        self.done, self.hinted = True, False
         return True
 
     def go_on(self, session: Session) -> bool:
