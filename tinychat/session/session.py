@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinychat.engine.machine import Machine
-from tinychat.engine.packing import lane_in
-from tinychat.engine.packing import fate_of
+from tinychat.engine.packing import fate_of, lane_in
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.found import Found
@@ -174,9 +173,8 @@ class Session:
     def reply_at(self, position: int) -> range:
         """The reply around a token of the path: of a token that was given, the next one; at the end the last."""
         kinds = self.tree.path.kinds
-        start = min(position, len(kinds))
-        while start < len(kinds) and kinds[start] == PROMPT:
-            start += 1
+        places = [at for kind in (DRAWN, FORCED, SEARCHED) if (at := kinds.find(kind, position)) >= 0]
+        start = min(places, default=len(kinds))
         if start == len(kinds):
             return range(self.reply_start, len(kinds))
         end = kinds.find(PROMPT, start)

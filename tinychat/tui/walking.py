@@ -97,7 +97,9 @@ class BranchScreen(ActionScreen):
     def action_tree(self) -> None:
         """To the list, and with the same key back to the panel before."""
         self.calm()
-        if self.tab == "tree":
+        if self.screen_shape in ("tiny", "message"):
+            self.say("the list of branches needs 80 x 24; [ ] walk the versions here")
+        elif self.tab == "tree":
             self.show_tab(self._tab_before)
         else:
             self._tab_before = self.tab

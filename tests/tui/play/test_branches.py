@@ -112,3 +112,25 @@ async def test_a_regenerated_reply_in_the_middle_of_a_chat_keeps_what_followed(s
         assert list(session.tree.path.ids) == [*old[: first.body], 60, 61, end]
         await play.press("left_square_bracket")
         assert list(session.tree.path.ids) == old
+
+
+async def test_a_small_screen_says_that_the_list_has_no_room(start) -> None:
+    async with start(size=(60, 20)) as play:
+        await play.run_some(3)
+        await play.press("space", "t")
+        assert "needs 80 x 24" in play.text()
+        assert play.screen.tab != "tree"
+
+
+async def test_undo_takes_a_message_back(start, tokenizer) -> None:
+    end = tokenizer.specials["<|end|>"]
+    async with start(prompt="", chat=True, answers=[40, end, 50, end]) as play:
+        for text in ("hi", "ho"):
+            play.screen.prompt_box.load_text(text)
+            await play.press("enter")
+            await play.draw(2)
+        session = play.player.session
+        play.screen.prompt_box.load_text("/undo")
+        await play.press("enter")
+        assert [turn.role for turn in session.turns()] == ["user", "assistant"]
+        assert play.decoder.ids == list(session.tree.path.ids)
