@@ -17,7 +17,6 @@ from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 from tinychat.machine_options import read_machine, with_machine
 from tinychat.options import BadWord, Checkpoint, Given, Negative, Order, Preset, Seed, with_settings
-from tinychat.score import read_sources
 from tinychat.session.spelling import settings_flags
 from tinychat.text import terminal
 from tinychat.tui.config import THEME_NAMES, Taste, in_force, read_config
@@ -108,6 +107,7 @@ def play(
         os.environ.pop("NO_COLOR", None)
         if not wanted["color"]:
             os.environ["NO_COLOR"] = "1"
+    from tinychat.score import read_sources
     from tinychat.session.reopen import is_session
     from tinychat.session.saved import find
 
