@@ -194,14 +194,14 @@ class SessionsView(View[Path | None]):
         return self.list.entries[self.list.chosen][0] if self.list.entries else None
 
     def _say_detail(self) -> None:
-        """Where the chosen session lies and what drew it, for columns that are not there."""
+        """What drew the chosen session, and the name by which a command finds it."""
         each = self._picked()
         if each is None:
             self.detail.show(EMPTY)
             return
         model = Path(each.source.path).name or "unknown model"
         step = f" step {each.source.step}" if each.source.step else ""
-        self.detail.show(((f" {each.mode}, {clean(model, keep='')}{step}, {clean(str(each.path), keep='')}", "quiet"),))
+        self.detail.show(((f" {each.mode}, {clean(model, keep='')}{step}, {clean(each.path.stem, keep='')}", "quiet"),))
 
     def _say_keys(self) -> None:
         keys = (("Enter", "open"), ("Del", "delete"), ("Esc", "back"))
