@@ -16,7 +16,7 @@ MOVED = 0.0005  # a probability that changes by less is not worth a sentence
 CERTAIN = 0.99995
 
 
-def explain(step: Step, label: Callable[[int], str], params: SamplingParams) -> list[Piece]:
+def explain(step: Step, label: Callable[[int], str], params: SamplingParams, *, searched: bool = False) -> list[Piece]:
     """Why this token: plain sentences from its record, and the settings it was drawn with."""
     odds, name = step.odds, f"'{label(step.token)}'"
     said: list[Piece] = [
@@ -28,7 +28,7 @@ def explain(step: Step, label: Callable[[int], str], params: SamplingParams) -> 
         said.append((f"The entropy policy calls this place {odds.region!r}.", "text"))
     if abs(odds.temperature - params.temperature) >= 0.005:
         said.append((f"The temperature used was {odds.temperature:.2f}; {params.temperature:.2f} is set.", "text"))
-    said += _choice(step, name, params)
+    said += _choice(step, name, params, searched=searched)
     said += _likeliest(step, label)
     return said + _afterwards(step)
 
@@ -52,8 +52,10 @@ def _stage(before: StageView, after: StageView, name: str, params: SamplingParam
     return [(f"{title[:1].upper()}{title[1:]} {' and '.join(words)}.", "quiet")] if words else []
 
 
-def _choice(step: Step, name: str, params: SamplingParams) -> list[Piece]:
+def _choice(step: Step, name: str, params: SamplingParams, *, searched: bool) -> list[Piece]:
     """How it was chosen among what was left."""
+    if searched and step.forced:
+        return [(f"A search found it, by the score of the whole text; {name} was not drawn.", "text")]
     if step.forced:
         against = "" if step.final_rank else ", against the settings, which had cut it"
         return [(f"You chose it{against}; nothing was drawn.", "forced")]

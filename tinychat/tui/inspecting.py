@@ -71,7 +71,9 @@ class InspectScreen(ActionScreen):
             self.entropy.show(line.raw, self._at, line.final, watched=watched, heat=line.chart != "varentropy")
             self._paint_time_title(line, odds)
         if "why" in shown:
-            said = explain(step, self.label_of, params) if step is not None else [next_words(odds)]
+            said = [next_words(odds)]
+            if step is not None:
+                said = explain(step, self.label_of, params, searched=self.is_searched(step))
             self.why.show(tuple(said), odds, step, self.label_of)
 
     def paint_titles(self) -> None:
