@@ -224,7 +224,7 @@ def _data_problems(data: Data) -> Iterator[tuple[str, str, str]]:
     if not data.sources or not all(data.sources):
         yield "data", "text", 'name "toy", a file, a folder or a glob'
     elif "-" in data.sources:
-        yield "data", "text", "stdin can be read only once, and training reads twice: save it to a file first"
+        yield "data", "text", "stdin is for shards: make them first, with  tinychat data build - -o FOLDER"
     elif len(data.sources) > 1 and "toy" in data.sources:
         yield "data", "text", '"toy" stands alone: write it to a file with  tinychat corpus  and name that file'
     if len(data.sources) > 1 and data.weights and len(data.weights) != len(data.sources):

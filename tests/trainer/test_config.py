@@ -81,7 +81,7 @@ every = -1
         ("[train]\nlr = 1e-3\n", "x.toml:1: train.steps: the run has no end"),
         ("[train]\nsteps = 9\nlr = 1e-3\nmin_lr = 1e-2\n", "x.toml:4: train.min_lr: must not be above lr = 0.001"),
         ("[train]\nsteps = 9\nwarmup = 0.6\n", "train.warmup: hold_until (step 4.5) comes before warmup (step 5.4)"),
-        ('[data]\ntext = "-"\n', "x.toml:2: data.text: stdin can be read only once"),
+        ('[data]\ntext = "-"\n', "x.toml:2: data.text: stdin is for shards"),
         ("[data]\ntext = []\n", "x.toml:2: data.text: name"),
         ("[sample]\nprompts = []\n", "x.toml:2: sample.prompts: nothing to sample"),
         ("train = 5\n", "x.toml:1: train: is a table"),
