@@ -142,7 +142,7 @@ class NativeStep:
             raise MemoryError("there is no memory for the buffers of a step")
         for lane in tokens:
             cache.set_length(lane, lengths[lane] + 1)
-        return dict(zip(tokens, logits, strict=True))
+        return {lane: logits[line] for line, lane in enumerate(tokens)}
 
     def _look(self, *, build: bool = False) -> None:
         """Load the library if it is there; start its build if asked to."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine.runner import Pass, Runner
@@ -100,22 +101,31 @@ def compute(jobs: Sequence[tuple[Track, Sequence[int]]], *, exits: tuple[int, ..
         rows[track.row] = [track.tokens[-1], *guesses[:room]]
     if exits or any(len(ids) > 1 for ids in rows.values()):
         passes = runner.run(rows, every=True, exits=exits)
-    else:
-        passes = {row: Pass(logits[None]) for row, logits in runner.feed(rows).items()}
-    for track, _ in jobs:
-        found = passes[track.row]
-        good = _finite(found.logits)  # (T,)
-        if found.exits is not None:
-            good &= _finite(found.exits).all(-1)
-        whole = int(good.long().cumprod(0).sum())
-        early = [None] * whole if found.exits is None else found.exits[:whole]
-        track.looks = [Look(line, leaves, exits) for line, leaves in zip(found.logits[:whole], early, strict=True)]
-        runner.cache.cut(track.row, len(track.tokens) - 1 + whole)
+        for track, _ in jobs:
+            _take(track, passes[track.row], exits)
+        return
+    found = runner.feed(rows)
+    for track, _ in jobs:  # as in _take, with fewer calls of torch: they are what a small network's step waits for
+        logits = found[track.row]
+        good = bool(_finite(logits.numpy()))
+        track.looks = [Look(logits)] if good else []
+        runner.cache.cut(track.row, len(track.tokens) - 1 + good)
 
 
-def _finite(lines: Tensor) -> Tensor:
+def _take(track: Track, found: Pass, exits: tuple[int, ...]) -> None:
+    good = _finite(found.logits.numpy())  # (T,)
+    if found.exits is not None:
+        good &= _finite(found.exits.numpy()).all(-1)
+    whole = int(np.cumprod(good).sum())
+    early = [None] * whole if found.exits is None else found.exits[:whole]
+    track.looks = [Look(line, leaves, exits) for line, leaves in zip(found.logits[:whole], early, strict=True)]
+    track.runner.cache.cut(track.row, len(track.tokens) - 1 + whole)
+
+
+def _finite(lines: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Whether the numbers of each line (..., V) are finite: NaN reaches both ends, and they cost a twentieth."""
-    return torch.isfinite(lines.amax(-1)) & torch.isfinite(lines.amin(-1))
+    good: NDArray[np.bool_] = np.isfinite(lines.max(-1)) & np.isfinite(lines.min(-1))
+    return good
 
 
 def shared(a: Sequence[int], b: Sequence[int]) -> int:
