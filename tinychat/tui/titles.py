@@ -10,8 +10,9 @@ PLACEHOLDERS = {
     "chat": "Type a message and press Enter: the model answers. Esc, then arrow keys walk over the tokens; "
     "F1 lists all keys.",
 }
-_SHORT = {"candidates": "3 cand", "pipeline": "4 pipeline", "knobs": "5 knobs", "tree": "6 tree",
-          "entropy": "7 entropy", "why": "10 why"}  # fmt: skip
+# without their numbers, so that all of them stand on the narrowest panel
+_SHORT = {"candidates": "cand", "pipeline": "pipe", "knobs": "knobs", "tree": "tree", "entropy": "entropy",
+          "why": "why"}  # fmt: skip
 _LONG = {
     "pipeline": ("4 Pipeline", "o order"),
     "knobs": ("5 Knobs (live)", "- = nudge, a all"),

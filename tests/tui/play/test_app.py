@@ -23,6 +23,7 @@ from tinychat.tui.palette import Look, styles
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.status import command_row
 from tinychat.tui.theme import THEMES, has_light_ground, theme_for
+from tinychat.tui.titles import tab_names
 
 NO_COLOR = Look("ascii", "none")
 
@@ -61,6 +62,11 @@ def test_the_three_sizes_get_their_layouts() -> None:
     for tab in share:
         assert {*TABS} - share | {tab} <= set(arrange(120, 40, Wish(tab=tab)))
     assert set(TABS) <= set(arrange(200, 60, Wish()))
+
+
+def test_the_names_of_the_tabs_fit_the_narrowest_panel_that_shows_them() -> None:
+    room = min(arrange(width, 24, Wish(tab="knobs"))["knobs"].width for width in (80, 100, 120)) - 4
+    assert all(len(tab_names(tab)) <= room for tab in TABS)
 
 
 async def test_a_resize_storm_while_it_runs_ends_in_a_whole_screen(start) -> None:
