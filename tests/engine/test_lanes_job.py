@@ -10,6 +10,7 @@ from toys import PROMPT, a_toy
 
 from tinychat.engine.engine import Engine
 from tinychat.engine.jobs import fan, lanes
+from tinychat.engine.packing import pack_step, unpack_step
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.questions import Desk, Reply
 from tinychat.engine.runner import Runner
@@ -45,15 +46,24 @@ def steps_of(parts: list[Reply], lane: int) -> list[Step]:
     """What one lane drew, without the times."""
     found = []
     for part in parts:
-        for step, whose in zip(part.steps, part.values.get("lanes", []), strict=True):
+        start = 0
+        for size, whose in zip(part.values.get("sizes", []), part.values.get("lanes", []), strict=True):
+            step = unpack_step(part.blob[start : start + size])
+            start += size
             found += [replace(step, time_s=0.0)] if whose == lane else []
+        assert start == len(part.blob)
     return found
+
+
+def as_told(step: Step) -> Step:
+    """A step as it comes over the wire, without its time."""
+    return unpack_step(pack_step(replace(step, time_s=0.0)))
 
 
 def alone(params: SamplingParams, count: int = COUNT, ids: list[int] = PROMPT, **more: Any) -> list[Step]:
     engine = Engine(a_toy(), **more)
     engine.set_context(ids, prompt_len=len(PROMPT))
-    return [replace(engine.step(params), time_s=0.0) for _ in range(count)]
+    return [as_told(engine.step(params)) for _ in range(count)]
 
 
 def test_every_lane_is_the_run_it_would_be_alone(engine: Engine) -> None:
@@ -71,7 +81,7 @@ def test_going_on_is_asking_again_with_other_settings(engine: Engine) -> None:
     parts = asked(engine, a_lane(more, ids, state=state), a_lane(HOT, count=0))
     run = Engine(a_toy())
     run.set_context(PROMPT)
-    expected = [replace(run.step(params), time_s=0.0) for params in [STEERED] * COUNT + [more] * COUNT]
+    expected = [as_told(run.step(params)) for params in [STEERED] * COUNT + [more] * COUNT]
     assert first + steps_of(parts, 0) == expected
     assert steps_of(parts, 1) == []
 
@@ -135,7 +145,7 @@ def test_a_fan_throws_the_darts_of_its_lanes(engine: Engine) -> None:
     for index, dart in enumerate([0, 3, 5]):
         run = Engine(a_toy())
         run.set_context(PROMPT)
-        assert steps_of(parts, index) == [replace(run.step(HOT, draw_lane=dart), time_s=0.0) for _ in range(COUNT)]
+        assert steps_of(parts, index) == [as_told(run.step(HOT, draw_lane=dart)) for _ in range(COUNT)]
         assert {step.lane for step in steps_of(parts, index)} == {dart}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tinychat.engine.packing import pack_step
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Candidate, Odds, StageView, Step
 from tinychat.engine.wire import Answer
@@ -50,7 +51,9 @@ class Host:
             for token in each:
                 position = len(self.asked[-1][lane]["ids"])
                 self.asked[-1][lane]["ids"].append(token)
-                self._listener(Answer(kind="lanes", seq=1, values={"lanes": [lane]}, steps=(a_step(position, token),)))
+                packed = pack_step(a_step(position, token))
+                told = {"lanes": [lane], "sizes": [len(packed)]}
+                self._listener(Answer(kind="lanes", seq=1, values=told, blob=packed))
         self._listener(Answer(kind="lanes", seq=1, values=values))
         self._listener(Answer(kind="lanes", seq=1, done=True))
 
@@ -109,8 +112,8 @@ def test_a_pace_asks_for_what_is_due() -> None:
 
 def test_a_lane_behind_catches_up_before_the_others_go_on() -> None:
     host, race = two()
-    race.lanes[0].take(a_step(race.lanes[0].length, 270))
-    race.lanes[0].take(a_step(race.lanes[0].length, 271))
+    race.lanes[0].take(pack_step(a_step(race.lanes[0].length, 270)))
+    race.lanes[0].take(pack_step(a_step(race.lanes[0].length, 271)))
     race.go(1, level=True)
     race.tick(0.0)
     assert [lane["count"] for lane in host.asked[-1]] == [0, 2], "no more than the gap"
@@ -177,7 +180,7 @@ def test_two_models_keep_level_token_by_token() -> None:
 def grown(host: Host, words: str, replies: list[int]) -> Lane:
     lane = Lane.of_prompt(host, host.tokenizer.encode(words), SamplingParams())
     for token in replies:
-        lane.take(a_step(lane.length, token))
+        lane.take(pack_step(a_step(lane.length, token)))
     return lane
 
 

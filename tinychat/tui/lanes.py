@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from tinychat.engine.packing import pack_step, unpack_step
+from tinychat.engine.packing import glance, unpack_step
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.engine.wire import Answer
@@ -45,7 +45,6 @@ class Lane:
         self.begun = 0
         self.ids: list[int] = []
         self.tokens: list[StreamToken] = []
-        self.state: SamplerState = FRESH
         self.stop = ""
         self.trouble = ""
         self.until = 0  # tokens that it may hold; more is drawn below that
@@ -69,8 +68,6 @@ class Lane:
             lane._settings.append(None if given else session.settings[path.setting[i]])
         lane._bits = sum(path.surprisal[start:length])
         lane.begun = length
-        last = lane.step(length - 1) if length > start else None
-        lane.state = FRESH if last is None else last.state
         if length > start and path.ids[length - 1] in host.tokenizer.end_ids:
             lane.stop = "end"
         return lane
@@ -99,8 +96,6 @@ class Lane:
         lane._packed, lane._settings = self._packed[:length], self._settings[:length]
         lane._bits = sum(token.surprisal for token in lane.tokens[lane.start :])
         lane.begun = min(self.begun, length)
-        last = lane.step(length - 1) if length > self.start else None
-        lane.state = FRESH if last is None else last.state
         return lane
 
     def again(self) -> Lane:
@@ -127,21 +122,25 @@ class Lane:
             if self.stop == "no_legal_token":
                 self.stop = ""
 
-    def take(self, step: Step) -> None:
-        """A token more."""
+    def take(self, packed: bytes) -> None:
+        """A token more, as its packed record."""
+        step = glance(packed, self.host.tokenizer.vocab_size)
         text = self._speller.push(step.token, given=False)
         before = self._settings[-1] if self._settings else None
-        moved = status.moves(before, self.params) if before is not None and before != self.params else ""
+        moved = status.moves(before, self.params) if before is not None and before is not self.params else ""
         self._bits += min(step.surprisal, 999.0)
         self.tokens.append(
-            StreamToken(
-                text, "drawn", min(step.surprisal, 999.0), step.final, step.odds.entropy, step.raw_rank, moved=moved
-            )
+            StreamToken(text, "drawn", min(step.surprisal, 999.0), step.final, step.entropy, step.raw_rank, moved=moved)
         )
         self.ids.append(step.token)
-        self._packed.append(pack_step(step))
+        self._packed.append(packed)
         self._settings.append(self.params)
-        self.state = step.state
+
+    @property
+    def state(self) -> SamplerState:
+        """The samplers' state before the next token."""
+        last = self.step(self.length - 1) if self.length > self.start else None
+        return FRESH if last is None else last.state
 
     def step(self, position: int) -> Step | None:
         """The record of a position; None where there is none."""
@@ -186,6 +185,14 @@ def _plain(token: StreamToken) -> StreamToken:
 def _kind(kind: int) -> Any:
     name = KIND_NAMES[kind]
     return name if name in ("prompt", "drawn", "forced") else "drawn"
+
+
+def packed_steps(answer: Answer) -> Iterator[tuple[int, bytes]]:
+    """The lane and the packed record of every step of an answer."""
+    start = 0
+    for lane, size in zip(answer.values.get("lanes", ()), answer.values.get("sizes", ()), strict=True):
+        yield lane, answer.blob[start : start + size]
+        start += size
 
 
 @dataclass(slots=True)
@@ -267,8 +274,8 @@ class Race:
         if lanes is None:
             return
         values: Mapping[str, Any] = answer.values
-        for step, index in zip(answer.steps, values.get("lanes", ()), strict=True):
-            lanes[index].take(step)
+        for index, packed in packed_steps(answer):
+            lanes[index].take(packed)
         for index, reason in values.get("stops", {}).items():
             lanes[int(index)].stop = "" if reason == "trouble" else reason
         for index, words in values.get("trouble", {}).items():

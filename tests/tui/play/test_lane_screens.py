@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tinychat.engine.packing import pack_step
 from tinychat.engine.trace import Step
 from tinychat.engine.wire import Answer, Ask, Drop, Run, SetContext, SetParams
 from tinychat.session.replay import command
@@ -23,7 +24,11 @@ def asked(play: Any, kind: str) -> list[Ask]:
 
 
 async def tell(play: Any, kind: str, values: dict[str, Any], *steps: Step, done: bool = True, **more: Any) -> None:
-    """Answer the last question of a kind."""
+    """Answer the last question of a kind; lanes and the fan have their steps packed."""
+    if "lanes" in values:
+        packed = [pack_step(step) for step in steps]
+        values, steps = values | {"sizes": [len(each) for each in packed]}, ()
+        more["blob"] = b"".join(packed)
     seq = max(at for at, each in enumerate(play.decoder.sent, 1) if isinstance(each, Ask) and each.kind == kind)
     parts = [Answer(kind=kind, seq=seq, values=values, steps=steps, **more)]
     play.decoder.frame(answers=(*parts, *([Answer(kind=kind, seq=seq, done=True)] if done else [])))

@@ -1,7 +1,7 @@
 """The fan: some continuations of one text, in one batch, each on the darts of another lane.
 
 asked     ids, prompt_len, params, state, darts (a list of lanes), count
-answered  as lanes.py does: {"lanes", "stops", "trouble"} and steps; lane i throws the darts of darts[i]
+answered  as lanes.py does: {"lanes", "sizes", "stops", "trouble"} and a blob; lane i throws the darts of darts[i]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Some replies side by side, in as few passes as possible: each lane with its own text, settings and darts.
 
     asked     lanes: a list of {ids, prompt_len, params, count} and, where they are not 0 and fresh, {dart, state}
-    answered  {"lanes": [...]}: whose step each of the answer's steps is;
+    answered  {"lanes": [...], "sizes": [...]}: whose step is each of those in the blob, and its bytes (packing.py);
               {"stops": {lane: end, grammar, context or no_legal_token}}, {"trouble": {lane: words}}
 
 `count` tokens are drawn of each lane. Lanes that are behind draw first, so that those of one length share their passes.
@@ -17,9 +17,10 @@ from typing import Any
 
 from tinychat.engine.beside import borrow, read_state
 from tinychat.engine.engine import Engine, NoLegalToken
+from tinychat.engine.packing import pack_step
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.questions import Desk, Reply
-from tinychat.engine.trace import SamplerState, Step
+from tinychat.engine.trace import SamplerState
 from tinychat.engine.tracks import shared
 from tinychat.engine.twins import Clock, draws_alone, hold, twin_of
 from tinychat.errors import NumbersError, OutOfMemoryError_, TinychatError
@@ -69,7 +70,7 @@ def play(engine: Engine, twin: Engine, lanes: Sequence[Going]) -> Iterator[Reply
         for _ in hold(twin, lane.ids, prompt_len=lane.prompt_len, lane=lane.index, state=lane.state):
             yield Reply()
     clock = Clock()
-    steps: list[Step] = []
+    steps: list[bytes] = []
     whose: list[int] = []
     stops: dict[str, str] = {}
     trouble: dict[str, str] = {}
@@ -80,7 +81,8 @@ def play(engine: Engine, twin: Engine, lanes: Sequence[Going]) -> Iterator[Reply
                 continue
             lane.left -= 1
             try:
-                steps.append(twin.step(lane.params, lane=lane.index, draw_lane=lane.dart))
+                step = twin.step(lane.params, lane=lane.index, draw_lane=lane.dart)
+                steps.append(pack_step(step))
                 whose.append(lane.index)
                 reason: str | None = twin.stop_reason(lane.index)
             except NoLegalToken:
@@ -100,8 +102,12 @@ def play(engine: Engine, twin: Engine, lanes: Sequence[Going]) -> Iterator[Reply
     yield _reply(steps, whose, stops, trouble)
 
 
-def _reply(steps: list[Step], whose: list[int], stops: dict[str, str], trouble: dict[str, str]) -> Reply:
-    made = Reply({"lanes": list(whose), "stops": dict(stops), "trouble": dict(trouble)}, tuple(steps))
+def _reply(steps: list[bytes], whose: list[int], stops: dict[str, str], trouble: dict[str, str]) -> Reply:
+    values = {
+        "lanes": list(whose), "sizes": [len(step) for step in steps], "stops": dict(stops), "trouble": dict(trouble),
+    }  # fmt: skip
+    # packed here and looked into by who asked: thousands of steps a second are not unpacked on the way to be counted
+    made = Reply(values, blob=b"".join(steps))
     for each in (steps, whose, stops, trouble):
         each.clear()
     return made

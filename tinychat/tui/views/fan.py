@@ -12,11 +12,12 @@ from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
 
+from tinychat.engine.packing import unpack_step
 from tinychat.engine.wire import Answer
 from tinychat.session.place import place_of
 from tinychat.text.terminal import clean
 from tinychat.tui.fans import Cluster, Ray, agreement, agreement_words, clusters, common_length
-from tinychat.tui.lanes import STOPS
+from tinychat.tui.lanes import STOPS, packed_steps
 from tinychat.tui.lineview import LineView, Row, fit
 from tinychat.tui.modes import Mode
 from tinychat.tui.palette import Look
@@ -130,8 +131,8 @@ class FanView(View[Ray]):
 
     def hear(self, answer: Answer) -> None:
         """Take in what came."""
-        for step, index in zip(answer.steps, answer.values.get("lanes", ()), strict=True):
-            self.rays[index].steps.append(step)
+        for index, packed in packed_steps(answer):
+            self.rays[index].steps.append(unpack_step(packed))
         for index, reason in answer.values.get("stops", {}).items():
             self.rays[int(index)].stop = reason
         for words in answer.values.get("trouble", {}).values():

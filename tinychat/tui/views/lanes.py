@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.css.query import NoMatches
+from textual.widget import Widget
 
 from tinychat.tui import status
 from tinychat.tui.difference import comparable, difference_words, divergence_words, first_difference, same_place
@@ -25,6 +26,7 @@ from tinychat.tui.widgets.prompt import CommandBox
 from tinychat.tui.widgets.stream import StreamView
 
 TICK_S = 1 / 30
+TOLD_S = 0.5  # counts on the borders that run faster cannot be read
 NAMES = "ABCD"
 LEAST_COLUMNS = 39  # of a lane beside another
 FOOT = "Space run  . step  Tab lane  T P K.. - = knob  d difference  Enter branch  v add  x close  V swap  : model  Esc"
@@ -62,6 +64,8 @@ class LanesScreen(View[Lane]):
         self._marked: dict[Lane, int] = {}
         self._notice = ""
         self._ticked_at = time.monotonic()
+        self._told_at = 0.0  # when the counts on the borders were written
+        self._titles: dict[tuple[str | None, str], str] = {}
 
     # what is seen
 
@@ -178,14 +182,21 @@ class LanesScreen(View[Lane]):
             if lane is not self.lane:
                 stream.cursor = None if cursor is None else same_place(self.lane, cursor, lane)
 
+    def _title(self, panel: Widget, text: str, which: str) -> None:
+        """Setting a title paints the whole panel, so only another one is set."""
+        if self._titles.get((panel.id, which)) != text:
+            self._titles[panel.id, which] = text
+            setattr(panel, f"border_{which}", Content(text))
+
     def _paint_titles(self) -> None:
+        now = time.monotonic()
         for number, lane in enumerate(self.race.lanes):
             panel = self.query_one(f"#lane-{number}")
             chosen = number == self.here
             panel.set_class(chosen, "chosen")
             picked = self.picked if chosen else ""
             words = "".join(text for text, _ in status.knob_words(lane.params, picked, cells=24))
-            panel.border_title = Content(f"{'> ' if chosen else ''}{NAMES[number]}  {words}")
+            self._title(panel, f"{'> ' if chosen else ''}{NAMES[number]}  {words}", "title")
             facts = [f"{lane.reply_length} tok"]
             if lane.reply_length:
                 facts.append(f"ppl {lane.perplexity():.1f}")
@@ -195,7 +206,10 @@ class LanesScreen(View[Lane]):
                 facts.append(STOPS.get(lane.stop, lane.stop))
             if any(each.host is not lane.host for each in self.race.lanes):
                 facts.append(lane.host.name.removesuffix(".safetensors")[-10:])
-            panel.border_subtitle = Content(" | ".join(facts))
+            if not self.race.running or now - self._told_at >= TOLD_S:
+                self._title(panel, " | ".join(facts), "subtitle")
+        if now - self._told_at >= TOLD_S:
+            self._told_at = now
         rate = "full speed" if self.race.rate is None else f"pace {self.race.rate:g}/s"
         seeds = {lane.params.seed for lane in self.race.lanes}
         draws = f"same draws, seed {seeds.pop()}" if len(seeds) == 1 else "different seeds"
