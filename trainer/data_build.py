@@ -25,7 +25,7 @@ from tinychat.text.words import Ids
 from trainer import data_folder
 from trainer.corpus import STDIN, Document, Reading
 from trainer.data_folder import DataFolder, Made, Manifest, SourceRecord, joined, open_folder
-from trainer.data_recipe import Journal, Part, Recipe, clear
+from trainer.data_recipe import Journal, Part, Recipe, clear, sweep
 from trainer.data_thinned import Thinned
 from trainer.data_workers import cores, encoded
 from trainer.events import Event, Progress
@@ -310,8 +310,7 @@ class _Building:
             sources=sources,
         )
         files.write_atomic(self.path / data_folder.MANIFEST, data_folder.dump_record(manifest))
-        for name in (data_folder.JOURNAL, *(part.valid.file for part in self.parts)):
-            (self.path / name).unlink(missing_ok=True)
+        sweep(self.path)
 
     # --- small things ---
 

@@ -100,7 +100,7 @@ def _told(work: Generator[Event, None, T], meter: _Meter) -> T:
 
 
 def _width() -> int:
-    return min(120, shutil.get_terminal_size((100, 24)).columns)
+    return min(120, shutil.get_terminal_size((80, 24)).columns)
 
 
 def _is_utf8() -> bool:

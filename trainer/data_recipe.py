@@ -110,10 +110,18 @@ def find(recipe: Recipe, path: Path, *, fresh: bool = False) -> DataFolder | Non
     if manifest is not None:
         if manifest.key != key:
             raise UsageError(f"{path} holds shards of other text or settings.", other)
-        return open_folder(path)
+        found = open_folder(path)
+        sweep(path)  # somebody was killed between the manifest and this
+        return found
     if isinstance(journal, Journal) and journal.key != key:
         raise UsageError(f"{path} holds the beginning of other shards: its text or settings were others.", other)
     return None
+
+
+def sweep(path: Path) -> None:
+    """Remove what only the making of a folder needs."""
+    for file in (path / data_folder.JOURNAL, *path.glob("valid-[0-9]*-[0-9]*.bin")):
+        file.unlink(missing_ok=True)
 
 
 def clear(path: Path) -> None:

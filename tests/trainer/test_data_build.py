@@ -196,6 +196,22 @@ def test_stopped_and_gone_on_gives_the_same_bytes(shards: int, text: Path, tmp_p
     assert not any(name.startswith(files.TEMP_PREFIX) for name in kept)
 
 
+def test_killed_at_the_very_end_leaves_nothing_behind(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(recipe(text), tmp_path / "whole")
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data_build, "sweep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        made(recipe(text), tmp_path / "out")
+    assert len(contents(tmp_path / "out")) > len(contents(tmp_path / "whole"))
+    assert find(recipe(text), tmp_path / "out") is not None
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def test_a_finished_shard_that_was_damaged_is_made_again(text: Path, tmp_path: Path) -> None:
     made(recipe(text), tmp_path / "whole")
     with pytest.raises(Interrupted):
