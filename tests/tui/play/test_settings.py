@@ -67,7 +67,7 @@ def test_every_setting_can_be_typed_by_its_name_and_switched_off(each) -> None:
     typed = {
         "logit_bias": "5=-2 7=-inf", "sequence_bias": "1,2=-2.5", "allowed_ids": "3,4", "banned_ids": "3",
         "bad_words": "1,2 3", "dry_breakers": '["\\n", ":"]', "regex": "[a-z ,]+", "json_schema": '{"type": "null"}',
-        "negative_ids": "1,2",
+        "negative_ids": "1,2", "synthid_keys": "3,5", "think_tags": "<a> </a>",
     }  # fmt: skip
     ends = {"entropy_low": "1", "entropy_high": "4"}
     value = typed.get(each.name) or ends.get(each.name) or each.text(each.at(each.span[1] or each.span[0]))
