@@ -26,6 +26,7 @@ from tinychat.tui.widgets.prompt import CommandBox
 from tinychat.tui.widgets.stream import StreamView
 
 TICK_S = 1 / 30
+READABLE_RATE = 60  # tokens a second
 TOLD_S = 0.5  # counts on the borders that run faster cannot be read
 NAMES = "ABCD"
 LEAST_COLUMNS = 39  # of a lane beside another
@@ -64,6 +65,7 @@ class LanesScreen(View[Lane]):
         self._marked: dict[Lane, int] = {}
         self._notice = ""
         self._ticked_at = time.monotonic()
+        self._painted_at = 0.0
         self._told_at = 0.0  # when the counts on the borders were written
         self._titles: dict[tuple[str | None, str], str] = {}
 
@@ -138,11 +140,17 @@ class LanesScreen(View[Lane]):
         """Paint what lanes have that is not shown yet."""
         new = any(stream.count != len(lane.tokens) for lane, stream in self.shown())
         new = new or self.race.running != self.stream.live or bool(self.race.error)
-        if new and self._budget.allows(time.monotonic()):
+        now = time.monotonic()
+        # text of several lanes that runs faster than it can be read is painted less often: keys come first
+        fast = self.race.running and (self.race.rate is None or self.race.rate > READABLE_RATE)
+        if fast and now - self._painted_at < len(self.race.lanes) / 60:
+            return
+        if new and self._budget.allows(now):
             self.paint()
 
     def paint(self) -> None:
         """All that changes while lanes grow."""
+        self._painted_at = time.monotonic()
         self._mark_differences()
         for lane, stream in self.shown():
             if stream.count > len(lane.tokens):
@@ -150,7 +158,9 @@ class LanesScreen(View[Lane]):
             elif stream.count < len(lane.tokens):
                 stream.append(lane.tokens[stream.count :])
             stream.live = self.race.running
-            stream.page_follow = self._budget.rate is not None or self.race.rate is None or self.race.rate > 60
+            stream.page_follow = (
+                self._budget.rate is not None or self.race.rate is None or self.race.rate > READABLE_RATE
+            )
         self._link()
         self._paint_titles()
         self._paint_facts()
