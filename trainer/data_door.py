@@ -34,6 +34,11 @@ def run_build(recipe: Recipe, out: Path, *, fresh: bool, json_output: bool, quie
     for reading in recipe.readings():  # before a folder is made
         if reading.source == STDIN and sys.stdin.isatty() and not quiet:
             print("reading stdin; Ctrl-D ends it", file=sys.stderr)
+    for folder_of_run in (out, out.parent) if out.name == "data" else (out,):
+        if (folder_of_run / "config.toml").exists() and (folder_of_run / ".lock").exists():
+            raise UsageError(
+                f"{folder_of_run} holds a training run, which has shards of its own.", "Name another folder."
+            )
     flag = StopFlag()
     meter = _Meter(quiet=quiet)
     with caught_signals(flag), claim(out, doing="making shards"):

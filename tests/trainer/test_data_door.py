@@ -98,6 +98,15 @@ def test_what_cannot_work_is_refused_before_a_folder_is_made(text: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_training_run_is_left_alone(text: Path, tmp_path: Path) -> None:
+    for name in ("config.toml", ".lock", "tokenizer.json"):
+        (tmp_path / name).write_text("of a run")
+    for out in (tmp_path, tmp_path / "data"):
+        with pytest.raises(UsageError, match="holds a training run"):
+            run_build(recipe(text), out, fresh=True, json_output=False, quiet=True)
+    assert (tmp_path / "tokenizer.json").read_text() == "of a run"
+
+
 def test_progress_is_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 111.0, 122.0, 133.0])
     monkeypatch.setattr(data_door.time, "monotonic", lambda: next(clock))

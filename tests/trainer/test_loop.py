@@ -417,6 +417,20 @@ def test_what_makes_a_resumed_run_differ_is_said_or_refused(
     assert events[-1].step == 14
 
 
+def test_a_packed_mixture_goes_on_bit_for_bit(text: Path, tmp_path: Path) -> None:
+    rows = text.read_text().splitlines(keepends=True)
+    for name, part in (("a", rows[:25]), ("b", rows[25:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(part))
+    sources = f'data.text=["{tmp_path / "a.jsonl"}", "{tmp_path / "b.jsonl"}"]'
+    config = _config(text, sources, "data.weights=[2, 1]", "data.mode=packed")
+    whole = _run(config, tmp_path / "whole")
+    flag = StopFlag()
+    first = _stop_after(5)(train(config, out=tmp_path / "run", stop=flag), flag)
+    second = _run(config, tmp_path / "run", resume=True)
+    assert _losses(first) + _losses(second) == _losses(whole)
+    assert _bytes(tmp_path / "run") == _bytes(tmp_path / "whole")
+
+
 def test_other_text_in_the_folder_is_refused_by_digest(
     config: TrainConfig, text: Path, unbroken: Path, tmp_path: Path
 ) -> None:
