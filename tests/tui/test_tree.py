@@ -12,8 +12,8 @@ from tinychat.tui.palette import Look
 from tinychat.tui.widgets.tree import TreeView
 
 ROW = BranchRow(
-    number=0, depth=0, rails=(), last=True, goes_on=False, below=0, label="", begins='"Once upon"', tokens=41, perplexity=9.4,
-    settings="T 0.80 P 0.88", end="", here=False, on_path=True,
+    number=0, depth=0, rails=(), last=True, goes_on=False, below=0, label="", begins='"Once upon"', tokens=41,
+    perplexity=9.4, settings="T 0.80 P 0.88", end="", here=False, on_path=True,
 )  # fmt: skip
 
 
