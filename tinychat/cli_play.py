@@ -78,7 +78,12 @@ def play(
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="NAME", help="Go on with a saved session: a name, last, or a file."),
+        typer.Option(
+            "--session",
+            metavar="NAME",
+            autocompletion=options.session_names,
+            help="Go on with a saved session: a name, last, or a file.",
+        ),
     ] = None,
 ) -> None:
     """Chat or complete, and steer how every token is chosen.

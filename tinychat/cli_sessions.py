@@ -12,7 +12,7 @@ import typer
 
 from tinychat import files
 from tinychat.errors import UsageError
-from tinychat.options import one_of
+from tinychat.options import one_of, session_names
 from tinychat.text import terminal
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ def sessions(
 
 def transcript(
     session: Annotated[
-        str, typer.Argument(metavar="SESSION", help="A file, a name of `tinychat sessions`, or last for the newest.")
+        str,
+        typer.Argument(
+            metavar="SESSION",
+            help="A file, a name of `tinychat sessions`, or last for the newest.",
+            autocompletion=session_names,
+        ),
     ],
     to: Annotated[
         str | None, typer.Option("--to", metavar="FORMAT", help="txt, md, html, json or jsonl; else by -o, else txt.")

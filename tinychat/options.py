@@ -38,6 +38,16 @@ def preset_names(incomplete: str) -> list[str]:
     return [name for name in PRESETS if name.startswith(incomplete)]
 
 
+def session_names(incomplete: str) -> list[str]:
+    """For the shell's completion: saved sessions that begin so, the newest first, and last."""
+    from tinychat.session.saved import saved
+
+    with contextlib.suppress(TinychatError, OSError):
+        names = ["last", *(each.name or each.path.stem for each in saved())]
+        return [name for name in names if name.startswith(incomplete)]
+    return []
+
+
 # readable=False: whether a file can be read is said by its reader, which has the exit code for it
 _CHECKPOINT: dict[str, Any] = {
     "metavar": "PATH", "readable": False, "help": "A checkpoint or a run folder; the shipped model if left out.",

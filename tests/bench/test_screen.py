@@ -37,7 +37,8 @@ def test_the_grid_is_that_of_another_terminal(seed: int) -> None:
                     f"\x1b[{one};{two}H", f"\x1b[{one}A", f"\x1b[{one}B", f"\x1b[{one}C", f"\x1b[{one}D",
                     f"\x1b[{two}G",
                     f"\x1b[{one}d", "\x1b[K", "\x1b[1K", "\x1b[2K", f"\x1b[{one}X", f"\x1b[{one}P", f"\x1b[{one}@",
-                    "\x1b[38;5;9;1mred\x1b[0m", "word", "│─▏╭", "\r", "\n", "\x1b7\x1b[5;5H~\x1b8", "\x1b[?25l", "\x1bM",
+                    "\x1b[38;5;9;1mred\x1b[0m",
+                    "word", "│─▏╭", "\r", "\n", "\x1b7\x1b[5;5H~\x1b8", "\x1b[?25l", "\x1bM",
                     f"\x1b[{one}L", f"\x1b[{one}M", "\x1b]0;title\x07", "\x1b[J",
                 ]
             )

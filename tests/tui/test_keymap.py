@@ -187,7 +187,15 @@ def test_keys_and_paths_print_tables_and_json(tinychat) -> None:
     assert "terminal" in ended.err
 
 
-def test_the_shell_completes_presets(tinychat, monkeypatch) -> None:
-    from tinychat.options import preset_names
+def test_the_shell_completes_names(tmp_path) -> None:
+    from tinychat.cli_learn import lesson_names
+    from tinychat.options import preset_names, session_names
 
+    presets = files.config_path("presets.toml")
+    presets.parent.mkdir(parents=True, exist_ok=True)
+    presets.write_text("[presets.stormy]\ntemperature = 1.2\n", encoding="utf-8")
+    assert preset_names("st") == ["story", "stormy"]
+    presets.write_text("no toml [", encoding="utf-8")
     assert preset_names("st") == ["story"]
+    assert session_names("l") == ["last"]
+    assert lesson_names("top") == ["top-k", "top-p"]
