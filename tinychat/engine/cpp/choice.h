@@ -96,7 +96,7 @@ class Chooser {
 
     double varentropy() const {
         const Weights& tally = walk_.tally;
-        const double mean = tally.mean_below();
+        const double mean = tally.mean;
         const auto term = [&](auto load, int64_t i) {
             const auto apart = load(&tally.below[i]) - mean;
             return apart * apart * load(&tally.weight[i]);
@@ -468,11 +468,11 @@ class Chooser {
 
     Choice* c_ = nullptr;
     Walk walk_;
-    std::vector<double> largest_;  // (rules) logit, before each stage
-    std::vector<int32_t> best_;  // the candidates
-    std::vector<int32_t> places_, head_;
-    std::vector<double> probs_, terms_, nearness_;
-    std::vector<float> falling_;
-    std::vector<uint32_t> keys_, spare_keys_;
-    std::vector<uint64_t> keyed_, spare_;  // a key over a place
+    Line<double> largest_;  // (rules) logit, before each stage
+    Line<int32_t> best_;  // the candidates
+    Line<int32_t> places_, head_;
+    Line<double> probs_, terms_, nearness_;
+    Line<float> falling_;
+    Line<uint32_t> keys_, spare_keys_;
+    Line<uint64_t> keyed_, spare_;  // a key over a place
 };

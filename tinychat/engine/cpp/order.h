@@ -6,7 +6,33 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <new>
+#include <utility>
 #include <vector>
+
+// A vector whose new entries are whatever is there: those of a long one would else be cleared at every step.
+template <class T>
+struct Uncleared : std::allocator<T> {
+    template <class U>
+    struct rebind {
+        using other = Uncleared<U>;
+    };
+    Uncleared() = default;
+    template <class U>
+    Uncleared(const Uncleared<U>&) {}
+    template <class U>
+    void construct(U* at) {
+        ::new (static_cast<void*>(at)) U;
+    }
+    template <class U, class... Values>
+    void construct(U* at, Values&&... values) {
+        ::new (static_cast<void*>(at)) U(std::forward<Values>(values)...);
+    }
+};
+
+template <class T>
+using Line = std::vector<T, Uncleared<T>>;
 
 // The largest of 32 numbers.
 template <class Number>
@@ -19,7 +45,7 @@ inline Number peak(const Number* values) {
 
 // The indices of the `count` largest, falling. Most numbers are looked at once, 32 at a time.
 template <class Number>
-void likeliest(const Number* values, int64_t n, int64_t count, std::vector<int32_t>& best) {
+void likeliest(const Number* values, int64_t n, int64_t count, Line<int32_t>& best) {
     const auto before = [values](int32_t a, int32_t b) {
         return values[a] > values[b] || (values[a] == values[b] && a < b);
     };
@@ -65,7 +91,7 @@ inline float of_key(uint32_t key) {
 
 // Sorts by the upper 32 bits; equal ones keep their order. Three rounds of 2048 heaps.
 template <class Item>
-void sort_by_key(std::vector<Item>& items, std::vector<Item>& spare) {
+void sort_by_key(Line<Item>& items, Line<Item>& spare) {
     constexpr int ROUNDS = 3, BITS_OF_HEAP = 11, HEAPS = 1 << BITS_OF_HEAP, BELOW = 8 * sizeof(Item) - 32;
     if (items.size() < 512) {
         std::stable_sort(items.begin(), items.end(), [](Item a, Item b) { return a >> BELOW < b >> BELOW; });

@@ -16,17 +16,16 @@ constexpr double BITS = 0x1.71547652b82fep+0;  // in a nat
 
 // The weights of a row relative to a logit, and their sum.
 struct Weights {
-    std::vector<double> below, weight;  // (A) logits less `reference`, and their exponentials; both 0 where cut
+    Line<double> below, weight;  // (A) logits less `reference`, and their exponentials; both 0 where cut
     double reference = 0.0, total = 1.0;
+    double mean = 0.0;  // of `below`, nats
 
-    double sum() const {
-        return pairwise([&](auto load, int64_t i) { return load(&weight[i]); }, 0, int64_t(weight.size()));
+    void add() {
+        const int64_t n = int64_t(weight.size());
+        total = pairwise([&](auto load, int64_t i) { return load(&weight[i]); }, 0, n);
+        mean = pairwise([&](auto load, int64_t i) { return load(&weight[i]) * load(&below[i]); }, 0, n) / total;
     }
-    double mean_below() const {  // nats
-        const auto term = [&](auto load, int64_t i) { return load(&weight[i]) * load(&below[i]); };
-        return pairwise(term, 0, int64_t(weight.size())) / total;
-    }
-    double entropy() const { return std::max(0.0, std::log(total) - mean_below()); }  // nats
+    double entropy() const { return std::max(0.0, std::log(total) - mean); }  // nats
 
     void weigh(const float* row, int64_t n, double largest, const double* table) {
         reference = largest;
@@ -41,7 +40,7 @@ struct Weights {
             put(&weight[i], weights);
         }
         for (; i < n; i++) weigh_one(row[i], i, table);
-        total = sum();
+        add();
     }
     void weigh_one(float logit, int64_t i, const double* table) {
         below[i] = logit == CUT ? 0.0 : double(logit) - reference;
@@ -84,8 +83,8 @@ class Walk {
     int64_t kept = 0;
     float largest = CUT;
     Weights tally;
-    std::vector<int32_t> ids;  // (A) whose logits they are, rising; nothing for all
-    std::vector<float> next;  // (A) a stage writes here what it leaves
+    Line<int32_t> ids;  // (A) whose logits they are, rising; nothing for all
+    Line<float> next;  // (A) a stage writes here what it leaves
 
     // False when these are no logits, or all are cut.
     bool begin(const float* logits, int64_t n, View& view) {
@@ -123,7 +122,8 @@ class Walk {
         const double total = tally.total;
         if (shrinks) {
             shrink(after, left);
-            if (left < before) mass = tally.sum() / total;
+            tally.add();
+            if (left < before) mass = tally.total / total;
         } else {
             if (left < before) {
                 const auto term = [&](auto load, int64_t i) { return load(&tally.weight[i]) * alive(load, after + i); };
@@ -136,9 +136,9 @@ class Walk {
         row = spare_.data(), kept = left, largest = largest_of(row, size);
         if (changes_ * FEW > size || std::fabs(double(largest) - tally.reference) > DRIFT) {
             tally.weigh(row, size, largest, table);
-        } else {
+        } else if (changes_ > 0) {
             for (int64_t i = 0; i < changes_; i++) tally.weigh_one(row[places_[i]], places_[i], table);
-            tally.total = tally.sum();
+            tally.add();
         }
         look(view, mass);
         return true;
@@ -209,9 +209,9 @@ class Walk {
     }
 
     Weights fresh_;
-    std::vector<float> spare_, compact_;  // spare_ is what `row` points to, once a stage has changed anything
-    std::vector<int32_t> alive_;
-    std::vector<int64_t> places_;
+    Line<float> spare_, compact_;  // spare_ is what `row` points to, once a stage has changed anything
+    Line<int32_t> alive_;
+    Line<int64_t> places_;
     int64_t changes_ = 0;
     double bits_ = 0.0;
 };
