@@ -277,3 +277,14 @@ async def test_what_if_keeps_the_seed_of_the_reply(start: Any) -> None:
         await play.press("T", "equals_sign")
         assert asked(play, "what_if")[-1].values["params"]["seed"] == 7
         assert any(isinstance(each, SetParams) and each.params.seed == 99 for each in play.decoder.sent)
+
+
+async def test_a_lane_of_another_model_is_no_branch(start: Any) -> None:
+    async with start() as play:
+        await play.run_some(4)
+        await play.press("space")
+        view = await in_lanes(play)
+        view.lane.host.is_main = False
+        await play.press("enter")
+        assert play.app.screen is view
+        assert "this lane is of another" in play.text()
