@@ -31,7 +31,7 @@ class Host:
     """Answers when a test says so; the steps name tokens."""
 
     def __init__(self, tokenizer: Tokenizer = TOKENIZER, context: int = 100) -> None:
-        self.name, self.tokenizer, self.context = "toy", tokenizer, context
+        self.name, self.tokenizer, self.context, self.is_main = "toy", tokenizer, context, True
         self.asked: list[list[dict[str, Any]]] = []
         self.dropped = 0
         self._listener: Callable[[Answer], None] | None = None

@@ -18,6 +18,8 @@ from tinychat.tui.player import Decoder, Player
 class PlayerHost:
     """The model on the play screen, asked beside its run."""
 
+    is_main = True
+
     def __init__(self, player: Player, name: str) -> None:
         self.name = name
         self.tokenizer: Tokenizer = player.session.tokenizer
@@ -34,6 +36,8 @@ class PlayerHost:
 
 class ModelHost:
     """A checkpoint on a decoder that it ends with `close`."""
+
+    is_main = False
 
     def __init__(self, path: Path, machine: Machine, decoder: Decoder, tokenizer: Tokenizer, *, context: int) -> None:
         self.name = path.name

@@ -173,9 +173,6 @@ class LaneScreen(ActionScreen):
     def _compared(self, lane: Lane | None) -> None:
         if lane is None:
             self.paint_all()
-        elif not isinstance(lane.host, PlayerHost):
-            self.paint_all()
-            self.say("a branch holds what one model drew: this lane is of another", "warn")
         else:
             self.take_steps(lane.begun, lane.own(), lane.params, "the lane is a branch now; u goes back")
 

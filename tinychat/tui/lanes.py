@@ -28,6 +28,7 @@ class Host(Protocol):
     """A model that draws lanes."""
 
     name: str
+    is_main: bool  # the model of the session, whose draws can be a branch
     tokenizer: Tokenizer
     context: int
 

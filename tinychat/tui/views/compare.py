@@ -259,7 +259,9 @@ class CompareView(LanesScreen):
 
     def action_take(self) -> None:
         self.race.halt()
-        if self.lane.length == self.lane.begun:
+        if not self.lane.host.is_main:
+            self.say("a branch holds what one model drew: this lane is of another")
+        elif self.lane.length == self.lane.begun:
             self.say("nothing is drawn in this lane yet: Space runs")
         else:
             self.dismiss(self.lane)

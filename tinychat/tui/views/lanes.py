@@ -31,7 +31,7 @@ TOLD_S = 0.5  # counts on the borders that run faster cannot be read
 NAMES = "ABCD"
 LEAST_COLUMNS = 39  # of a lane beside another
 FOOT = "Space run  . step  Tab lane  T P K.. - = knob  d difference  Enter branch  v add  x close  V swap  : model  Esc"
-SHORT_FOOT = "Space run  Tab lane  T P.. - = knob  d differ  Enter branch  v add  : model  Esc"
+SHORT_FOOT = "Space run  Tab lane  T.. - = knob  d differ  Enter branch  v add  : model  Esc"
 ASCII_SIGNS = str.maketrans("␣↵⇥", "_~>")
 
 
@@ -142,11 +142,14 @@ class LanesScreen(View[Lane]):
         new = new or self.race.running != self.stream.live or bool(self.race.error)
         now = time.monotonic()
         # text of several lanes that runs faster than it can be read is painted less often: keys come first
-        fast = self.race.running and (self.race.rate is None or self.race.rate > READABLE_RATE)
-        if fast and now - self._painted_at < len(self.race.lanes) / 60:
+        if self.race.running and self._is_fast and now - self._painted_at < len(self.race.lanes) / 60:
             return
         if new and self._budget.allows(now):
             self.paint()
+
+    @property
+    def _is_fast(self) -> bool:
+        return self.race.rate is None or self.race.rate > READABLE_RATE
 
     def paint(self) -> None:
         """All that changes while lanes grow."""
@@ -158,9 +161,7 @@ class LanesScreen(View[Lane]):
             elif stream.count < len(lane.tokens):
                 stream.append(lane.tokens[stream.count :])
             stream.live = self.race.running
-            stream.page_follow = (
-                self._budget.rate is not None or self.race.rate is None or self.race.rate > READABLE_RATE
-            )
+            stream.page_follow = self._budget.rate is not None or self._is_fast
         self._link()
         self._paint_titles()
         self._paint_facts()
