@@ -27,7 +27,7 @@ def _tinychat(*args: str) -> subprocess.CompletedProcess[str]:
     "command",
     [
         [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
-        ["transcript"], ["data"], ["data", "build"], ["data", "inspect"],
+        ["transcript"], ["keys"], ["paths"], ["learn"], ["data"], ["data", "build"], ["data", "inspect"],
     ],
 )  # fmt: skip
 def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
@@ -109,7 +109,7 @@ def test_an_error_with_stderr_closed_leaves_stdout_clean() -> None:
     "command",
     [
         [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
-        ["transcript"], ["data"], ["data", "build"], ["data", "inspect"],
+        ["transcript"], ["keys"], ["paths"], ["learn"], ["data"], ["data", "build"], ["data", "inspect"],
     ],
 )  # fmt: skip
 def test_help_fits_eighty_columns_and_breaks_off_no_sentence(command: list[str]) -> None:

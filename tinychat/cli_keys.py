@@ -94,7 +94,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 def paths(
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Say where tinychat keeps its files, and what config.toml can hold.
+    """Say where files live, and what config.toml can hold.
 
     \b
     tinychat paths

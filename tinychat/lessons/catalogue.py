@@ -306,9 +306,9 @@ LESSONS: tuple[Lesson, ...] = (
             LessonStep(
                 "Beam search follows several texts at once and keeps the ones with the highest probability as a "
                 "whole.",
-                "Go to the first token of the reply (left arrow). Then b, Space searches, and Enter takes the best text.",
+                "Walk left to the first token of the reply. Then b; Space searches, and Enter takes the best text.",
                 lambda scene: scene.is_new_branch and scene.drawn >= 8,
-                "m chooses the method, if it is not beam. What is taken is a branch of the tree: [ and ] walk between them.",
+                "m chooses the method, if it is not beam. What you take is a branch of the tree, with the old one beside it.",
             ),
             LessonStep(
                 "More probable, and plainer: the mean surprisal in the status line is lower. [ and ] walk between "

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
-from tinychat.session.session import Session
+
+if TYPE_CHECKING:  # it brings the tokenizer, and lessons are read for --help
+    from tinychat.session.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

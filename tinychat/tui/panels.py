@@ -420,7 +420,8 @@ class PanelScreen(Screen[None]):
     def paint_titles(self) -> None:
         """The titles on the borders."""
         one_panel = self.screen_shape in ("narrow", "low")
-        self.stream.placeholder = PLACEHOLDERS["completion" if self.player is None else self.player.session.mode]
+        words = PLACEHOLDERS["completion" if self.player is None else self.player.session.mode]
+        self.stream.placeholder = words if self.taste.enter_runs else words.replace("press Enter", "press ^j")
         self.title_of("prompt", *self.prompt_title)
         self.title_of("stream", "2 Stream", f"c {self.stream.mode}{' + marks' if self.stream.marks else ''}")
         for panel, (title, note) in panel_titles(self.tab, tabbed=one_panel).items():
