@@ -103,7 +103,7 @@ PLAYED: dict[str, Moves] = {
     ],
     "greedy": [
         lambda hand: hand.draw(240),
-        lambda hand: hand.find(lambda step: step.raw > 0.9),
+        lambda hand: hand.find(lambda step: step.raw < 0.01),
         _do(lambda hand: hand.turn(temperature=0.8), lambda hand: hand.again(100)),
     ],
     "temperature": [
@@ -214,6 +214,19 @@ def _claims(name: str, number: int, hand: Hand) -> None:
 
 def test_the_first_law_of_order_needs_36(engine: Engine) -> None:
     assert Hand(find_lesson("order"), engine).scene().kept == 36
+
+
+def test_speculation_gives_the_text_of_greedy_decoding(engine: Engine) -> None:
+    greedy, drafted = Hand(find_lesson("greedy"), engine), Hand(find_lesson("speculation"), engine)
+    machine = Machine(step="eager", threads=1, speculation=find_lesson("speculation").machine.speculation)
+    path = files.asset(files.SHIPPED)
+    drafted.engine = open_engine(path, machine, end_ids=tokenizer_of(inspect(path)).end_ids)
+    greedy.draw(240)
+    drafted.draw(240)
+    assert list(greedy.session.tree.path.ids) == list(drafted.session.tree.path.ids)
+    fates = [step.drafted for step in drafted.scene().steps()]
+    assert fates.count("accepted") > 60
+    assert "rejected" in fates[:8]
 
 
 def test_texts_are_short_and_whole() -> None:

@@ -78,11 +78,12 @@ LESSONS: tuple[Lesson, ...] = (
                 "} makes it faster.",
             ),
             LessonStep(
-                "Its story is told, and it goes round: what it has just said makes the same words likelier still.",
-                "Walk left to a token near the end that had a raw% above 90.",
-                lambda scene: scene.step is not None and scene.step.raw > 0.9
-                and scene.position >= scene.session.reply_start + 200,
-                "The candidates show raw% of the token under the cursor.",
+                "Its story is told. It would like to end and may not; and without chance it takes the same few ways "
+                "again and again.",
+                "Walk left to a place where the end was cut: a token with a raw% below 1.",
+                lambda scene: scene.step is not None and scene.step.raw < 0.01
+                and scene.position >= scene.session.reply_start + 150,
+                "The likeliest candidate there is the end of the text, cut by min tokens.",
             ),
             LessonStep(
                 "Chance is a way out: a token that is not the likeliest leads elsewhere.",
@@ -308,7 +309,7 @@ LESSONS: tuple[Lesson, ...] = (
                 "whole.",
                 "Walk left to the first token of the reply. Then b; Space searches, and Enter takes the best text.",
                 lambda scene: scene.is_new_branch and scene.drawn >= 8,
-                "m chooses the method, if it is not beam. What you take is a branch of the tree, with the old one beside it.",
+                "m chooses the method, if it is not beam. What you take is a branch; the old text stays beside it.",
             ),
             LessonStep(
                 "More probable, and plainer: the mean surprisal in the status line is lower. [ and ] walk between "
@@ -345,7 +346,7 @@ LESSONS: tuple[Lesson, ...] = (
                 "token instead.",
                 "Walk to a token whose draft was rejected.",
                 lambda scene: scene.step is not None and scene.step.drafted == "rejected",
-                "They stand where the text left what it had said before.",
+                "Home goes to the first token; walk right from there: the first guesses were wrong.",
             ),
         ),
     ),
