@@ -15,9 +15,10 @@ Three ways to cut a corpus into rows of `context` tokens:
 Sources that are mixed by weights are cut each for itself, and each is shuffled anew whenever it has been read once, so
 a source of great weight is read more often. An epoch of the mixture is as many rows as all sources have together.
 
-In all, labels are the inputs one further on; at the end of a document the label is <|endoftext|>. Orders come from a
-Feistel network (six rounds, walking until inside the range: Black and Rogaway 2002), so no shuffled list is kept and
-no library's stream can change them. Nothing here knows models or devices.
+In all, labels are the inputs one further on; at the end of a document the label is <|endoftext|>. With `chat`, only
+what the assistant says is learned, and a chat that is longer than a row is cut between turns (chat_loss.py). Orders
+come from a Feistel network (six rounds, walking until inside the range: Black and Rogaway 2002), so no shuffled list is
+kept and no library's stream can change them. Nothing here knows models or devices.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat.errors import CorpusError
+from trainer.chat_loss import ChatTokens, Cuts, is_chat, learned, stretches
 from trainer.data_mixture import Mixture
 from trainer.shards import CHUNK
 
@@ -77,12 +79,16 @@ class Batches:
         mode: Mode = "windows",
         end_of_text: int,
         weights: Sequence[float] | None = None,
+        chat: ChatTokens | None = None,
     ) -> None:
+        """`chat` None: every token is learned, of chats too."""
         lines = lines if isinstance(lines, Sequence) else (lines,)
         if context < 1 or rows < 1:
             raise ValueError(f"context and rows must be at least 1, got {context} and {rows}")
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+        if chat is not None and mode == "windows":
+            raise ValueError("who speaks is known in whole documents only: not in mode windows")
         if len(weights or [1]) != len(lines):
             raise ValueError(f"one weight for each of {len(lines)} lines is wanted, got {weights}")
         for line in lines:
@@ -98,9 +104,13 @@ class Batches:
         # the first line's seed is the seed itself: alone, a line gives the same rows as in a mixture
         self._seeds = [seed if number == 0 else scramble(seed + number) for number in range(len(lines))]
         self._cuts: list[_Windows | _Packed] = [
-            _Windows(line, context, own) if mode == "windows" else _Packed(line, context, own, end_of_text)
+            _Windows(line, context, own) if mode == "windows" else _Packed(line, context, own, end_of_text, chat)
             for line, own in zip(lines, self._seeds, strict=True)
         ]
+        self.cuts = Cuts()
+        for cut in self._cuts:
+            if isinstance(cut, _Packed):
+                self.cuts.add(cut.cuts)
 
     @property
     def rows_per_epoch(self) -> int:
@@ -115,15 +125,16 @@ class Batches:
         """How many epochs are done before batch `index`."""
         return index * self.rows / self.rows_per_epoch
 
-    def batch(self, index: int) -> Batch:
-        """Batch `index`."""
+    def batch(self, index: int, part: range | None = None) -> Batch:
+        """Batch `index`; with `part` only these of its rows."""
         if index < 0:
             raise ValueError(f"index must not be negative, got {index}")
-        x = np.empty((self.rows, self.context), np.int64)
-        y = np.empty((self.rows, self.context), np.int64)
-        documents = np.zeros((self.rows, self.context), np.int64)
-        for lane in range(self.rows):
-            source, turn = self._mixture.place(index * self.rows + lane)
+        wanted = range(self.rows) if part is None else part
+        x = np.empty((len(wanted), self.context), np.int64)
+        y = np.empty((len(wanted), self.context), np.int64)
+        documents = np.zeros((len(wanted), self.context), np.int64)
+        for lane, number in enumerate(wanted):
+            source, turn = self._mixture.place(index * self.rows + number)
             cut, seed = self._cuts[source], self._seeds[source]
             epoch, turn = divmod(turn, cut.rows)
             row = shuffled(turn, cut.rows, _key(seed, epoch, 0))
@@ -151,13 +162,49 @@ class _Windows:
 
 
 class _Packed:
-    """Documents packed into rows. 24 bytes a document are kept."""
+    """Documents packed into rows. 24 bytes a document are kept, with `chat` 32."""
 
-    def __init__(self, line: Line, context: int, seed: int, end_of_text: int) -> None:
-        self._line, self._context, self._seed, self._end = line, context, seed, end_of_text
-        self._starts = _pieces(line, context, end_of_text)
-        self._order, self._edges = _pack(np.diff(self._starts), context, seed)
+    def __init__(self, line: Line, context: int, seed: int, end_of_text: int, chat: ChatTokens | None) -> None:
+        self._line, self._context, self._seed, self._end, self._chat = line, context, seed, end_of_text, chat
+        self.cuts = Cuts()
+        self._heads: dict[int, tuple[int, int]] = {}  # of later stretches of a chat: how it begins
+        edges = _pieces(line, context, end_of_text) if chat is None else _documents(line, end_of_text)
+        self._starts, self._stops = edges[:-1], edges[1:]
+        if chat is not None:
+            self._cut_chats(chat)
+        sizes = self._stops - self._starts
+        for piece, (start, stop) in self._heads.items():
+            sizes[piece] += stop - start
+        self._order, self._edges = _pack(sizes, context, seed)
         self.rows = len(self._edges) - 1
+        if not self.rows:
+            raise CorpusError(
+                f"{line.path}: no question fits into {context} tokens with its reply.", "Make model.context larger."
+            )
+
+    def _cut_chats(self, chat: ChatTokens) -> None:
+        """Documents longer than a row: chats between turns, texts anywhere."""
+        starts: list[int] = []
+        stops: list[int] = []
+        done = 0
+        for number in np.flatnonzero(self._stops - self._starts > self._context).tolist():
+            starts += self._starts[done:number].tolist()
+            stops += self._stops[done:number].tolist()
+            done = number + 1
+            start, stop = int(self._starts[number]), int(self._stops[number])
+            if not is_chat(self._line.read(start, start + 2), chat):
+                starts += range(start, stop, self._context)
+                stops += [*range(start + self._context, stop, self._context), stop]
+                continue
+            found, cuts = stretches(self._line.read(start, stop), self._context, chat)
+            self.cuts.add(cuts)
+            for stretch in found:
+                self._heads[len(starts)] = start, start + stretch.head
+                starts.append(start + stretch.start)
+                stops.append(start + stretch.stop)
+        if done:
+            self._starts = np.array([*starts, *self._starts[done:].tolist()], np.int64)
+            self._stops = np.array([*stops, *self._stops[done:].tolist()], np.int64)
 
     def fill(self, epoch: int, row: int, x: Tokens, y: Tokens, documents: Tokens) -> None:
         x[:], y[:] = self._end, IGNORED
@@ -166,27 +213,38 @@ class _Packed:
         for turn in range(last - first):
             key = _key(self._seed, epoch, 2 + row)
             piece = int(self._order[first + shuffled(turn, last - first, key)])
-            start, stop = int(self._starts[piece]), int(self._starts[piece + 1])
+            start, stop = int(self._starts[piece]), int(self._stops[piece])
             # the token after the last of a document is the <|endoftext|> of the next one
             tokens = self._line.read(start, min(stop + 1, len(self._line)))
             size = stop - start
-            x[filled : filled + size] = tokens[:size]
-            y[filled : filled + size - 1] = tokens[1:size]
-            y[filled + size - 1] = tokens[size] if len(tokens) > size else self._end
+            if piece in self._heads:
+                head = self._line.read(*self._heads[piece])
+                tokens, size = np.concatenate((head, tokens)), size + len(head)
+            if len(tokens) == size:
+                tokens = np.append(tokens, self._end)
+            place = slice(filled, filled + size)
+            x[place], y[place] = tokens[:-1], tokens[1:]
+            if self._chat is not None:
+                y[place] = np.where(learned(x[place], y[place], self._chat), y[place], IGNORED)
             filled += size
             documents[filled:] = turn + 1
 
 
 def _pieces(line: Line, context: int, end_of_text: int) -> Tokens:
     """Where the pieces of at most `context` tokens start, and the end of the last: (pieces + 1,)."""
-    found = [np.zeros(1, np.int64)]
-    for start in range(0, len(line), CHUNK):
-        found.append(start + np.flatnonzero(line.read(start, min(start + CHUNK, len(line))) == end_of_text))
-    starts = np.unique(np.concatenate(found))
-    sizes = np.diff(np.append(starts, len(line)))
+    edges = _documents(line, end_of_text)
+    starts, sizes = edges[:-1], np.diff(edges)
     parts = -(-sizes // context)
     inner = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
     return np.append(np.repeat(starts, parts) + inner * context, len(line))
+
+
+def _documents(line: Line, end_of_text: int) -> Tokens:
+    """Where the documents start, and the end of the last: (documents + 1,)."""
+    found = [np.zeros(1, np.int64)]
+    for start in range(0, len(line), CHUNK):
+        found.append(start + np.flatnonzero(line.read(start, min(start + CHUNK, len(line))) == end_of_text))
+    return np.append(np.unique(np.concatenate(found)), len(line))
 
 
 def _pack(sizes: Tokens, context: int, seed: int) -> tuple[Tokens, Tokens]:

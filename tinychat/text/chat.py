@@ -17,6 +17,7 @@ Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 TEMPLATE = "tinychat-roles-1"
+PAUSE = "<|pause|>"  # given before a reply, never said: Goyal et al. 2023
 
 
 @dataclass(frozen=True, slots=True)
