@@ -67,6 +67,7 @@ class Surroundings:
     torch: str
     optimizer: str
     micro_rows: int
+    ranks: int = 1
 
     def differences(self, other: Surroundings) -> list[str]:
         """What `other`, the present, has otherwise, as a person reads it."""
@@ -161,7 +162,7 @@ def newest(root: Path) -> tuple[Found | None, list[str]]:
     broken: list[str] = []
     for _, folder in sorted(_folders(root), reverse=True):
         try:
-            return _verified(folder), broken
+            return verified(folder), broken
         except (OSError, ValueError, TypeError, KeyError) as error:
             broken.append(f"{folder}: passed over, {_why(error)}")
     return None, broken
@@ -179,7 +180,8 @@ def sweep(root: Path) -> int:
     return removed
 
 
-def _verified(folder: Path) -> Found:
+def verified(folder: Path) -> Found:
+    """The checkpoint in `folder`. OSError, ValueError, TypeError or KeyError when it is not whole."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
     if manifest["version"] != VERSION:
         raise ValueError(f"its version is {manifest['version']}, this tinychat knows {VERSION}")

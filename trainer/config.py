@@ -7,7 +7,7 @@ reads files (config_file.py does) or knows torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -36,6 +36,15 @@ class Table(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def keys(cls) -> dict[str, str]:
+        """What may be written in a file, with its help."""
+        return {field.alias or name: field.description or "" for name, field in cls.model_fields.items()}
+
+    def values(self) -> dict[str, Any]:
+        """As keys(), with what they are set to."""
+        return self.model_dump(by_alias=True)
+
 
 class Data(Table):
     text: TextOrTexts = Field(
@@ -53,6 +62,10 @@ class Data(Table):
         default="documents",
         description='rows start with a document: "documents"; attention stays in it: "packed"; anywhere: "windows"',
     )
+    loss: Literal["all", "assistant"] = Field(
+        default="all", description='what is learned of a chat: every token, or only what the "assistant" says'
+    )
+    pause_tokens: int = Field(default=0, ge=0, le=64, description="pause tokens before each reply of a chat")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -102,6 +115,9 @@ class ModelTable(Table):
 
 
 class Train(Table):
+    from_: str | None = Field(
+        default=None, alias="from", min_length=1, description="a checkpoint or run folder to start from"
+    )
     seed: int = Field(default=1, ge=0, description="of the weights, the order of the data and dropout")
     steps: int | None = Field(default=None, ge=1, description="optimizer steps; the smallest of the four limits counts")
     epochs: float | None = Field(default=None, gt=0, description="passes over the training text")
@@ -124,6 +140,9 @@ class Train(Table):
     eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
     weight_decay: float = Field(default=0.1, ge=0, description="on matrices only")
     clip: float = Field(default=1.0, ge=0, description="greatest global norm of the gradient; 0: never clip")
+    shard: Literal["auto", "ddp", "fsdp"] = Field(
+        default="auto", description='many processes: a copy on each, "ddp", or parts, "fsdp"; "auto": by size'
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description='"auto", "cpu" or "cuda"')
     threads: int = Field(default=0, ge=0, description="CPU threads; 0: physical cores, or OMP_NUM_THREADS")
 
@@ -142,6 +161,25 @@ class Train(Table):
             hold_until=self.hold_until,
             decay_end=self.decay_end,
         )
+
+
+Target = Literal["qkv", "output", "up", "down"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+
+class Lora(Table):
+    rank: int = Field(default=0, ge=0, le=1024, description="of the adapters, which alone are trained; 0: no adapters")
+    alpha: float | None = Field(
+        default=None, gt=0, description="adapters are scaled by alpha / rank; default: twice the rank"
+    )
+    targets: Annotated[tuple[Target, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = Field(
+        default=TARGETS,
+        description="matrices that get adapters: queries, keys and values; attention's output; up; down",
+    )
+
+    @property
+    def scale(self) -> float:
+        return (2 * self.rank if self.alpha is None else self.alpha) / max(1, self.rank)
 
 
 class Eval(Table):
@@ -175,6 +213,7 @@ class TrainConfig(Table):
     tokenizer: TokenizerTable = TokenizerTable()
     model: ModelTable = ModelTable()
     train: Train = Train(steps=1000)
+    lora: Lora = Lora()
     eval: Eval = Eval()
     sample: Sample = Sample()
     save: Save = Save()
@@ -186,11 +225,30 @@ class TrainConfig(Table):
 
     @property
     def micro_rows(self) -> int:
-        """Rows of one forward pass: as given, or the most that divide the step and stay below MICRO_TOKENS."""
+        """Rows of one forward pass, when one process trains."""
+        return self.micro_rows_of(1)
+
+    def micro_rows_of(self, ranks: int) -> int:
+        """Rows of one forward pass on each of `ranks` processes: as given, or the most that divide its part of the step
+        and stay below MICRO_TOKENS. ValueError with the nearest legal tokens_per_step when the step cannot be shared.
+        """
+        unit = self.train.micro_rows or 1
+        if self.rows_per_step % (unit * ranks):
+            tokens = unit * ranks * self.model.context
+            below = self.train.tokens_per_step // tokens * tokens
+            legal = f"{below} and {below + tokens}" if below else str(tokens)
+            name = f"context {self.model.context}"
+            if self.train.micro_rows:
+                name = f"context x micro_rows = {self.model.context} x {unit}"
+            raise ValueError(
+                f"train.tokens_per_step = {self.train.tokens_per_step} cannot be shared by {ranks} processes with"
+                f" {name}; nearest {'are' if below else 'is'} {legal}"
+            )
         if self.train.micro_rows:
-            return self.train.micro_rows
+            return unit
+        part = self.rows_per_step // ranks
         most = max(1, MICRO_TOKENS // self.model.context)
-        return next(rows for rows in range(min(most, self.rows_per_step), 0, -1) if self.rows_per_step % rows == 0)
+        return next(rows for rows in range(min(most, part), 0, -1) if part % rows == 0)
 
 
 TABLES: dict[str, type[Table]] = {
@@ -209,6 +267,9 @@ def cross_problems(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str]
     data, sample = tables.get("data"), tables.get("sample")
     if isinstance(data, Data):
         yield from _data_problems(data)
+        lora = tables.get("lora")
+        if data.pause_tokens and isinstance(lora, Lora) and lora.rank:
+            yield "data", "pause_tokens", "a new token must be learned, and adapters leave the embedding as it is"
     if isinstance(model, ModelTable):
         vocabulary = tokenizer.vocab_size if isinstance(tokenizer, TokenizerTable) else SMALLEST_VOCABULARY
         yield from _network_problems(model, vocabulary)
@@ -229,6 +290,8 @@ def _data_problems(data: Data) -> Iterator[tuple[str, str, str]]:
         yield "data", "text", '"toy" stands alone: write it to a file with  tinychat corpus  and name that file'
     if len(data.sources) > 1 and data.weights and len(data.weights) != len(data.sources):
         yield "data", "weights", f"one for each text: {len(data.weights)} for {len(data.sources)}"
+    if data.loss == "assistant" and data.mode == "windows":
+        yield "data", "loss", 'who speaks is known in whole documents only: set mode = "documents" or "packed"'
 
 
 def _network_problems(model: ModelTable, vocabulary: int) -> Iterator[tuple[str, str, str]]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tinychat.text.tokenizer import Tokenizer
     from trainer.batches import Batches
     from trainer.config import Sample
+    from trainer.distributed import Agreed, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +67,33 @@ def looking(model: Transformer) -> Iterator[None]:
 
 
 def evaluate(
-    model: Transformer, batches: Batches, count: int, byte_lengths: npt.NDArray[np.int32], stop: StopFlag
+    model: Transformer,
+    batches: Batches,
+    count: int,
+    byte_lengths: npt.NDArray[np.int32],
+    stop: Agreed,
+    ranks: Ranks,
 ) -> Generator[Progress, None, Score | None]:
-    """The score over batches 0 to `count`; None when somebody wants to stop."""
+    """The score over batches 0 to `count`, shared by all processes; None when somebody wants to stop."""
     device = next(model.parameters()).device
-    nats, tokens, text_bytes = 0.0, 0, 0
+    found = np.zeros((count, 3))  # nats, tokens, bytes of each batch: added up in one order, whoever computed them
     with looking(model):
-        for index in range(count):
+        for begin in range(0, count, ranks.world):
+            stop.settle()
             if stop.reason is not None:
                 return None
+            # sharded weights need all processes in every pass: one without a batch of its own computes the last again
+            index = min(begin + ranks.rank, count - 1)
             x, y, documents = batches.batch(index)
             apart = None if documents is None else torch.from_numpy(documents).to(device)
             with torch.inference_mode():
                 logits = model(torch.from_numpy(x).to(device), documents=apart)
                 part, trained = loss_sum(logits, torch.from_numpy(y).to(device))
-            nats, tokens = nats + float(part), tokens + trained
-            text_bytes += int(byte_lengths[y[y != IGNORED]].sum())
-            yield Progress(what="evaluating", done=index + 1, total=count, unit="batches")
-    return Score(nats, tokens, text_bytes)
+            if begin + ranks.rank < count:
+                found[index] = float(part), trained, int(byte_lengths[y[y != IGNORED]].sum())
+            yield Progress(what="evaluating", done=min(begin + ranks.world, count), total=count, unit="batches")
+    nats, tokens, text_bytes = np.array(ranks.sum(found.ravel().tolist())).reshape(count, 3).cumsum(0)[-1].tolist()
+    return Score(nats, int(tokens), int(text_bytes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tinychat import files
 from tinychat.errors import FileFormatError, NumbersError, StorageError
 from tinychat.model.checkpoint import inspect
@@ -20,15 +18,19 @@ from trainer import checkpoints
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
 from trainer.config_file import dumps
+from trainer.distributed import Left
 from trainer.events import Event, Saved, Warned
-from trainer.learner import Learner, lower_rate
+from trainer.learner import Arrays, Learner, lower_rate
 from trainer.run_folder import RunFolder
 
 FAILURES = 3  # in a row, until the run gives up
 
 
 class Keeper:
-    """Writes for one run. `saved_at` is the step of the newest resumable checkpoint on disk, -1 for none."""
+    """Writes for one run. `saved_at` is the step of the newest resumable checkpoint on disk, -1 for none.
+
+    Of several processes the first writes, and all call these methods together: the weights may be in parts.
+    """
 
     def __init__(
         self,
@@ -42,25 +44,41 @@ class Keeper:
         saved_at: int,
     ) -> None:
         self.config, self.folder, self.learner, self.name = config, folder, learner, name
+        self.ranks = learner.ranks
         self.playable, self.surroundings, self.saved_at = playable, surroundings, saved_at
         self._latest_at = _step_of(folder.latest)  # a kill can come between the two files of a save
         self._failures = 0
 
     def is_saved(self, now: Progressed) -> bool:
         """Whether all of `now` is on disk."""
-        return self.saved_at == now.step == self._latest_at and self.folder.latest.exists()
+        saved = self.ranks.first and self.saved_at == now.step == self._latest_at and self.folder.latest.exists()
+        return bool(self.ranks.max([saved])[0])
 
     def save(self, now: Progressed, *, last: bool) -> Iterator[Event]:
         """The resumable checkpoint, then the file that plays."""
-        yield from self._restore_folder(now)
+        if self.ranks.first:
+            yield from self._restore_folder(now)
         started = time.monotonic()
-        weights = self._finite_weights(now)
+        weights, state = self._finite_weights(now), self.learner.state()
+        error = self._write(now, weights, state) if self.ranks.first else None
+        fatal = error is not None and (last or self._failures >= FAILURES)
+        failed, ended = self.ranks.max([error is not None, fatal])
+        if error is not None and fatal:
+            raise error
+        if ended:
+            raise Left("The first process of this run cannot save; its message says why.")
+        if error is not None:
+            yield _failed(error, now)
+        if not failed:
+            yield Saved(step=now.step, path=self.folder.latest, best=False, seconds=time.monotonic() - started)
+
+    def _write(self, now: Progressed, weights: Arrays, state: Arrays) -> StorageError | None:
         try:
             if self.saved_at != now.step:  # never write over a whole one: a failure would leave none
                 checkpoints.save(
                     self.folder.checkpoints,
                     weights=weights,
-                    state=self.learner.state(),
+                    state=state,
                     playable=self.playable,
                     progress=now,
                     surroundings=self.surroundings,
@@ -71,17 +89,16 @@ class Keeper:
             checkpoints.write_playable(self.folder.latest, weights, self.playable, now.step, self._facts(now))
         except StorageError as error:
             self._failures += 1
-            if last or self._failures >= FAILURES:
-                raise
-            yield _failed(error, now)
-            return
+            return error
         self._failures, self._latest_at = 0, now.step
-        yield Saved(step=now.step, path=self.folder.latest, best=False, seconds=time.monotonic() - started)
+        return None
 
     def save_best(self, now: Progressed) -> Iterator[Event]:
         """The weights of the lowest held-out loss so far."""
         started = time.monotonic()
         weights = self._finite_weights(now)
+        if not self.ranks.first:
+            return
         try:
             checkpoints.write_playable(self.folder.best, weights, self.playable, now.step, self._facts(now))
         except StorageError as error:
@@ -101,10 +118,10 @@ class Keeper:
         self.saved_at = -1
         yield Warned(step=now.step, message=f"{self.folder.path} was removed while it was in use: it is made again")
 
-    def _finite_weights(self, now: Progressed) -> dict[str, Any]:
-        for name, parameter in self.learner.model.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise NumbersError(f"Step {now.step}: {name} is not finite any more.", lower_rate(self.config))
+    def _finite_weights(self, now: Progressed) -> Arrays:
+        broken = self.learner.broken_weight()
+        if broken is not None:
+            raise NumbersError(f"Step {now.step}: {broken} is not finite any more.", lower_rate(self.config))
         return self.learner.weights()
 
     def _facts(self, now: Progressed) -> dict[str, Any]:

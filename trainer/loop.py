@@ -16,22 +16,24 @@ from pathlib import Path
 import torch
 
 from tinychat.engine.runner import choose_device, is_out_of_memory
-from tinychat.errors import NumbersError, OutOfMemoryError_
+from tinychat.errors import NumbersError, OutOfMemoryError_, UsageError
 from tinychat.text.chat import TEMPLATE
 from trainer import machine
 from trainer.batches import Batches
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
 from trainer.data_joined import Joined
+from trainer.distributed import Agreed, Ranks, joined
 from trainer.evaluate import evaluate, prompts, sample
 from trainer.events import Evaluated, Event, Progress, Sampled, Started, Stopped, TrainStep, Warned
 from trainer.keeper import Keeper
 from trainer.learner import Learner, Taken, lower_rate
 from trainer.limits import late_message, limit_in_steps, steps_in_time
 from trainer.meter import Meter, counted
-from trainer.prepare import Prepared, prepare
-from trainer.resume import Beginning, begin, check_surroundings
-from trainer.run_folder import Log, RunFolder, claim
+from trainer.opening import begun, prepared_by
+from trainer.prepare import Prepared
+from trainer.resume import Beginning, check_surroundings
+from trainer.run_folder import RunFolder
 from trainer.signals import StopFlag
 
 SPEED_STEPS = 3  # of the speed test, after one that warms up
@@ -54,35 +56,41 @@ def train(
     NumbersError before a broken update, StorageError when saving fails again and again, OutOfMemoryError_.
     """
     stop = stop or StopFlag()
-    with claim(out) as folder:
-        beginning = begin(config, folder, resume=resume, fresh=fresh)
-        log = Log(folder.log, keep_until=beginning.found.progress.step if beginning.found else None)
+    with joined(config.train.device) as ranks:
         try:
-            for event in _events(config, folder, beginning, stop, name or out.name):
-                failed = log.write(event)
-                yield event
-                if failed is not None:
-                    yield Warned(step=0, message=f"{failed.what} The log will lack lines.")
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise _out_of_memory(config) from None
-        finally:
-            log.close()
+            config.micro_rows_of(ranks.world)
+        except ValueError as error:
+            raise UsageError(f"{error}.", "Set one of these, with as many processes.") from None
+        with begun(config, out, ranks, resume=resume, fresh=fresh) as (folder, beginning, log):
+            try:
+                for event in _events(config, folder, beginning, stop, ranks, name or out.name):
+                    failed = log.write(event) if log else None
+                    yield event
+                    if failed is not None:
+                        yield Warned(step=0, message=f"{failed.what} The log will lack lines.")
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise _out_of_memory(config) from None
 
 
-def _events(config: TrainConfig, folder: RunFolder, beginning: Beginning, stop: StopFlag, name: str) -> Iterator[Event]:
+def _events(
+    config: TrainConfig, folder: RunFolder, beginning: Beginning, own: StopFlag, ranks: Ranks, name: str
+) -> Iterator[Event]:
     now = beginning.found.progress if beginning.found else Progressed()
     for message in beginning.told:
         yield Warned(step=now.step, message=message)
-    prepared = yield from prepare(config, folder, stop)
+    prepared = yield from prepared_by(config, folder, own, ranks)
+    stop = Agreed(own, ranks)
+    stop.settle()
     if prepared is None:
         yield _stopped(now, folder, stop.reason or "", saved=beginning.found is not None)
         return
     if not prepared.valid and config.data.valid_fraction > 0:
         yield Warned(step=now.step, message="too little text to hold any out: there is no evaluation")
-    run = _Run(config, folder, prepared, now, stop, name)
+    run = _Run(config, folder, prepared, now, stop, ranks, name)
     yield from run.start(beginning)
+    run.settle()
     if beginning.found and run.end:
         if not run.keeper.is_saved(run.now):
             yield from run.keeper.save(run.now, last=True)
@@ -101,11 +109,13 @@ class _Run:
         folder: RunFolder,
         prepared: Prepared,
         now: Progressed,
-        stop: StopFlag,
+        stop: Agreed,
+        ranks: Ranks,
         name: str,
     ) -> None:
         self.config, self.folder, self.prepared = config, folder, prepared
-        self.now, self.stop, self.name = now, stop, name
+        self.now, self.stop, self.ranks, self.name = now, stop, ranks, name
+        self.late = False
         self.device = choose_device(config.train.device)
         self.threads = machine.choose_threads(config.train.threads)
         torch.set_num_threads(self.threads)
@@ -116,6 +126,7 @@ class _Run:
             vocab_size=tokenizer.vocab_size,
             byte_lengths=tokenizer.byte_lengths(),
             device=self.device,
+            ranks=ranks,
         )
         self.held_out = (
             self._batches(prepared.valid, prepared.valid_weights, config.eval.rows, EVAL_SEED)
@@ -138,11 +149,12 @@ class _Run:
                 device=self.device.type,
                 torch=torch.__version__,
                 optimizer=config.train.optimizer,
-                micro_rows=config.micro_rows,
+                micro_rows=self.learner.micro_rows,
+                ranks=ranks.world,
             ),
             saved_at=now.step if now.step else -1,
         )
-        self.meter = Meter(now.elapsed_s, stop)
+        self.meter = Meter(now.elapsed_s, stop.own)
         self.began_at = now.step
 
     def _batches(self, lines: Sequence[Joined], weights: Sequence[float] | None, rows: int, seed: int) -> Batches:
@@ -169,19 +181,17 @@ class _Run:
         if steps is None:
             kept = found is not None and beginning.same_limits
             steps = self.now.steps if kept else self._steps_in_time()
-        self.now = replace(self.now, steps=steps)
+        self.now = replace(self.now, steps=self.ranks.tell(steps))
 
     def _steps_in_time(self) -> int:
         """What a speed test says will fit into the minutes. It leaves no trace."""
         minutes = self.config.train.minutes
         assert minutes is not None, "the config has some limit"
-        generators = torch.get_rng_state()
         self._trial()  # the first one warms up
         started = time.monotonic()
         for _ in range(SPEED_STEPS):
             self._trial()
         step_s = (time.monotonic() - started) / SPEED_STEPS
-        torch.set_rng_state(generators)
         return self.now.step + steps_in_time(minutes, self.now.elapsed_s, step_s)
 
     def _trial(self) -> None:
@@ -191,16 +201,22 @@ class _Run:
     @property
     def end(self) -> str:
         """Why there is nothing left to do; empty while there is."""
-        minutes = self.config.train.minutes
         if self.now.step >= self.now.steps:
             return "finished"
-        return "time limit" if minutes is not None and self.now.elapsed_s >= minutes * 60 else ""
+        return "time limit" if self.late else ""
+
+    def settle(self) -> None:
+        """Agree with the other processes on what ends the run: a stop wish of any of them, the first one's clock."""
+        minutes = self.config.train.minutes
+        late = minutes is not None and self.ranks.first and self.now.elapsed_s >= minutes * 60
+        (self.late,) = self.stop.settle(late)
 
     def sitting(self) -> Iterator[Event]:
         """Steps until the end or a stop wish, with what is due in between."""
         rates = self.config.train.rates(self.now.steps)
         self.meter.begin()
         yield from self._looks(last=False)  # what a stop had cut off, or nothing
+        self.settle()
         while not self.end and self.stop.reason is None:
             lr = rates.rate(self.now.step)
             taken = self.learner.step(self.now.step, lr)
@@ -208,9 +224,12 @@ class _Run:
             self.now = counted(self.now, taken, self.meter.elapsed_s)
             yield self._trained(taken, lr)
             yield from self._foretell()
+            self.settle()
             yield from self._looks(last=False)
+            self.settle()
             if _due(self.config.save.every, self.now.step) and not self.end and self.stop.reason is None:
                 yield from self._save(last=False)
+                self.settle()
         if self.stop.reason is None:
             yield from self._looks(last=True)
         if not self.keeper.is_saved(self.now):
@@ -229,7 +248,9 @@ class _Run:
 
     def _evaluate(self, held_out: Batches) -> Iterator[Event]:
         count = max(1, min(self.config.eval.batches, int(held_out.batches_per_epoch)))
-        score = yield from evaluate(self.learner.model, held_out, count, self.learner.byte_lengths, self.stop)
+        score = yield from evaluate(
+            self.learner.model, held_out, count, self.learner.byte_lengths, self.stop, self.ranks
+        )
         seconds = self._tick()
         if score is None:
             return
@@ -259,7 +280,11 @@ class _Run:
         prompt = self.prompts[self.now.samples % len(self.prompts)]
         config, tokenizer = self.config.sample, self.prepared.tokenizer
         seed = config.seed + self.now.samples
-        text = yield from sample(self.learner.model, tokenizer, prompt, config, seed=seed, stop=self.stop)
+        model, text = self.learner.plain_model(), None
+        if model is not None:
+            text = yield from sample(model, tokenizer, prompt, config, seed=seed, stop=self.stop.own)
+        text = self.ranks.tell(text)
+        self.stop.settle()
         self._tick()
         if text is None:
             return
@@ -321,7 +346,7 @@ class _Run:
             vocab_size=model.vocab_size,
             context=model.context,
             tokens_per_step=config.rows_per_step * model.context,
-            micro_batches=config.rows_per_step // config.micro_rows,
+            micro_batches=config.rows_per_step // (self.learner.micro_rows * self.ranks.world),
             train_tokens=prepared.train_tokens,
             valid_tokens=prepared.valid_tokens,
             device=str(self.device),

@@ -11,11 +11,22 @@ from tinychat.engine.runner import usable_cores
 
 
 def choose_threads(wanted: int) -> int:
-    """As wished, else OMP_NUM_THREADS, else the physical cores this process may use (affinity, cgroup quota)."""
+    """As wished, else OMP_NUM_THREADS, else the physical cores this process may use (affinity, cgroup quota).
+
+    Processes that torchrun started on one machine share its cores.
+    """
     environment = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if wanted:
         return wanted
-    return int(environment) if environment.isdecimal() and int(environment) else usable_cores()
+    if environment.isdecimal() and int(environment):
+        return int(environment)
+    return max(1, usable_cores() // max(1, launched("LOCAL_WORLD_SIZE", 1)))
+
+
+def launched(name: str, otherwise: int) -> int:
+    """A number that torchrun tells its processes: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else otherwise
 
 
 def memory_bytes() -> int:

@@ -13,7 +13,11 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-Kind = Literal["fused", "plain"]
+from tinychat.model.transformer import Attention, FeedForward
+from trainer.muon import Muon
+from trainer.sharding import own_part, whole
+
+Kind = Literal["fused", "plain", "muon"]
 
 
 class AdamW(torch.optim.Optimizer):
@@ -94,10 +98,48 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [group for group in groups if group["params"]]
 
 
+def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Muon's groups of the blocks' matrices, one for each way in which a weight holds several; then AdamW's two."""
+    found: dict[tuple[int, ...], list[nn.Parameter]] = {}
+    for module in model.modules():
+        if isinstance(module, Attention):
+            head, width = module.head_width, module.output.weight.shape[0]
+            rows = (module.heads * head, module.groups * head, module.groups * head)
+            found.setdefault(rows, []).append(module.qkv.weight)
+            found.setdefault((width,), []).append(module.output.weight)
+        elif isinstance(module, FeedForward):
+            size = module.up.weight.shape[0]
+            rows = (size // 2, size // 2) if module.activation == "swiglu" else (size,)
+            found.setdefault(rows, []).append(module.up.weight)
+            found.setdefault((module.down.weight.shape[0],), []).append(module.down.weight)
+    groups = [
+        {"params": weights, "weight_decay": weight_decay, "muon": True, "rows": list(rows)}
+        for rows, weights in found.items()
+    ]
+    taken = {id(weight) for weights in found.values() for weight in weights}
+    for group in parameter_groups(model, weight_decay):
+        others = [weight for weight in group["params"] if id(weight) not in taken]
+        if others:
+            groups.append({**group, "params": others, "muon": False})
+    return groups
+
+
 def make_optimizer(
-    model: nn.Module, *, kind: Kind, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+    model: nn.Module,
+    *,
+    kind: Kind,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    momentum: float = 0.95,
 ) -> torch.optim.Optimizer:
-    """AdamW over the groups of `model`: "plain" is the one written out here, "fused" torch's one-kernel form."""
+    """AdamW over the groups of `model`: "plain" is the one written out here, "fused" torch's one-kernel form.
+
+    "muon" takes the blocks' matrices out of it, with `momentum`.
+    """
+    if kind == "muon":
+        return Muon(muon_groups(model, weight_decay), lr=lr, betas=betas, eps=eps, momentum=momentum)
     groups = parameter_groups(model, weight_decay)
     if kind == "plain":
         return AdamW(groups, lr=lr, betas=betas, eps=eps)
@@ -112,7 +154,7 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not grads:
         return 0.0
-    norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads])))
+    norm = float(whole(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))))
     if max_norm > 0 and math.isfinite(norm):
         factor = max_norm / (norm + 1e-6)
         if factor < 1:
@@ -124,5 +166,5 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
 def broken_gradients(model: nn.Module) -> Iterator[str]:
     """Names of the parameters whose gradient holds a NaN or an Inf."""
     for name, parameter in model.named_parameters():
-        if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+        if parameter.grad is not None and not bool(torch.isfinite(own_part(parameter.grad)).all()):
             yield name

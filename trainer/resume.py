@@ -19,7 +19,8 @@ from trainer.run_folder import RunFolder
 
 FIXED_TABLES = ("data", "tokenizer", "model")  # another one of these is another run
 FREE_TABLES = ("eval", "sample", "save", "run")  # no training number depends on them
-ELSEWHERE = ("train.threads", "train.device", "train.micro_rows", "train.optimizer")  # told by Surroundings
+# told by Surroundings, or of no weight
+ELSEWHERE = ("train.threads", "train.device", "train.micro_rows", "train.optimizer", "train.shard")
 LIMITS = ("train.steps", "train.epochs", "train.tokens", "train.minutes")
 
 
