@@ -130,6 +130,8 @@ def test_over_is_said_and_a_slower_machine_may_take_longer() -> None:
     assert over(_result(), bars) == []
     assert over(_result(30.0), bars) == ["over: 200 tokens/s, 120x36: p95 30.0 ms, bar 25.0 ms"]
     assert over(_result(30.0, calibration=10.0), bars) == []
+    busy = _result(30.0) | {"others_cores": 1.25}
+    assert over(busy, bars)[0].endswith("bar 25.0 ms; others kept 1.2 cores busy")
     assert over(_result(missed=2), bars) == ["over: 200 tokens/s, 120x36: 2 of 60 presses were never seen"]
 
 

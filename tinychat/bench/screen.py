@@ -152,8 +152,8 @@ def _one_start(terminal: Terminal, case: Case, presses: int, found: _Figures) ->
     found.first_frame_s = first if found.first_frame_s is None else min(first, found.first_frame_s)
     terminal.press(b"\x1b")  # leaves the prompt
     terminal.wait(0.3 + case.line.round_trip_s)
-    if not case.loading:
-        _until(terminal, lambda text: "LOADING" not in text and "OPENING" not in text)
+    # knobs are there as soon as the tokenizer is
+    _until(terminal, lambda text: "OPENING" not in text and (case.loading or "LOADING" not in text))
     terminal.press(b"T")
     for _ in range(9):  # on a small screen the knobs stand behind other panels
         if terminal.wait(0.3 + case.line.round_trip_s, lambda cells: _value(cells.lines()) is not None) is not None:
@@ -193,7 +193,7 @@ def _turns(terminal: Terminal, case: Case, count: int) -> Iterator[bytes]:
         if terminal.closed:
             return
         text = "\n".join(terminal.cells.lines())
-        if case.loading and "LOADING" not in text and "OPENING" not in text:
+        if case.loading and "LOADING" not in text:
             return
         if case.rate is not None and "RUNNING" not in text:
             terminal.press(b"r" if number else b" ")  # the text has come to its end: the same again

@@ -46,15 +46,17 @@ def over(each: Mapping[str, Any], bars: Mapping[str, Any]) -> list[str]:
     """What one case took more of than it may. Times may be longer where the machine is slower."""
     case, latency, found = each["case"], each["latency_ms"], []
     name = f"{case['name']}, {'x'.join(map(str, case['size']))}"
+    others = each["others_cores"]
+    excuse = f"; others kept {others:.1f} cores busy" if others is not None and others > LIMIT else ""
     slower = max(1.0, each["calibration_ms"] / bars["calibration_ms"])
     for part in ("p95", "max"):
         bar = case[f"{part}_ms"]
         if bar is not None and latency is not None and latency[part] > bar * slower:
-            found.append(f"over: {name}: {part} {number(latency[part])} ms, bar {number(bar * slower)} ms")
+            found.append(f"over: {name}: {part} {number(latency[part])} ms, bar {number(bar * slower)} ms{excuse}")
     if each["missed"]:
         found.append(f"over: {name}: {each['missed']} of {each['presses']} presses were never seen")
     if case["cpu"] is not None and each["cpu_share"] is not None and each["cpu_share"] > case["cpu"] * slower:
-        found.append(f"over: {name}: CPU {share(each['cpu_share'])}, bar {share(case['cpu'] * slower)}")
+        found.append(f"over: {name}: CPU {share(each['cpu_share'])}, bar {share(case['cpu'] * slower)}{excuse}")
     if each["rss_bytes"] is not None and each["rss_bytes"] > bars["rss_bytes"]:
         found.append(f"over: {name}: memory {size(each['rss_bytes'])}, bar {size(bars['rss_bytes'])}")
     return found
