@@ -19,28 +19,57 @@ def loss_sum(logits: Tensor, targets: Tensor) -> tuple[Tensor, int]:
 
     logits (..., V) of any float type, computed with in float32; targets (...) long, IGNORED where nothing is trained.
     """
+    return objective_sum(logits, targets)[0], int((targets != IGNORED).sum())
+
+
+def objective_sum(
+    logits: Tensor, targets: Tensor, *, smoothing: float = 0.0, z_loss: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """What is minimised, and the sum of -log p, which has no gradient; both 0 where nothing is trained.
+
+    Label smoothing s takes the cross-entropy with (1 - s) of the target and s of all V tokens alike (Szegedy et al.
+    2015); z adds z * (log of the sum of exp(logits))^2, which keeps that near 0 (Chowdhery et al. 2022).
+    """
     assert logits.shape[:-1] == targets.shape, f"{tuple(logits.shape)} against {tuple(targets.shape)}"
     # half types lose small probabilities in a sum over the vocabulary
-    loss: Tensor = _CrossEntropy.apply(logits.float(), targets)  # type: ignore[no-untyped-call]  # torch's signature
-    return loss, int((targets != IGNORED).sum())
+    objective, nats = _CrossEntropy.apply(  # type: ignore[no-untyped-call]  # torch's signature
+        logits.float(), targets, smoothing, z_loss
+    )
+    return objective, nats
 
 
 class _CrossEntropy(torch.autograd.Function):
     """log-sum-exp(z) - z[target], and its gradient softmax(z) - one-hot(target), in one buffer instead of five."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> tuple[Tensor, Tensor]:
         # log-sum-exp takes the maximum out first, so scores of 1000 neither overflow nor vanish
         total = torch.logsumexp(logits, dim=-1)
         trained = targets != IGNORED
         places = targets.clamp(min=0).unsqueeze(-1)
         ctx.save_for_backward(logits, total, trained, places)
+        ctx.smoothing, ctx.z_loss = smoothing, z_loss
+        zero = torch.zeros_like(total)
         losses = total - logits.gather(-1, places).squeeze(-1)
-        return torch.where(trained, losses, torch.zeros_like(losses)).sum()
+        nats = torch.where(trained, losses, zero).sum()
+        objective = nats.clone()
+        if smoothing:
+            objective += smoothing * (torch.where(trained, total - logits.mean(dim=-1), zero).sum() - nats)
+        if z_loss:
+            objective += z_loss * torch.where(trained, total.square(), zero).sum()
+        ctx.mark_non_differentiable(nats)
+        return objective, nats
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         logits, total, trained, places = ctx.saved_tensors
         weight = (trained * grads[0]).unsqueeze(-1)  # (..., 1): 0 where nothing is trained
-        gradient = torch.sub(logits, total.unsqueeze(-1)).exp_().mul_(weight)
-        return gradient.scatter_add_(-1, places, -weight), None
+        gradient = torch.sub(logits, total.unsqueeze(-1)).exp_()
+        if ctx.z_loss:
+            gradient.mul_(weight * (1 + 2 * ctx.z_loss * total.unsqueeze(-1)))
+        else:
+            gradient.mul_(weight)
+        if ctx.smoothing:
+            gradient.sub_(weight * (ctx.smoothing / logits.shape[-1]))
+            weight = weight * (1 - ctx.smoothing)
+        return gradient.scatter_add_(-1, places, -weight), None, None, None

@@ -1,0 +1,50 @@
+"""A moving average of the weights: steadier than the weights themselves, as after a lower rate (Polyak 1992).
+
+Nothing here knows steps' losses or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """average <- d * average + (1 - d) * weights after each step, with d = min(decay, (1 + n) / (10 + n)) at step n.
+
+    The smaller d at the start forgets the first, random weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ValueError(f"decay must be above 0 and below 1, got {decay}")
+        self.model, self.decay = model, decay
+        self.tensors: dict[str, Tensor] = {
+            name: parameter.detach().clone() for name, parameter in model.named_parameters()
+        }
+
+    @torch.no_grad()
+    def take(self, step: int) -> None:
+        """The weights after update `step`, counted from 0."""
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        for name, parameter in self.model.named_parameters():
+            self.tensors[name].lerp_(parameter, share)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the average for its weights; afterwards its own again, to the bit."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, parameter in self.model.named_parameters():
+            own = parameter.detach().clone()
+            parameter.copy_(self.tensors[name])
+            self.tensors[name] = own
