@@ -37,12 +37,12 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @classmethod
-    def keys(cls) -> dict[str, str]:
+    def helps(cls) -> dict[str, str]:
         """What may be written in a file, with its help."""
         return {field.alias or name: field.description or "" for name, field in cls.model_fields.items()}
 
     def values(self) -> dict[str, Any]:
-        """As keys(), with what they are set to."""
+        """As helps(), with what they are set to."""
         return self.model_dump(by_alias=True)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tinychat.errors import UsageError
+from trainer import base
 from trainer.config import TABLES, Table, TrainConfig, cross_problems
 
 LARGEST_FILE = 1_000_000
@@ -51,8 +52,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return parse(_read(path), name=str(path), overrides=overrides)
 
 
-def parse(text: str, *, name: str, overrides: Sequence[str] = ()) -> TrainConfig:
-    """As load(), from TOML text; `name` stands for the file in messages."""
+def parse(text: str, *, name: str, overrides: Sequence[str] = (), look: bool = True) -> TrainConfig:
+    """As load(), from TOML text; `name` stands for the file in messages.
+
+    Without `look` nobody looks whether the checkpoint of train.from is there, and agrees.
+    """
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -64,7 +68,7 @@ def parse(text: str, *, name: str, overrides: Sequence[str] = ()) -> TrainConfig
     mistakes: list[Mistake] = []
     for override in overrides:
         mistakes += _override(override, raw, origins)
-    config = _check(raw, name, origins, mistakes)
+    config = _check(raw, name, origins, mistakes, look=look)
     if config is None:
         raise _refused(name, mistakes)
     return config
@@ -75,10 +79,10 @@ def dumps(config: TrainConfig) -> str:
     blocks = []
     for name, table in TABLES.items():
         rows = [f"[{name}]"]
-        for key, value in getattr(config, name).model_dump().items():
-            help_ = table.model_fields[key].description
+        helps = table.helps()
+        for key, value in getattr(config, name).values().items():
             entry = f"# {key} =" if value is None else f"{key} = {_toml(value)}"
-            rows.append(f"{entry:<40}  # {help_}")
+            rows.append(f"{entry:<40}  # {helps[key]}")
         blocks.append("\n".join(rows) + "\n")
     return "\n".join(blocks)
 
@@ -87,7 +91,7 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[tuple[str, str, str]
     """(table.key, old value, new value) wherever two configs differ."""
     found = []
     for name in TABLES:
-        before, after = getattr(old, name).model_dump(), getattr(new, name).model_dump()
+        before, after = getattr(old, name).values(), getattr(new, name).values()
         found += [(f"{name}.{key}", str(before[key]), str(after[key])) for key in before if before[key] != after[key]]
     return found
 
@@ -162,7 +166,7 @@ def _override(text: str, raw: dict[str, Any], origins: dict[str, str]) -> list[M
 
 
 def _check(
-    raw: Mapping[str, Any], name: str, origins: Mapping[str, str], mistakes: list[Mistake]
+    raw: Mapping[str, Any], name: str, origins: Mapping[str, str], mistakes: list[Mistake], *, look: bool
 ) -> TrainConfig | None:
     def where(key: str) -> str:
         return origins.get(key) or origins.get(key.split(".")[0]) or name
@@ -185,7 +189,7 @@ def _check(
                 # one line per key: a union reports each of its arms
                 found.setdefault(key, Mistake(where(f"{table}.{key}"), f"{table}.{key}", _reason(table, key, detail)))
             mistakes.extend(found.values())
-    for table, key, reason in cross_problems(tables):
+    for table, key, reason in [*(base.settle(tables, raw) if look else ()), *cross_problems(tables)]:
         path = f"{table}.{key}" if key else table
         mistakes.append(Mistake(where(path), path, reason))
     return None if mistakes else TrainConfig(**tables)  # type: ignore[arg-type]  # each key holds its own table type
@@ -193,8 +197,8 @@ def _check(
 
 def _reason(table: str, key: str, detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
-        homes = [other for other, kind in TABLES.items() if key in kind.model_fields]
-        return f"unknown key; it belongs to [{homes[0]}]" if homes else _unknown(key, TABLES[table].model_fields, "key")
+        homes = [other for other, kind in TABLES.items() if key in kind.helps()]
+        return f"unknown key; it belongs to [{homes[0]}]" if homes else _unknown(key, TABLES[table].helps(), "key")
     if detail["type"] in ("missing", "too_long"):  # every key has a default, so it is the end of a pair
         return f"must be a list of two numbers, got {list(detail['input'])!r}"[:300]
     message = str(detail["msg"])

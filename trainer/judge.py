@@ -65,7 +65,7 @@ def _trained_on(info: CheckpointInfo) -> set[tuple[Message, ...]] | None:
     None when the checkpoint does not say, or was trained on other text.
     """
     try:
-        data = parse(str(info.training["config"]), name=str(info.path)).data
+        data = parse(str(info.training["config"]), name=str(info.path), look=False).data
     except (KeyError, UsageError):
         return None
     if not data.is_toy:

@@ -184,3 +184,40 @@ def test_differences_name_key_and_both_values() -> None:
     old, new = parse("[train]\nsteps = 5\n", name="x"), parse("[train]\nsteps = 5\nlr = 1e-4\n", name="x")
     assert differences(old, new) == [("train.lr", "0.002", "0.0001")]
     assert differences(old, old) == []
+
+
+# --- a run that starts from a checkpoint -------------------------------------------------------------------------
+
+SHIPPED = ASSETS / "tinychat.safetensors"
+FROM = f'[train]\nsteps = 3\ntokens_per_step = 2048\nfrom = "{SHIPPED}"\n'
+
+
+def test_the_network_and_vocabulary_come_from_the_checkpoint_and_read_back_equal() -> None:
+    config = parse(FROM + "[model]\nlayers = 6\ndropout = 0.1\n", name="x")
+    assert (config.model.width, config.model.kv_heads, config.model.dropout) == (160, 2, 0.1)
+    assert config.tokenizer.vocab_size == 1536
+    assert parse(dumps(config), name="again") == config
+    assert config.model.network(1536).n_parameters() == 1_952_800
+
+
+def test_what_the_checkpoint_says_otherwise_is_named_where_it_stands() -> None:
+    found = _mistakes(FROM + '[model]\nwidth = 128\ncontext = 256\n[tokenizer]\nvocab_size = 999\npath = "x"\n')
+    assert "x.toml:6: model.width: is 128, in train.from 160: leave it out" in found
+    assert "x.toml:9: tokenizer.vocab_size: is 999, in train.from 1536" in found
+    assert "x.toml:10: tokenizer.path: leave it out" in found
+    assert "3 mistakes" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[train]\nsteps = 1\nfrom = "no/such"\n', "x.toml:3: train.from: no/such: no such file"),
+        ('[train]\nsteps = 1\nfrom_ = "x"\n', "x.toml:3: train.from_: unknown key; did you mean from?"),
+        ("[lora]\nrank = 4\n", "x.toml:2: lora.rank: adapters change a trained model"),
+        (FROM + '[lora]\nrank = 4\ntargets = ["qvk"]\n', "did you mean qkv?"),
+        (FROM + "[lora]\nrank = 4\n[data]\npause_tokens = 2\n", "x.toml:8: data.pause_tokens: a new token must be"),
+        ('[data]\nloss = "assistant"\nmode = "windows"\n', "x.toml:2: data.loss: who speaks is known in whole"),
+    ],
+)
+def test_mistakes_of_fine_tuning_are_named(text: str, expected: str) -> None:
+    assert expected in _mistakes(text)
