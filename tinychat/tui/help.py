@@ -51,6 +51,9 @@ def help_text(*, ascii_only: bool, taste: Taste | None = None) -> str:
         lines += _entry(mode, "  ".join(f"{mark} {meaning}" for mark, meaning, _ in legend(mode) if mark.strip()))
     lines += [
         "",
+        "Screens that open over this one say their keys in the last line; the shell's",
+        "tinychat keys  lists all, and config.toml can change them (tinychat paths).",
+        "",
         "Mouse: click a token or a candidate (twice takes it), drag a slider, turn",
         "the wheel over one. Select text with Shift (Option on a Mac) held, or start",
         "with --no-mouse. Should a killed program leave the terminal odd, type:  reset",
