@@ -1,7 +1,7 @@
 """What stages share: how a token is cut, and sums over those that are not. Rows live on the CPU.
 
 Sums are float64 and numpy's own, never a product of vectors: those of torch and of linear algebra add in an order that
-depends on the machine and its threads, and the library (cpp/choice.h) adds in numpy's. So the last digit is the same.
+depends on the machine and its threads, and the library (cpp/doubles.h) adds in numpy's. So the last digit is the same.
 
 B any leading axes, V the entries of a row, K some of them.
 """

@@ -48,7 +48,7 @@ _VIEW = np.dtype([(name, "i8" if name == "kept" else "f8") for name in (
     "kept", "mass", "entropy", "chosen", "reference", "total")])  # fmt: skip
 
 
-class _Rule(ctypes.Structure):  # these two are choice.h
+class _Rule(ctypes.Structure):  # these two are in rules.h and choice.h
     _fields_ = (
         *(("kind", _INT), ("count", _INT), ("ids", _POINTER), ("amounts", _POINTER), ("value", _DOUBLE)),
         ("flag", _INT),

@@ -1,5 +1,5 @@
-// Doubles as many at a time as a register holds: the exponential of exponential.py and the sums of numpy, to the last bit
-// on any machine.
+// Doubles, as many at a time as a register holds: the exponential of exponential.py and the sums of numpy, to the last
+// bit on any machine.
 
 #pragma once
 
