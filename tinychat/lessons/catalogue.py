@@ -346,7 +346,7 @@ LESSONS: tuple[Lesson, ...] = (
                 "token instead.",
                 "Walk to a token whose draft was rejected.",
                 lambda scene: scene.step is not None and scene.step.drafted == "rejected",
-                "Home goes to the first token; walk right from there: the first guesses were wrong.",
+                "c until the stream says speculation marks right and wrong guesses. Home, then right: the first were wrong.",
             ),
         ),
     ),
