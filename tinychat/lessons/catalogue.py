@@ -346,7 +346,7 @@ LESSONS: tuple[Lesson, ...] = (
                 "token instead.",
                 "Walk to a token whose draft was rejected.",
                 lambda scene: scene.step is not None and scene.step.drafted == "rejected",
-                "c until the stream says speculation marks right and wrong guesses. Home, then right: the first were wrong.",
+                "Home, then right: the first guesses were wrong. With c, colour speculation, all of them show.",
             ),
         ),
     ),
