@@ -18,9 +18,11 @@ from rich.text import Text
 from tinychat.text.terminal import one_line
 from trainer import figures
 from trainer.events import Evaluated, Event, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
-from trainer.frame import View, frame
+from trainer.frame import frame
+from trainer.launch import is_first
 from trainer.plot import plot
 from trainer.summary import Commands, summary
+from trainer.view import View
 
 MOST_PER_S = 8.0
 MOST_SHARE = 0.015  # of the time goes into drawing
@@ -39,7 +41,9 @@ class Display(Protocol):
 
 
 def choose_display(*, commands: Commands, plain: bool, ascii_only: bool, log_every: int) -> Display:
-    """The dashboard where stdout is a terminal that can show one."""
+    """The dashboard where stdout is a terminal that can show one; nothing where another process shows the run."""
+    if not is_first():
+        return Silent()
     console = Console(highlight=False, soft_wrap=True)
     if plain or not console.is_terminal or console.is_dumb_terminal:
         return PlainLines(commands, every=log_every)
@@ -89,6 +93,24 @@ class PlainLines:
         except OSError:
             self._dead = True
             _forget_stdout()
+
+
+class Silent:
+    """What a process shows that is not the first of a run."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def waiting(self, what: str) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        pass
 
 
 class Dashboard:

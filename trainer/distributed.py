@@ -21,19 +21,15 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
-from tinychat.errors import TinychatError, UsageError
+from tinychat.errors import UsageError
 from trainer.events import Event
-from trainer.machine import launched
+from trainer.launch import Left, launched
 from trainer.signals import EXIT_CODES, StopFlag
 
 PATIENCE = timedelta(minutes=30)  # with one exchange; the first process may sample or save meanwhile
 POLL_S = 0.05
 
 Result = TypeVar("Result")
-
-
-class Left(TinychatError):
-    """Another process of the run has ended, and has said why."""
 
 
 class Ranks:
@@ -176,9 +172,10 @@ def joined(device: str) -> Iterator[Ranks]:
         return
     rank, local = launched("RANK", 0), launched("LOCAL_RANK", 0)
     on_cuda = device != "cpu" and torch.cuda.is_available()
-    if on_cuda and local >= torch.cuda.device_count():
+    here = launched("LOCAL_WORLD_SIZE", 1)
+    if on_cuda and here > torch.cuda.device_count():
         raise UsageError(
-            f"There are {torch.cuda.device_count()} CUDA devices for {launched('LOCAL_WORLD_SIZE', world)} processes.",
+            f"There are {torch.cuda.device_count()} CUDA devices for {here} processes.",
             "Start as many processes as there are devices, or train on the CPU:  --set train.device=cpu",
         )
     if on_cuda:

@@ -13,12 +13,13 @@ from contextlib import closing
 from pathlib import Path
 from shlex import quote
 
-from tinychat.errors import EXIT_OK
+from tinychat.errors import EXIT_OK, NumbersError, TinychatError, UsageError
 from tinychat.text.terminal import one_line
 from trainer import config_file
 from trainer.config import TrainConfig
 from trainer.display import choose_display
 from trainer.events import Stopped
+from trainer.launch import Left, is_first, launched
 from trainer.resume import look_first
 from trainer.signals import EXIT_CODES, StopFlag, caught_signals
 from trainer.summary import Commands
@@ -39,6 +40,27 @@ def run_train(
     `out` defaults to runs/<name of the config>. `plain` forces lines where a dashboard would be shown,
     `ascii_only` draws it without other signs.
     """
+    try:
+        return _train(config_path, out, resume, fresh, overrides, plain, ascii_only)
+    except (UsageError, NumbersError, Left) as error:
+        if is_first():
+            raise
+        return error.exit_code  # the first process says the same
+    except TinychatError as error:
+        if is_first():
+            raise
+        raise type(error)(f"Process {launched('RANK', 0)}: {error.what}", error.hint) from error
+
+
+def _train(
+    config_path: Path,
+    out: Path | None,
+    resume: bool,
+    fresh: bool,
+    overrides: Sequence[str],
+    plain: bool,
+    ascii_only: bool,
+) -> int:
     config = config_file.load(config_path, overrides)
     folder = out if out is not None else Path("runs") / config_path.stem
     flag = StopFlag()
@@ -71,8 +93,10 @@ def _commands(config: TrainConfig, config_path: Path, folder: Path, overrides: S
     begins = [*config.sample.prompts, *config.sample.chats, ""][0]
     chat = "--chat " if begins and not config.sample.prompts else ""
     program = _program()
+    processes = launched("LOCAL_WORLD_SIZE", 1)
+    together = program if processes == 1 else f"torchrun --nproc-per-node {processes} -m tinychat"
     return Commands(
-        go_on=f"{program} train --config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume",
+        go_on=f"{together} train --config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume",
         program=program,
         # one line, whatever the prompt: it is to be copied
         sample=f"{chat}--prompt {quote(one_line(begins.strip().partition(chr(10))[0]))}",

@@ -18,8 +18,8 @@ from trainer import checkpoints
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
 from trainer.config_file import dumps
-from trainer.distributed import Left
 from trainer.events import Event, Saved, Warned
+from trainer.launch import Left
 from trainer.learner import Arrays, Learner, lower_rate
 from trainer.run_folder import RunFolder
 

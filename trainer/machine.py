@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tinychat.engine.runner import usable_cores
+from trainer.launch import launched
 
 
 def choose_threads(wanted: int) -> int:
@@ -21,12 +22,6 @@ def choose_threads(wanted: int) -> int:
     if environment.isdecimal() and int(environment):
         return int(environment)
     return max(1, usable_cores() // max(1, launched("LOCAL_WORLD_SIZE", 1)))
-
-
-def launched(name: str, otherwise: int) -> int:
-    """A number that torchrun tells its processes: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE."""
-    value = os.environ.get(name, "")
-    return int(value) if value.isdecimal() else otherwise
 
 
 def memory_bytes() -> int:

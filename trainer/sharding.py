@@ -7,6 +7,7 @@ Nothing here knows losses or files.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -40,6 +41,8 @@ class Spread:
             else:
                 from torch.nn.parallel import DistributedDataParallel
 
+                # rotary tables are the same everywhere; newer torch has another name for this, and says so
+                warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
                 self.forward = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def exchanging(self, last: bool) -> AbstractContextManager[None]:
