@@ -127,9 +127,10 @@ class Train(Table):
     )
     tokens_per_step: int = Field(default=4096, ge=2, description="batch of one optimizer step, in tokens")
     micro_rows: int | None = Field(default=None, ge=1, description="rows computed at once; default: what memory bears")
-    optimizer: Literal["fused", "plain"] = Field(
-        default="fused", description='AdamW: torch\'s "fused" or our "plain" one'
+    optimizer: Literal["fused", "plain", "muon"] = Field(
+        default="fused", description='AdamW: torch\'s "fused" or our "plain" one; "muon" for the blocks\' matrices'
     )
+    momentum: float = Field(default=0.95, ge=0, lt=1, description="of Muon")
     lr: float = Field(default=2e-3, gt=0, description="peak learning rate")
     min_lr: float | None = Field(default=None, ge=0, description="rate at the end; default: a tenth of lr")
     schedule: Shape = Field(default="warmup_hold_cosine", description="shape of the rate over the run")
@@ -140,6 +141,24 @@ class Train(Table):
     eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
     weight_decay: float = Field(default=0.1, ge=0, description="on matrices only")
     clip: float = Field(default=1.0, ge=0, description="greatest global norm of the gradient; 0: never clip")
+    ema: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of a moving average of the weights, which is evaluated; 0: none"
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of each target spread over all tokens; losses shown are without it"
+    )
+    z_loss: float = Field(
+        default=0.0, ge=0, le=1, description="weight of (log of the sum of exp(logits))^2 in what is minimised"
+    )
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
+        default="auto", description="number type of the forward pass; auto: the fastest that the device has"
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        default="auto", description="torch.compile; auto: on CUDA, with the plain pass where it fails"
+    )
+    recompute: bool = Field(
+        default=False, description="compute activations again instead of keeping them: less memory, a third more work"
+    )
     shard: Literal["auto", "ddp", "fsdp"] = Field(
         default="auto", description='many processes: a copy on each, "ddp", or parts, "fsdp"; "auto": by size'
     )
@@ -186,6 +205,7 @@ class Eval(Table):
     every: int = Field(default=100, ge=0, description="steps between evaluations; 0: only at the end")
     batches: int = Field(default=16, ge=1, description="fixed batches of held-out text")
     rows: int = Field(default=16, ge=1, description="rows in each")
+    patience: int = Field(default=0, ge=0, description="evaluations without a better one until the run ends; 0: never")
 
 
 class Sample(Table):
@@ -196,6 +216,10 @@ class Sample(Table):
     top_p: float = Field(default=0.95, gt=0, le=1, description="likeliest tokens with this much mass")
     max_tokens: int = Field(default=96, ge=1, le=4096, description="length of a sample")
     seed: int = Field(default=1, ge=0, description="of the samples' own draws")
+    probe: str | None = Field(
+        default=None, description='text whose next-token odds are followed; default: the first prompt; "": none'
+    )
+    probe_every: int = Field(default=50, ge=0, description="steps between looks at the probe; 0: none")
 
 
 class Save(Table):

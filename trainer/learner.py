@@ -7,10 +7,11 @@ clocks or when to evaluate.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +19,17 @@ import torch
 
 from tinychat.errors import FileFormatError, NumbersError
 from tinychat.model.transformer import Transformer, to_arrays
+from trainer.average import Average
 from trainer.batches import Batches, scramble
+from trainer.compiled import Compiled
 from trainer.config import TrainConfig
 from trainer.distributed import Ranks
-from trainer.loss import IGNORED, loss_sum
+from trainer.loss import IGNORED, objective_sum
 from trainer.optim import broken_gradients, clip_gradients, make_optimizer
+from trainer.precision import Scaler, choose
 from trainer.sharding import Spread, own_part, sharded_as, whole
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+AVERAGE, SCALE = "average", "loss_scale"  # beside the optimizer's own, in the saved state
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -47,6 +51,7 @@ class Taken:
     seen: int  # positions
     text_bytes: int
     grad_norm: float
+    text_s: float = 0.0  # seconds until the rows of text were there
 
     @property
     def loss(self) -> float:
@@ -77,6 +82,17 @@ class Learner:
         self.model = model.to(device).train()
         self.spread = Spread(self.model, self.ranks, shard=config.train.shard, blocks=list(self.model.blocks))
         train = config.train
+        self.precision = choose(train.precision, device)
+        self.precision.prepare()
+        if train.recompute:
+            recompute(self.model)
+        self.compiled = None
+        self._forward: Callable[..., torch.Tensor] = self.spread.forward
+        if train.compile == "on" or (train.compile == "auto" and device.type == "cuda"):
+            self.compiled = self._forward = Compiled(self.spread.forward)
+        self.scaler = Scaler() if self.precision.name == "fp16" else None
+        self.average = Average(self.model, train.ema) if train.ema else None
+        self.mark: Callable[[str], None] = lambda part: None  # after each part of a step, for who measures
         self.optimizer = make_optimizer(
             self.model,
             kind=train.optimizer,
@@ -84,6 +100,7 @@ class Learner:
             betas=train.betas,
             eps=train.eps,
             weight_decay=train.weight_decay,
+            momentum=train.momentum,
         )
 
     @staticmethod
@@ -115,17 +132,33 @@ class Learner:
             group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.take(index)
+        if self.scaler is not None:
+            self.scaler.stepped()
+        self.mark("update")
         return taken
 
     def gradients(self, index: int) -> Taken:
         """Gradients of the mean loss over the trained tokens of the whole step, clipped; no update. Together."""
+        taken = self._scaled_gradients(index)
+        while self.scaler is not None and self.scaler.overflowed(taken.grad_norm):
+            self.forget_gradients()
+            taken = self._scaled_gradients(index)
+        return taken
+
+    def _scaled_gradients(self, index: int) -> Taken:
         ranks, size = self.ranks, self.micro_rows
         part = self.config.rows_per_step // ranks.world
+        started = time.monotonic()
         x, y, documents = self.batches.batch(index, range(ranks.rank * part, (ranks.rank + 1) * part))
+        text_s = time.monotonic() - started
         text_bytes = int(self.byte_lengths[y[y != IGNORED]].sum())
         trained, text_bytes = map(int, ranks.sum([int((y != IGNORED).sum()), text_bytes]))
         first = ranks.rank * part // size  # of this process's micro-batches, among those of the step
         nats = [0.0] * (ranks.world * part // size)
+        scale = self.scaler.scale if self.scaler is not None else 1.0
+        self.mark("data")
         for start in range(0, part, size):
             micro = first + start // size
             # dropout is a function of (seed, step, micro-batch): no process, stop or look at the model can change it
@@ -134,17 +167,22 @@ class Learner:
             ids, targets = torch.from_numpy(x[rows]).to(self.device), torch.from_numpy(y[rows]).to(self.device)
             apart = None if documents is None else torch.from_numpy(documents[rows]).to(self.device)
             with self.spread.exchanging(last=start + size >= part):
-                with self._precision():
-                    logits = self.spread.forward(ids, documents=apart)
-                loss, _ = loss_sum(logits, targets)
-                mean = loss / max(1, trained)
-                if not ranks.alone:
-                    mean = mean * ranks.world  # torch takes the mean over the processes, where we want the sum
+                with self.precision.casting(self.device):
+                    logits = self._forward(ids, documents=apart)
+                train = self.config.train
+                loss, plain = objective_sum(logits, targets, smoothing=train.label_smoothing, z_loss=train.z_loss)
+                # torch takes the mean over the processes, where we want the sum
+                mean = loss * (scale * ranks.world / max(1, trained))
+                self.mark("forward")
                 mean.backward()  # type: ignore[no-untyped-call]  # torch's own signature
-            nats[micro] = float(loss.detach())
+            nats[micro] = float(plain)
+            self.mark("backward")
+        if self.scaler is not None:
+            self.scaler.unscale(self.model)
         norm = clip_gradients(self.model.parameters(), self.config.train.clip)
+        self.mark("clip")
         # micro-batches are added up in the same order, whoever computed them
-        return Taken(sum(ranks.sum(nats)), trained, x.size * ranks.world, text_bytes, norm)
+        return Taken(sum(ranks.sum(nats)), trained, x.size * ranks.world, text_bytes, norm, text_s)
 
     def _broken(self, taken: Taken) -> str:
         if not math.isfinite(taken.nats):
@@ -155,6 +193,10 @@ class Learner:
 
     def forget_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
+
+    def looked_at(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that are evaluated, sampled and kept as the best: the average, if any."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def weights(self) -> Arrays:
         """Whole, by name; on the first process only. Together."""
@@ -173,6 +215,12 @@ class Learner:
                 one = whole(value.detach())
                 if self.ranks.first:
                     arrays[f"{key}/{name}"] = one.cpu().numpy().reshape(one.shape or (1,))
+        for name, average in (self.average.tensors if self.average is not None else {}).items():
+            one = whole(average)
+            if self.ranks.first:
+                arrays[f"{AVERAGE}/{name}"] = one.cpu().numpy()
+        if self.scaler is not None and self.ranks.first:
+            arrays[SCALE] = np.array([self.scaler.scale, self.scaler.clean], np.float64)
         return arrays
 
     def broken_weight(self) -> str | None:
@@ -205,27 +253,42 @@ class Learner:
                 for name, array in weights.items()
             }
             self.model.load_state_dict(tensors)
+            muons = [group["params"] for group in self.optimizer.param_groups if group.get("muon")]
+            by_muon = {id(weight) for weights in muons for weight in weights}
             for name, parameter in self.model.named_parameters():
-                if f"step/{name}" in state:
-                    self.optimizer.state[parameter] = self._moments(name, parameter, state)
+                self._restore_moments(name, parameter, state, momentum=id(parameter) in by_muon)
+                if self.average is not None:  # without one in the file it begins with these weights
+                    held = state.get(f"{AVERAGE}/{name}")
+                    self.average.tensors[name] = parameter.detach().clone() if held is None else _like(held, parameter)
+            if self.scaler is not None and SCALE in state:
+                scale, clean = np.asarray(state[SCALE], np.float64).tolist()
+                self.scaler.scale, self.scaler.clean = scale, int(clean)
         except (KeyError, RuntimeError, ValueError) as error:
             raise FileFormatError(f"The training state does not fit the model: {error}.") from error
 
-    def _moments(self, name: str, parameter: torch.nn.Parameter, state: Arrays) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key in MOMENTS:
-            moment = torch.from_numpy(state[f"{key}/{name}"])
-            if moment.shape != parameter.shape:
-                raise ValueError(f"{key} of {name} has shape {tuple(moment.shape)}")
-            found[key] = sharded_as(moment, parameter)
-        # torch's fused form wants its count beside the weights, the plain one on the CPU
-        fused = self.config.train.optimizer == "fused"
-        count = torch.from_numpy(state[f"step/{name}"]).reshape(())
-        found["step"] = count.to(self.device) if fused else count
-        return found
+    def _restore_moments(self, name: str, parameter: torch.nn.Parameter, state: Arrays, *, momentum: bool) -> None:
+        """Those of another optimizer are left out, and begin anew: it is told elsewhere that this is not exact."""
+        keys = ("momentum",) if momentum else ("exp_avg", "exp_avg_sq")
+        if f"{keys[0]}/{name}" not in state:
+            return
+        found = {key: _like(state[f"{key}/{name}"], parameter) for key in keys}
+        if not momentum:
+            # torch's fused form wants its count beside the weights, the plain one on the CPU
+            count = torch.from_numpy(state[f"step/{name}"]).reshape(())
+            found["step"] = count if self.config.train.optimizer == "plain" else count.to(self.device)
+        self.optimizer.state[parameter] = found
 
-    def _precision(self) -> Any:
-        # bfloat16 on a CPU without its own instructions is three times slower than float32
-        if self.device.type == "cuda" and torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", dtype=torch.bfloat16)
-        return nullcontext()
+
+def _like(array: npt.NDArray[np.generic], parameter: torch.Tensor) -> torch.Tensor:
+    tensor = torch.from_numpy(array)
+    if tensor.shape != parameter.shape:
+        raise ValueError(f"a shape is {tuple(tensor.shape)}, its weight's {tuple(parameter.shape)}")
+    return sharded_as(tensor, parameter)
+
+
+def recompute(model: Transformer) -> None:
+    """Keep only what enters each block; the rest is computed again on the way back (Chen et al. 2016)."""
+    from torch.utils.checkpoint import checkpoint
+
+    for block in model.blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -89,7 +89,7 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
             state["momentum"].lerp_(weight.grad, 1 - momentum)
             # a sharded weight's directions are those of the whole
-            parts += whole(weight.grad.lerp(state["momentum"], momentum)).split(group["rows"])
+            parts += torch.split(whole(weight.grad.lerp(state["momentum"], momentum)), group["rows"])
         moved = _together(parts)
         for place, weight in enumerate(weights):
             if group["weight_decay"]:
@@ -99,7 +99,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _together(parts: Sequence[Tensor]) -> list[Tensor]:
-    """Each matrix made orthogonal and scaled; those of one shape in one product: few large ones are faster than many."""
+    """Each matrix made orthogonal and scaled; those of one shape in one product, as few large ones are faster."""
     found: list[Tensor | None] = [None] * len(parts)
     for shape in dict.fromkeys(part.shape for part in parts):
         places = [place for place, part in enumerate(parts) if part.shape == shape]

@@ -100,11 +100,11 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Muon's groups of the blocks' matrices, one for each way in which a weight holds several; then AdamW's two."""
-    found: dict[tuple[int, ...], list[nn.Parameter]] = {}
+    found: dict[tuple[int, ...], list[Tensor]] = {}
     for module in model.modules():
         if isinstance(module, Attention):
             head, width = module.head_width, module.output.weight.shape[0]
-            rows = (module.heads * head, module.groups * head, module.groups * head)
+            rows: tuple[int, ...] = (module.heads * head, module.groups * head, module.groups * head)
             found.setdefault(rows, []).append(module.qkv.weight)
             found.setdefault((width,), []).append(module.output.weight)
         elif isinstance(module, FeedForward):
@@ -112,7 +112,7 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
             rows = (size // 2, size // 2) if module.activation == "swiglu" else (size,)
             found.setdefault(rows, []).append(module.up.weight)
             found.setdefault((module.down.weight.shape[0],), []).append(module.down.weight)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": weight_decay, "muon": True, "rows": list(rows)}
         for rows, weights in found.items()
     ]
