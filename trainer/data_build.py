@@ -19,7 +19,7 @@ import numpy as np
 
 from tinychat import files
 from tinychat.errors import CorpusError, UsageError
-from tinychat.text.chat import render_encoded
+from tinychat.text.chat import PAUSE, render_encoded
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.text.words import Ids
 from trainer import data_folder
@@ -114,8 +114,9 @@ class _Building:
                 self.parts = list(self._whole(journal.parts))
                 return
         clear(self.path)
-        if self.recipe.tokenizer is not None:
-            self.tokenizer = Tokenizer.from_file(self.recipe.tokenizer)
+        given = self.recipe.given_tokenizer()
+        if given is not None:
+            self.tokenizer = given
         else:
             sample = Thinned(self.recipe.sample_chars)
             share = MOST_READ * self.recipe.sample_chars / max(1, sum(reading.total for reading in self.readings))
@@ -128,6 +129,8 @@ class _Building:
                         yield self._progress("reading text", reading, (reading.done, *reading.made))
             yield Progress(what="training the vocabulary", done=0, total=0, unit="tokens")
             self.tokenizer = Tokenizer.train(sample.texts(), vocab_size=self.recipe.vocab_size)
+        if self.recipe.pauses:
+            self.tokenizer = self.tokenizer.with_special(PAUSE)
         files.write_atomic(named, self.tokenizer.to_json().encode())
         self._write_journal()
 
@@ -272,11 +275,14 @@ class _Building:
     def _chat(self, document: Document, bodies: list[Ids]) -> Ids:
         assert document.messages is not None
         if not self.tokenizer.has_chat:
+            given = self.recipe.tokenizer
+            named = str(given) if isinstance(given, Path) else "the tokenizer of train.from"
             raise CorpusError(
-                f"{document.origin}: a chat, for which {self.recipe.tokenizer} has no role tokens.",
+                f"{document.origin}: a chat, for which {named} has no role tokens.",
                 "Let a vocabulary be trained instead of naming a tokenizer, or leave the chats out.",
             )
-        ids = render_encoded(document.messages, [body.tolist() for body in bodies], self.tokenizer).ids
+        ids_of = [body.tolist() for body in bodies]
+        ids = render_encoded(document.messages, ids_of, self.tokenizer, pauses=self.recipe.pauses).ids
         return np.array(ids, np.uint32)
 
     def _finish(self) -> None:

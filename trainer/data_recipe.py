@@ -32,7 +32,8 @@ class Recipe:
     sources: tuple[str, ...]
     field: str | None = None  # of rows: what holds the text or the messages
     form: Form = "text"  # of stdin
-    tokenizer: Path | None = None  # None: one is trained
+    tokenizer: Path | Tokenizer | None = None  # None: one is trained
+    pauses: int = 0  # pause tokens before each reply of a chat
     vocab_size: int = 1024
     sample_chars: int = 8_000_000
     valid_fraction: float = 0.02
@@ -62,13 +63,20 @@ class Recipe:
         found |= {"field": self.field, "form": self.form, "shard_tokens": self.shard_tokens}
         if "toy" in self.sources:
             found |= {"documents": self.toy[0], "chat_share": self.toy[1]}
+        if self.pauses:
+            found |= {"pause_tokens": self.pauses}
         if self.tokenizer is None:
             found |= {"vocab_size": self.vocab_size, "sample_chars": self.sample_chars}
         return found
 
+    def given_tokenizer(self) -> Tokenizer | None:
+        """The one that is named or given. Raises FileFormatError for a bad one."""
+        return Tokenizer.from_file(self.tokenizer) if isinstance(self.tokenizer, Path) else self.tokenizer
+
     def key(self, readings: Sequence[Reading]) -> str:
         """A digest of all that; files by name, size and time of change. Raises FileFormatError for a bad tokenizer."""
-        given = Tokenizer.from_file(self.tokenizer).digest if self.tokenizer is not None else None
+        tokenizer = self.given_tokenizer()
+        given = None if tokenizer is None else tokenizer.digest
         parts = [VERSION, self.settings, given, [[reading.source, reading.stamps] for reading in readings]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

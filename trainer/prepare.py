@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tinychat import files
 from tinychat.errors import CorpusError, FileFormatError, UsageError
+from tinychat.model.checkpoint import tokenizer_of
 from tinychat.text.tokenizer import Tokenizer
-from trainer import corpus, data_folder
+from trainer import base, corpus, data_folder
 from trainer.config import TrainConfig
 from trainer.data_build import Interrupted, build
 from trainer.data_folder import DataFolder, is_prepared, open_folder, read_manifest
@@ -124,7 +125,7 @@ def _own(config: TrainConfig, folder: RunFolder, stop: StopFlag) -> Generator[Ev
         find(recipe, folder.data, fresh=True)
     found = yield from build(recipe, folder.data, stop)
     made, wanted = found.tokenizer.vocab_size, config.tokenizer.vocab_size
-    if made < wanted and config.tokenizer.path is None:
+    if made < wanted and config.tokenizer.path is None and config.train.from_ is None:
         yield Warned(step=0, message=f"the text is good for a vocabulary of {made}, not of {wanted}")
     return found
 
@@ -134,13 +135,18 @@ def _recipe(config: TrainConfig) -> Recipe:
     return Recipe(
         sources=data.sources,
         field=data.field,
-        tokenizer=Path(tokenizer.path) if tokenizer.path is not None else None,
+        tokenizer=_base_tokenizer(config) or (Path(tokenizer.path) if tokenizer.path is not None else None),
+        pauses=data.pause_tokens,
         vocab_size=tokenizer.vocab_size,
         sample_chars=tokenizer.sample_chars,
         valid_fraction=data.valid_fraction,
         seed=data.seed,
         toy=(data.documents, data.chat_share),
     )
+
+
+def _base_tokenizer(config: TrainConfig) -> Tokenizer | None:
+    return None if config.train.from_ is None else tokenizer_of(base.find(config.train.from_))
 
 
 def _version_1(folder: RunFolder) -> DataFolder | None:
@@ -199,6 +205,17 @@ def _given(config: TrainConfig) -> Generator[Event, None, list[DataFolder]]:
                 f" (digests {named.digest[:12]} and {first.tokenizer.digest[:12]}).",
                 "Leave tokenizer.path out, or make the shards again with it.",
             )
+    of_base = _base_tokenizer(config)
+    if of_base is not None and of_base.digest != first.tokenizer.digest:
+        raise UsageError(
+            f"data.text: {first.path} was not made with the vocabulary of train.from"
+            f" (digests {first.tokenizer.digest[:12]} and {of_base.digest[:12]}).",
+            "Name the text itself, or make the shards with that tokenizer.",
+        )
+    if config.data.pause_tokens:
+        raise UsageError(
+            f"data.pause_tokens: {first.path} holds no pause tokens.", "Name the text itself: they are put in with it."
+        )
     yield from _without_effect(config, first)
     for each in folders:
         yield from _verified(each)

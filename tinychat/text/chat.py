@@ -36,34 +36,49 @@ class Rendered:
     mask: list[bool]
 
 
-def render(messages: Sequence[Message], tokenizer: Tokenizer, *, reply: bool) -> Rendered:
-    """The chat as tokens.
+def render(messages: Sequence[Message], tokenizer: Tokenizer, *, reply: bool, pauses: int = 0) -> Rendered:
+    """The chat as tokens, with `pauses` pause tokens before each of the assistant's texts.
 
     With `reply`, the assistant's turn is left open: after a user message it is begun, and a trailing assistant
-    message goes on without its <|end|>. ValueError for a wrong order of roles, or a tokenizer without role tokens.
+    message goes on without its <|end|>. ValueError for a wrong order of roles, or a tokenizer without these tokens.
     """
     check_order(messages)
-    return render_encoded(messages, [tokenizer.encode(message.text) for message in messages], tokenizer, reply=reply)
+    bodies = [tokenizer.encode(message.text) for message in messages]
+    return render_encoded(messages, bodies, tokenizer, reply=reply, pauses=pauses)
 
 
 def render_encoded(
-    messages: Sequence[Message], bodies: Sequence[Sequence[int]], tokenizer: Tokenizer, *, reply: bool = False
+    messages: Sequence[Message],
+    bodies: Sequence[Sequence[int]],
+    tokenizer: Tokenizer,
+    *,
+    reply: bool = False,
+    pauses: int = 0,
 ) -> Rendered:
     """As `render`, from the ids of each message's text: many chats can be encoded in one batch."""
     if reply and messages[-1].role == "system":
         raise ValueError("a reply needs a user message to answer, got a system message only")
     special = _role_tokens(tokenizer)
+    waits = pause_ids(tokenizer, pauses)
     ids, mask = [tokenizer.end_of_text], [False]
     for index, (message, encoded) in enumerate(zip(messages, bodies, strict=True)):
         body = [*encoded]
         if not (reply and index == len(messages) - 1 and message.role == "assistant"):
             body.append(special["<|end|>"])
-        ids += [special[f"<|{message.role}|>"], *body]
-        mask += [False, *[message.role == "assistant"] * len(body)]
+        opening = [special[f"<|{message.role}|>"], *(waits if message.role == "assistant" else [])]
+        ids += [*opening, *body]
+        mask += [False] * len(opening) + [message.role == "assistant"] * len(body)
     if reply and messages[-1].role == "user":
-        ids.append(special["<|assistant|>"])
-        mask.append(False)
+        ids += [special["<|assistant|>"], *waits]
+        mask += [False] * (1 + len(waits))
     return Rendered(ids, mask)
+
+
+def pause_ids(tokenizer: Tokenizer, count: int) -> list[int]:
+    """So many pause tokens; ValueError where the tokenizer has none."""
+    if count and PAUSE not in tokenizer.specials:
+        raise ValueError(f"this tokenizer has no {PAUSE}: the model was not trained with pauses")
+    return [tokenizer.specials[PAUSE]] * count if count else []
 
 
 def check_order(messages: Sequence[Message]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -103,6 +104,12 @@ class Tokenizer:
     def digest(self) -> str:
         """SHA-256 of `to_json()`, in hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def with_special(self, name: str) -> Tokenizer:
+        """The tokenizer with one more control token behind the others, or itself where it has that one."""
+        if name in self.specials or name in self._parts.names:
+            return self
+        return Tokenizer(replace(self._parts, specials={**self._parts.specials, name: self.vocab_size}))
 
     def is_special(self, token: int) -> bool:
         """Whether the token is a control token, which holds no text."""
