@@ -85,7 +85,8 @@ def _train_picture() -> str:
     from rich.console import Console
 
     from trainer import events
-    from trainer.frame import View, frame
+    from trainer.frame import frame
+    from trainer.view import View
 
     kinds = {kind.__name__.lower(): kind for kind in (
         events.Started, events.TrainStep, events.Evaluated, events.Sampled, events.Saved, events.Warned,

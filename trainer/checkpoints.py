@@ -49,6 +49,7 @@ class Progressed:
     evaluated_at: int = 0
     sampled_at: int = 0
     samples: int = 0
+    rate_scale: float = 1.0  # on the schedule's rates, by a person at the keyboard
 
     @property
     def mean_loss(self) -> float | None:

@@ -29,6 +29,10 @@ class Started:
     device: str
     threads: int
     elapsed_s: float  # of the sittings before this one
+    rate_scale: float = 1.0  # what the schedule's rates are multiplied by, when the rate was lowered by a key
+    flops_per_token: float = 0.0  # of one token of training, forward and backward; 0: not known
+    matrix_flops: float = 0.0  # a second, as a large matrix product was measured on this machine; 0: not measured
+    planned_lr: tuple[float, ...] = ()  # the schedule's rates at even distances over the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ class TrainStep:
     elapsed_s: float  # over all sittings
     eta_s: float
     memory_bytes: int
+    text_share: float = 0.0  # of the time of recent steps: waiting for rows of text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,15 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What the model would say next after a fixed text: its likeliest tokens, raw odds."""
+
+    step: int
+    prompt: str
+    top: tuple[tuple[str, float], ...]  # (the token's label, probability), likeliest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
     """A file that plays, durable on disk."""
 
@@ -93,15 +107,48 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """Something a person should know; training goes on."""
+    """Something a person should know; training goes on. `about` names a state that can pass again."""
 
     step: int
     message: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eased:
+    """What was warned of under this name has passed."""
+
+    step: int
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """A person holds the run after this step; time held counts for nothing."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """The run goes on after a pause."""
+
+    step: int
+    seconds: float  # held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateScaled:
+    """From the next step on the rates are those of the schedule times `scale`. It is part of the checkpoint."""
+
+    step: int
+    scale: float
+    lr: float  # of the next step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The last event. `reason`: finished, already finished, time limit, SIGINT, SIGTERM, SIGHUP."""
+    """The last event. `reason`: finished, already finished, time limit, asked, SIGINT, SIGTERM, SIGHUP."""
 
     step: int
     steps: int
@@ -115,7 +162,21 @@ class Stopped:
     tokens: int
 
 
-Event = Started | Progress | TrainStep | Evaluated | Sampled | Saved | Warned | Stopped
+Event = (
+    Started
+    | Progress
+    | TrainStep
+    | Evaluated
+    | Sampled
+    | Probed
+    | Saved
+    | Warned
+    | Eased
+    | Paused
+    | Continued
+    | RateScaled
+    | Stopped
+)
 
 
 def as_record(event: Event) -> dict[str, Any]:

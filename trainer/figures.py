@@ -32,3 +32,12 @@ def size(value: float) -> str:
 
 def loss(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def flops(value: float) -> str:
+    """Operations a second: 14.2 GFLOP/s, 1.20 TFLOP/s."""
+    for size_, letter in ((1e12, "T"), (1e9, "G")):
+        if value >= size_:
+            scaled = value / size_
+            return f"{scaled:.{0 if scaled >= 100 else 1 if scaled >= 10 else 2}f} {letter}FLOP/s"
+    return f"{value / 1e6:.0f} MFLOP/s"

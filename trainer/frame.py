@@ -1,4 +1,4 @@
-"""The dashboard as lines of text for any size: what is known of a run, and where it stands on the screen.
+"""The dashboard as lines of text for any size: where what is known of a run stands on the screen.
 
 Narrow screens stack curve, figures and sample; wide ones put figures and sample beside the curve. What does not fit
 goes in a fixed order, figures last. Pure: View and size in, lines out. Nothing here writes to a terminal.
@@ -7,62 +7,24 @@ goes in a fixed order, figures last. Pure: View and size in, lines out. Nothing 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tinychat.text.terminal import clean, one_line
 from trainer import figures
-from trainer.events import Evaluated, Event, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
-from trainer.history import Curve
+from trainer.events import Progress, TrainStep
+from trainer.history import Point
 from trainer.plot import plot
+from trainer.strips import probe_line, probe_lines, rate_strip, series_strip
+from trainer.view import View
 
 WIDE = 100  # columns from which figures stand beside the curve
 SIDE = 38  # columns of the figures there
 TALL_SAMPLE = 8  # most lines of a sample on a narrow screen
-KEPT_WARNINGS = 5
 STOP_HELP = "Ctrl-C saves and stops"
-
-
-@dataclass(slots=True)
-class View:
-    """What the dashboard shows: the last event of each kind, and the curve."""
-
-    waiting: str = ""
-    started: Started | None = None
-    step: TrainStep | None = None
-    evaluated: Evaluated | None = None
-    best: Evaluated | None = None
-    sampled: Sampled | None = None
-    saved: Saved | None = None
-    progress: Progress | None = None
-    stopped: Stopped | None = None
-    warnings: list[str] = field(default_factory=list)
-    curve: Curve = field(default_factory=Curve)
-
-    def take(self, event: Event) -> None:
-        """Note what happened."""
-        self.progress = event if isinstance(event, Progress) else None
-        if isinstance(event, Started):
-            self.started = event
-            if event.step:
-                self.curve.read_log(event.out / "log.jsonl")
-        elif isinstance(event, TrainStep):
-            self.step = event
-            self.curve.add_train(event.step, event.smooth_loss)
-        elif isinstance(event, Evaluated):
-            self.evaluated = event
-            self.best = event if event.best else self.best
-            self.curve.add_valid(event.step, event.loss)
-        elif isinstance(event, Sampled):
-            self.sampled = event
-        elif isinstance(event, Saved):
-            self.saved = event
-        elif isinstance(event, Warned):
-            self.warnings = [*self.warnings, event.message][-KEPT_WARNINGS:]
-        elif isinstance(event, Stopped):
-            self.stopped = event
+KEY_HELP = "space pause  s save  t sample  - lower the rate  + raise it  tab curve  q stop"
+KEY_HELP_SHORT = "space pause  s save  t sample  -+ rate  tab curve  q stop"
 
 
 def frame(view: View, width: int, height: int, *, ascii_only: bool = False) -> list[Text]:
@@ -116,8 +78,15 @@ def _footer(view: View, width: int) -> list[Text]:
     else:
         note = "not saved yet" if view.started is not None else ""
     line = Text(note, style="dim")
-    if width >= cell_len(note) + len(STOP_HELP) + 2:
-        line.append(" " * (width - cell_len(note) - len(STOP_HELP)) + STOP_HELP)
+    if view.note:
+        line = Text(f"> {view.note}", style="bold")
+    elif view.paused:
+        line = Text("PAUSED: space goes on", style="bold reverse")
+    if width >= cell_len(line.plain) + len(STOP_HELP) + 2:
+        line.append(" " * (width - cell_len(line.plain) - len(STOP_HELP)))
+        line.append(STOP_HELP, "dim not bold not reverse")
+    if view.keys and view.started is not None:
+        lines.append(Text(KEY_HELP if width >= len(KEY_HELP) else KEY_HELP_SHORT, style="dim"))
     return [*lines, line]
 
 
@@ -146,10 +115,14 @@ def _wide(view: View, width: int, height: int, ascii_only: bool) -> list[Text]:
     top = [_progress_line(view, width, ascii_only), Text()]
     rows = height - len(top)
     # on a high screen the sample goes below the curve, over its whole width
-    below = _sample(view, left, min(12, rows // 4)) if rows >= 30 else []
-    curve = [_legend(left, ascii_only), *_curve(view, left, rows - 1 - len(below), ascii_only), *below]
+    below = _sample(view, left, min(12, rows // 4)) if rows >= 26 else []
+    curve = [_legend(view, left, ascii_only), *_curve(view, left, rows - 1 - len(below), ascii_only), *below]
     side = _column(_figures(view, long=True))
-    if not below and view.sampled is not None and rows - len(side) - 1 >= 4:
+    if rows - len(side) >= 4:
+        side += [Text(), *_strips(view, SIDE, ascii_only)]
+    if rows - len(side) >= 4 and view.curve.probes:
+        side += [Text(), *probe_lines(view.curve.probes, SIDE, rows - len(side) - 1, ascii_only=ascii_only)]
+    if not below and view.sampled is not None and rows - len(side) - 1 >= 3:
         side += [Text(), *_sample(view, SIDE, rows - len(side) - 1)]
     lines = []
     for row in range(rows):
@@ -166,26 +139,49 @@ def _narrow(view: View, width: int, height: int, ascii_only: bool) -> list[Text]
     figures_ = _rows(_figures(view, long=False), width)
     fixed = 1 + len(figures_)  # the bar and the figures
     left = height - fixed
+    probe = [probe_line(view.curve.probes, width, ascii_only=ascii_only)] if view.curve.probes and left >= 10 else []
+    left -= len(probe)
     sample = _sample(view, width, min(TALL_SAMPLE, max(3, left // 3))) if left >= 9 else []
     rows = left - len(sample) - 1
-    curve = [_legend(width, ascii_only), *_curve(view, width, rows, ascii_only)] if rows >= 5 else []
+    curve = [_legend(view, width, ascii_only), *_curve(view, width, rows, ascii_only)] if rows >= 5 else []
     if not curve and left >= 3:
         sample = _sample(view, width, left)
-    return [*curve, _progress_line(view, width, ascii_only), *figures_, *sample]
+    return [*curve, _progress_line(view, width, ascii_only), *figures_, *probe, *sample]
+
+
+def _strips(view: View, width: int, ascii_only: bool) -> list[Text]:
+    """Rate with what is planned, gradient norm and speed over the run."""
+    curve = view.curve
+    return [
+        rate_strip("rate", curve.rate.points, view.planned, width, ascii_only=ascii_only),
+        series_strip("gradient", curve.gradient.points, width, ascii_only=ascii_only),
+        series_strip("tok/s", curve.speed.points, width, ascii_only=ascii_only),
+    ]
 
 
 def _curve(view: View, width: int, height: int, ascii_only: bool) -> list[Text]:
-    return plot(view.curve.train, view.curve.valid, width=width, height=height, ascii_only=ascii_only)
+    curve, now = view.curve, view.step.step if view.step else 0
+    drawn: dict[str, tuple[list[Point], list[Point]]] = {
+        "loss": (curve.train, curve.valid),
+        "learning rate": (curve.rate.points, [point for point in view.planned if point[0] > now]),
+        "gradient norm": (curve.gradient.points, []),
+        "tokens per second": (curve.speed.points, []),
+    }
+    lines, circles = drawn[view.shown]
+    return plot(lines, circles, width=width, height=height, ascii_only=ascii_only)
 
 
-def _legend(width: int, ascii_only: bool) -> Text:
-    line = Text("loss  ")
-    line.append("' train" if ascii_only else "⠒ train", "cyan")
+def _legend(view: View, width: int, ascii_only: bool) -> Text:
+    line_sign, circle = ("'", "o") if ascii_only else ("⠒", "●")
+    if view.shown != "loss":
+        line = Text(f"{line_sign} {view.shown}", "cyan")
+        if view.shown == "learning rate":
+            line.append(f"  {circle} planned", "bold yellow")
+        return line
+    line = Text("loss  ").append(f"{line_sign} train", "cyan")
     if width >= 40:
         line.append(" (smoothed)", "dim")
-    line.append("  ")
-    line.append("o held out" if ascii_only else "● held out", "bold yellow")
-    return line
+    return line.append("  ").append(f"{circle} held out", "bold yellow")
 
 
 def _progress_line(view: View, width: int, ascii_only: bool) -> Text:
@@ -230,14 +226,32 @@ def _figures(view: View, *, long: bool) -> list[tuple[str, str, str]]:
     found += [
         ("bits per byte" if long else "bits/B", figures.loss(step.bits_per_byte), ""),
         ("... held out" if long else "held b/B", figures.loss(valid.bits_per_byte if valid else None), ""),
-        ("learning rate" if long else "rate", f"{step.lr:.2e}", ""),
+        ("learning rate" if long else "rate", f"{step.lr:.2e}{_scale(view.scale)}", ""),
         ("gradient norm" if long else "gradient", f"{step.grad_norm:.3f}", ""),
         ("tokens per second" if long else "tok/s", figures.count(step.tokens_per_s), "bold"),
+        *_compute(view, step, long=long),
         ("tokens seen" if long else "tokens", figures.count(step.tokens), ""),
         ("epoch", f"{step.epoch:.2f}", ""),
         ("memory", figures.size(step.memory_bytes), ""),
     ]
     return found
+
+
+def _scale(scale: float) -> str:
+    return "" if scale == 1 else f" x 1/{round(1 / scale)}"
+
+
+def _compute(view: View, step: TrainStep, *, long: bool) -> list[tuple[str, str, str]]:
+    """Operations a second, and their share of what the machine can do."""
+    run = view.started
+    if run is None or not run.flops_per_token:
+        return []
+    flops = step.tokens_per_s * run.flops_per_token
+    share = f" = {flops / run.matrix_flops:.0%}" if run.matrix_flops else ""
+    if long:
+        of = f"{share} of {figures.flops(run.matrix_flops)}" if share else ""
+        return [("compute", f"{figures.flops(flops)}{of}", "")]
+    return [("compute", f"{figures.flops(flops)}{share}", "")]
 
 
 def _column(found: Sequence[tuple[str, str, str]]) -> list[Text]:

@@ -24,12 +24,13 @@ from trainer.batches import Batches, scramble
 from trainer.compiled import Compiled
 from trainer.config import TrainConfig
 from trainer.distributed import Ranks
+from trainer.lora import add_adapters, is_adapter, merged
 from trainer.loss import IGNORED, objective_sum
 from trainer.optim import broken_gradients, clip_gradients, make_optimizer
 from trainer.precision import Scaler, choose
 from trainer.sharding import Spread, own_part, sharded_as, whole
 
-AVERAGE, SCALE = "average", "loss_scale"  # beside the optimizer's own, in the saved state
+ADAPTER, AVERAGE, SCALE = "adapter", "average", "loss_scale"  # beside the optimizer's own, in the saved state
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -112,10 +113,17 @@ class Learner:
         byte_lengths: npt.NDArray[np.int32],
         device: torch.device,
         ranks: Ranks | None = None,
+        base: Mapping[str, torch.Tensor] | None = None,
     ) -> Learner:
-        """New weights. They draw from the seed and from nothing that ran before."""
+        """The first weights: of `base`, or new. What is new draws from the seed and from nothing that ran before."""
         model = Transformer(config.model.network(vocab_size))
-        model.init_weights(torch.Generator().manual_seed(config.train.seed))
+        generator = torch.Generator().manual_seed(config.train.seed)
+        if base is None:
+            model.init_weights(generator)
+        else:
+            _adopt(model, base)
+        if config.lora.rank:
+            add_adapters(model, config.lora, generator)
         return Learner(config, model, batches, byte_lengths, device, ranks)
 
     def step(self, index: int, lr: float) -> Taken:
@@ -199,7 +207,9 @@ class Learner:
         return nullcontext() if self.average is None else self.average.applied()
 
     def weights(self) -> Arrays:
-        """Whole, by name; on the first process only. Together."""
+        """Whole, by name, adapters merged into them; on the first process only. Together."""
+        if self.config.lora.rank:
+            return to_arrays(self._merged())
         arrays: Arrays = {}
         for name, tensor in self.model.state_dict().items():
             one = whole(tensor)
@@ -207,9 +217,20 @@ class Learner:
                 arrays.update(to_arrays({name: one}))
         return arrays
 
+    def _merged(self) -> dict[str, torch.Tensor]:
+        tensors = {name: whole(tensor) for name, tensor in self.model.state_dict().items()}
+        if not self.ranks.first:
+            return {}
+        return merged(tensors, self.config.lora.scale) if self.config.lora.rank else tensors
+
     def state(self) -> Arrays:
-        """Moments and step counts by parameter name, whole; on the first process only. Together."""
+        """Moments and step counts by parameter name, and adapters, whole; on the first process only. Together."""
         arrays: Arrays = {}
+        for name, tensor in self.model.state_dict().items() if self.config.lora.rank else ():
+            if is_adapter(name):
+                one = whole(tensor)
+                if self.ranks.first:
+                    arrays.update(to_arrays({f"{ADAPTER}/{name}": one}))
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 one = whole(value.detach())
@@ -237,7 +258,7 @@ class Learner:
         """The network in one piece, for looking at it; only the first process has one. Together."""
         if not self.spread.sharded:
             return self.model if self.ranks.first else None
-        tensors = {name: whole(tensor) for name, tensor in self.model.state_dict().items()}
+        tensors = self._merged()
         if not self.ranks.first:
             return None
         copy = Transformer(self.model.config).to(self.device)
@@ -245,9 +266,14 @@ class Learner:
         return copy
 
     def restore(self, weights: Mapping[str, npt.NDArray[np.generic]], state: Arrays) -> None:
-        """Become what `weights` and `state` were taken of. FileFormatError when they are not of this model."""
+        """Become what `weights` and `state` were taken of. FileFormatError when they are not of this model.
+
+        With adapters these are in `state`, and the weights are those of the base.
+        """
         try:
             own = self.model.state_dict()
+            if self.config.lora.rank:
+                weights = {name: state[f"{ADAPTER}/{name}"] for name in own if is_adapter(name)}
             tensors = {
                 name: sharded_as(torch.from_numpy(array), own[name]) if name in own else torch.from_numpy(array)
                 for name, array in weights.items()
@@ -292,3 +318,20 @@ def recompute(model: Transformer) -> None:
 
     for block in model.blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def _adopt(model: Transformer, base: Mapping[str, torch.Tensor]) -> None:
+    """Weights of another network of this shape; tokens that it did not know begin as the mean of all others.
+
+    FileFormatError when it has another shape.
+    """
+    tensors = dict(base)
+    for name in ("embedding.weight", "head.weight"):
+        new = model.config.vocab_size - len(tensors[name]) if name in tensors else 0
+        if new > 0:
+            mean = tensors[name].mean(dim=0, keepdim=True)
+            tensors[name] = torch.cat((tensors[name], mean.expand(new, -1)))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise FileFormatError(f"The checkpoint of train.from does not fit the model: {error}.") from error

@@ -24,17 +24,22 @@ from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
 from trainer.data_joined import Joined
 from trainer.distributed import Agreed, Ranks, joined
-from trainer.evaluate import evaluate, prompts, sample
-from trainer.events import Evaluated, Event, Progress, Sampled, Started, Stopped, TrainStep, Warned
+from trainer.evaluate import Prompt, evaluate, prompts, sample
+from trainer.events import Evaluated, Event, Probed, Progress, Sampled, Started, Stopped, TrainStep, Warned
+from trainer.health import watched
 from trainer.keeper import Keeper
 from trainer.learner import Learner, Taken, lower_rate
 from trainer.limits import late_message, limit_in_steps, steps_in_time
 from trainer.meter import Meter, counted
 from trainer.opening import begun, prepared_by
 from trainer.prepare import Prepared
+from trainer.probe import likeliest, probe_prompt
 from trainer.resume import Beginning, check_surroundings
 from trainer.run_folder import RunFolder
 from trainer.signals import StopFlag
+from trainer.speed import flops_per_token, matrix_flops, pass_dtype
+from trainer.steer import heed
+from trainer.wishes import Wishes
 
 SPEED_STEPS = 3  # of the speed test, after one that warms up
 TOLD_AFTER = 10  # steps of a sitting until its end can be foretold
@@ -49,6 +54,7 @@ def train(
     fresh: bool = False,
     stop: StopFlag | None = None,
     name: str = "",
+    wishes: Wishes | None = None,
 ) -> Generator[Event, None, None]:
     """Train in the folder `out`; the last event is Stopped. `fresh` removes the run that is there.
 
@@ -63,7 +69,8 @@ def train(
             raise UsageError(f"{error}.", "Set one of these, with as many processes.") from None
         with begun(config, out, ranks, resume=resume, fresh=fresh) as (folder, beginning, log):
             try:
-                for event in _events(config, folder, beginning, stop, ranks, name or out.name):
+                asked = wishes if wishes is not None and ranks.alone else Wishes()
+                for event in watched(_events(config, folder, beginning, stop, ranks, name or out.name, asked)):
                     failed = log.write(event) if log else None
                     yield event
                     if failed is not None:
@@ -75,7 +82,7 @@ def train(
 
 
 def _events(
-    config: TrainConfig, folder: RunFolder, beginning: Beginning, own: StopFlag, ranks: Ranks, name: str
+    config: TrainConfig, folder: RunFolder, beginning: Beginning, own: StopFlag, ranks: Ranks, name: str, wishes: Wishes
 ) -> Iterator[Event]:
     now = beginning.found.progress if beginning.found else Progressed()
     for message in beginning.told:
@@ -88,7 +95,7 @@ def _events(
         return
     if not prepared.valid and config.data.valid_fraction > 0:
         yield Warned(step=now.step, message="too little text to hold any out: there is no evaluation")
-    run = _Run(config, folder, prepared, now, stop, ranks, name)
+    run = _Run(config, folder, prepared, now, stop, ranks, name, wishes)
     yield from run.start(beginning)
     run.settle()
     if beginning.found and run.end:
@@ -112,9 +119,10 @@ class _Run:
         stop: Agreed,
         ranks: Ranks,
         name: str,
+        wishes: Wishes,
     ) -> None:
         self.config, self.folder, self.prepared = config, folder, prepared
-        self.now, self.stop, self.ranks, self.name = now, stop, ranks, name
+        self.now, self.stop, self.ranks, self.name, self.wishes = now, stop, ranks, name, wishes
         self.late = False
         self.device = choose_device(config.train.device)
         self.threads = machine.choose_threads(config.train.threads)
@@ -133,6 +141,8 @@ class _Run:
             if prepared.valid
             else None
         )
+        self.probe = probe_prompt(config.sample, tokenizer, config.model.context)
+        self.probed_at = 0
         self.prompts, self.told = prompts(config.sample, tokenizer, config.model.context)
         self.keeper = Keeper(
             config,
@@ -218,22 +228,23 @@ class _Run:
         yield from self._looks(last=False)  # what a stop had cut off, or nothing
         self.settle()
         while not self.end and self.stop.reason is None:
-            lr = rates.rate(self.now.step)
+            lr = rates.rate(self.now.step) * self.now.rate_scale
             taken = self.learner.step(self.now.step, lr)
-            self.meter.step()
+            self.meter.step(taken.text_s)
             self.now = counted(self.now, taken, self.meter.elapsed_s)
             yield self._trained(taken, lr)
             yield from self._foretell()
             self.settle()
             yield from self._looks(last=False)
+            yield from heed(self, rates)
             self.settle()
             if _due(self.config.save.every, self.now.step) and not self.end and self.stop.reason is None:
-                yield from self._save(last=False)
+                yield from self.save(last=False)
                 self.settle()
         if self.stop.reason is None:
             yield from self._looks(last=True)
         if not self.keeper.is_saved(self.now):
-            yield from self._save(last=True)
+            yield from self.save(last=True)
         yield _stopped(self.now, self.folder, self.stop.reason or self.end, saved=True)
 
     def _looks(self, *, last: bool) -> Iterator[Event]:
@@ -242,16 +253,18 @@ class _Run:
         last = last or step >= self.now.steps
         if self.held_out and step > self.now.evaluated_at and (last or _due(config.eval.every, step)):
             yield from self._evaluate(self.held_out)
-        wanted = self.prompts and config.sample.every and step > self.now.sampled_at
+        wanted = config.sample.every and step > self.now.sampled_at
         if wanted and self.stop.reason is None and (last or _due(config.sample.every, step)):
-            yield from self._sample()
+            yield from self.sample()
+        if self.probe and step > self.probed_at and (last or _due(config.sample.probe_every, step)):
+            yield from self._probe(self.probe)
 
     def _evaluate(self, held_out: Batches) -> Iterator[Event]:
         count = max(1, min(self.config.eval.batches, int(held_out.batches_per_epoch)))
         score = yield from evaluate(
             self.learner.model, held_out, count, self.learner.byte_lengths, self.stop, self.ranks
         )
-        seconds = self._tick()
+        seconds = self.tick()
         if score is None:
             return
         if not math.isfinite(score.loss):
@@ -274,9 +287,11 @@ class _Run:
         )
         if best:
             yield from self.keeper.save_best(self.now)
-            self._tick()
+            self.tick()
 
-    def _sample(self) -> Iterator[Event]:
+    def sample(self) -> Iterator[Event]:
+        if not self.prompts:
+            return
         prompt = self.prompts[self.now.samples % len(self.prompts)]
         config, tokenizer = self.config.sample, self.prepared.tokenizer
         seed = config.seed + self.now.samples
@@ -285,19 +300,25 @@ class _Run:
             text = yield from sample(model, tokenizer, prompt, config, seed=seed, stop=self.stop.own)
         text = self.ranks.tell(text)
         self.stop.settle()
-        self._tick()
+        self.tick()
         if text is None:
             return
         self.now = replace(self.now, sampled_at=self.now.step, samples=self.now.samples + 1)
         yield Sampled(step=self.now.step, prompt=prompt.text, text=text, temperature=config.temperature)
 
-    def _save(self, *, last: bool) -> Iterator[Event]:
-        yield Progress(what="saving", done=0, total=0, unit="")
-        self._tick()
-        yield from self.keeper.save(self.now, last=last)
-        self._tick()
+    def _probe(self, prompt: Prompt) -> Iterator[Event]:
+        self.probed_at, model = self.now.step, self.learner.plain_model()
+        found = likeliest(model, self.prepared.tokenizer, prompt) if model is not None else []
+        self.tick()
+        yield Probed(step=self.now.step, prompt=prompt.text, top=tuple(found))
 
-    def _tick(self) -> float:
+    def save(self, *, last: bool) -> Iterator[Event]:
+        yield Progress(what="saving", done=0, total=0, unit="")
+        self.tick()
+        yield from self.keeper.save(self.now, last=last)
+        self.tick()
+
+    def tick(self) -> float:
         """Count time that was no step."""
         passed = self.meter.tick()
         self.now = replace(self.now, elapsed_s=self.meter.elapsed_s)
@@ -331,6 +352,7 @@ class _Run:
             elapsed_s=now.elapsed_s,
             eta_s=eta_s,
             memory_bytes=on_device or machine.memory_bytes(),
+            text_share=self.meter.text_share,
         )
 
     def started(self) -> Started:
@@ -352,6 +374,10 @@ class _Run:
             device=str(self.device),
             threads=self.threads,
             elapsed_s=self.now.elapsed_s,
+            rate_scale=self.now.rate_scale,
+            flops_per_token=flops_per_token(model),
+            matrix_flops=matrix_flops(self.device, pass_dtype(config.train.precision, self.device)) * self.ranks.world,
+            planned_lr=config.train.rates(self.now.steps).planned(),
         )
 
 

@@ -25,6 +25,7 @@ class Meter:
         self._stop = stop
         self._last = time.monotonic()
         self._recent: deque[float] = deque(maxlen=RECENT)
+        self._text: deque[float] = deque(maxlen=RECENT)
         self._steps, self._other_s = 0, 0.0
         self.elapsed_s = before_s
 
@@ -38,10 +39,11 @@ class Meter:
         self._other_s += passed
         return passed
 
-    def step(self) -> float:
-        """Seconds since the last tick, which were a step."""
+    def step(self, text_s: float = 0.0) -> float:
+        """Seconds since the last tick, which were a step; `text_s` of them were waiting for its rows of text."""
         passed = self._passed()
         self._recent.append(passed)
+        self._text.append(text_s)
         self._steps += 1
         return passed
 
@@ -56,6 +58,12 @@ class Meter:
     def step_s(self) -> float:
         """Seconds of a step, recently."""
         return sum(self._recent) / len(self._recent) if self._recent else 0.0
+
+    @property
+    def text_share(self) -> float:
+        """Share of the time of recent steps that went into rows of text."""
+        total = sum(self._recent)
+        return min(1.0, sum(self._text) / total) if total else 0.0
 
     def eta_s(self, steps: int) -> float:
         """Seconds that `steps` more will take, with the share that is no step."""

@@ -59,3 +59,8 @@ class Schedule:
         done = (now - start) / (end - start)
         left = 1 - done if self.shape in ("linear", "wsd") else 0.5 * (1 + math.cos(math.pi * done))
         return self.floor + (self.peak - self.floor) * left
+
+    def planned(self, count: int = 33) -> tuple[float, ...]:
+        """The rates at `count` even distances over the run, first and last update included."""
+        last = max(0, self.steps - 1)
+        return tuple(self.rate(round(place * last / (count - 1))) for place in range(count))

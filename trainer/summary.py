@@ -13,7 +13,7 @@ from rich.text import Text
 from tinychat.text.terminal import one_line
 from trainer import figures
 from trainer.events import Stopped
-from trainer.frame import View
+from trainer.view import View
 
 HOW = {
     "finished": "Finished",

@@ -26,10 +26,11 @@ from trainer.config_file import load
 from trainer.display import Dashboard, PlainLines, choose_display, line_of
 from trainer.door import run_train
 from trainer.events import Evaluated, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
-from trainer.frame import View, frame, plain_lines
+from trainer.frame import frame, plain_lines
 from trainer.history import MOST, Curve
 from trainer.plot import plot, round_ticks
 from trainer.summary import Commands, summary
+from trainer.view import View
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = " [bold]red[/] \x1b[31m \x9b0m ‮ \U000e0041 \r\x07\n\n日本語 \udcff end"
