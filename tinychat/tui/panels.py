@@ -1,28 +1,16 @@
-"""What is on the play screen and how it is painted from the player: no key acts here.
-
-One tick, at most thirty times a second, takes the frames of the decoder in and redraws what they changed. While
-nothing runs the tick is paused, and a frame is painted when it comes.
-"""
+"""What is on the play screen and how it is painted from the player: no key acts here."""
 
 from __future__ import annotations
-
-import asyncio
-import time
-from collections import deque
-from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.geometry import Size
-from textual.screen import Screen
-from textual.timer import Timer
 
 from tinychat.engine.packing import fate_of
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.engine.trace import Odds, Step
-from tinychat.engine.wire import Frame
 from tinychat.errors import TinychatError
 from tinychat.session.presets import own_presets
 from tinychat.session.replay import command
@@ -37,7 +25,8 @@ from tinychat.tui.helpline import help_row
 from tinychat.tui.layouts import TABS, PlayLayout, Shape, Wish, shape_of
 from tinychat.tui.lineview import Piece, Row
 from tinychat.tui.palette import Look
-from tinychat.tui.player import Decoder, Player
+from tinychat.tui.player import Decoder
+from tinychat.tui.ticking import TickScreen
 from tinychat.tui.titles import PLACEHOLDERS, panel_titles, tab_names
 from tinychat.tui.tokentext import StreamToken
 from tinychat.tui.widgets.candidates import CandidatesView
@@ -52,38 +41,27 @@ from tinychat.tui.widgets.tree import TreeView
 from tinychat.tui.widgets.why import WhyView
 from tinychat.tui.wording import MAIN, shown_settings
 
-TICK_S = 1 / 30
 READABLE_RATE = 60  # tokens a second
 NAN = float("nan")
 ASCII_SIGNS = str.maketrans({"␣": "_", "↵": "\\n", "⇥": "\\t"})
 
 
-class PanelScreen(Screen[None]):
+class PanelScreen(TickScreen):
     """All panels, and the painting of them."""
 
-    AUTO_FOCUS = ""  # INSPECT comes first
-
     def __init__(self, decoder: Decoder, *, look: Look, budget: ByteBudget, prompt: str = "", name: str = "") -> None:
-        super().__init__()
+        super().__init__(decoder, budget=budget)
         self.look = look
-        self.decoder = decoder
-        self.budget = budget
         self.taste = Taste()
-        self.restart: Callable[[], Decoder] | None = None  # another decoder, when this one has died
-        self.player: Player | None = None
         self.model_name = name
         self.model_context = 0
         self.editing = False
         self.picked = "temperature"
         self.selected: int | None = None  # the chosen row of the candidates; None: where the token stands
-        self.notice: Piece = ("", "text")
         self.beside_knobs: Piece = ("", "text")  # what the settings would make of the text
         self.beside_status: Piece = ("", "text")  # the same in few words, where the knobs are not seen
         self.tab = TABS[0]
         self.play_layout = PlayLayout()
-        self._frames: deque[Frame] = deque()
-        self._timer: Timer | None = None
-        self._painted_at = 0.0
         self._shown_moves = -1  # Tree.moves of the tokens in the stream
         self._shown = 0  # how many of them
         self._speller: Speller | None = None
@@ -136,10 +114,8 @@ class PanelScreen(Screen[None]):
     def on_mount(self) -> None:
         self.command_box.display = False
         self.message.show((("Make the terminal at least 40 x 4.", "warn"),))
-        self._timer = self.set_interval(TICK_S, self.tick, pause=True)
-        self._listen()
+        self.start_ticking()
         self.paint_all()
-
         self.read_presets()
 
     def read_presets(self) -> None:
@@ -149,73 +125,6 @@ class PanelScreen(Screen[None]):
         except TinychatError as error:
             self.notice = (clean(f"{error.what} {error.hint}", keep=""), "warn")
             self.paint_lines()
-
-    def on_unmount(self) -> None:
-        if self.decoder.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self.decoder.fileno())
-
-    def _listen(self) -> None:
-        if self.decoder.fileno() >= 0:
-            asyncio.get_running_loop().add_reader(self.decoder.fileno(), self._readable)
-
-    def revive(self, player: Player) -> None:
-        """Start the engine again when it has failed."""
-        if player.state != "failed":
-            return
-        if not self.decoder.alive and self.restart is not None:
-            try:
-                decoder = self.restart()
-            except TinychatError as error:
-                self.notice = (clean(f"{error.what} {error.hint}", keep=""), "warn")
-                return
-            self.use_decoder(decoder)
-        player.reopen(self.decoder)
-
-    def use_decoder(self, decoder: Decoder) -> None:
-        """Listen to this one from now on, and end the one before."""
-        if self.decoder.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self.decoder.fileno())
-        self.decoder.close()
-        self.decoder = decoder
-        self._frames.clear()
-        self._listen()
-
-    # the tick
-
-    def _readable(self) -> None:
-        self._frames.extend(self.decoder.read())
-        if not self.decoder.alive:
-            asyncio.get_running_loop().remove_reader(self.decoder.fileno())
-        # at once when the last picture is old enough, so that a turned knob shows without waiting for the tick
-        if time.monotonic() - self._painted_at >= TICK_S:
-            self.tick()
-        elif self._timer is not None:
-            self._timer.resume()
-
-    def tick(self) -> None:
-        """Take in what came and paint it, unless the line is too slow for another picture now."""
-        if self.decoder.fileno() < 0:
-            self._frames.extend(self.decoder.read())
-        now = time.monotonic()
-        if self._frames and self.player is not None:
-            if not self.budget.allows(now):
-                if self._timer is not None:
-                    self._timer.resume()
-                return
-            self._painted_at = now
-            self.player.receive(self._frames)
-            self._frames.clear()
-            self._say_refusal(self.player)
-            self.paint()
-        if self._timer is not None and not self._frames:
-            self._timer.pause()
-
-    def _say_refusal(self, player: Player) -> None:
-        """Settings that the engine could not use are told, and the knobs stand where they were."""
-        if player.refused is not None:
-            self.notice = (clean(" ".join(player.refused), keep=""), "warn")
-            player.refused = player.error = None
-            self.knobs_changed()
 
     # painting
 

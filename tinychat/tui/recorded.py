@@ -33,9 +33,9 @@ from tinychat.engine.wire import (
 )
 from tinychat.session.session import Session
 from tinychat.session.tree import Column
+from tinychat.tui.ticking import TICK_S
 
 NO_MODEL = "there is no model here: this is a recording"
-TICK_S = 1 / 30
 FULL_PACE = 1000.0  # tokens a second where no pace is set
 
 

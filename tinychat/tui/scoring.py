@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tinychat.text.terminal import clean
 from tinychat.tui.actions import ActionScreen
-from tinychat.tui.views.score import GoOn, ScoreView
+
+if TYPE_CHECKING:
+    from tinychat.tui.views.score import GoOn
 
 
 class ScoringScreen(ActionScreen):
@@ -29,6 +33,10 @@ class ScoringScreen(ActionScreen):
 
     def _score(self, ids: list[int], name: str, *, n_bytes: int | None = None) -> None:
         assert self.player is not None, "the tokenizer comes with the player"
+        from tinychat.tui.views.score import (
+            ScoreView,  # numpy comes with it, and the first frame does not wait for that
+        )
+
         view = ScoreView(self.look, self.player, ids, self.label_of, name=name, n_bytes=n_bytes)
         self.app.push_screen(view, self._go_on)
 

@@ -20,12 +20,12 @@ from tinychat.tui.lanes import STOPS, Lane, Race
 from tinychat.tui.lineview import Row
 from tinychat.tui.modes import Mode
 from tinychat.tui.palette import Look
+from tinychat.tui.ticking import TICK_S
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.lines import Lines
 from tinychat.tui.widgets.prompt import CommandBox
 from tinychat.tui.widgets.stream import StreamView
 
-TICK_S = 1 / 30
 READABLE_RATE = 60  # tokens a second
 TOLD_S = 0.5  # counts on the borders that run faster cannot be read
 NAMES = "ABCD"
