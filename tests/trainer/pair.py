@@ -1,0 +1,68 @@
+"""One of two processes that train together: runs the jobs of a file in turn and writes what it saw. Not a test itself.
+
+    python pair.py JOBS.json RANK        each job: config text, folder, what to do to this rank; answers beside the file
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tinychat.errors import StorageError, TinychatError
+from trainer import checkpoints, learner
+from trainer.config_file import parse
+from trainer.events import Evaluated, Event, Stopped, TrainStep
+from trainer.loop import train
+from trainer.signals import StopFlag
+
+
+def main(path: Path, rank: int) -> None:
+    for number, job in enumerate(json.loads(path.read_text())):
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(job["port"]))
+        answer = _run(job, rank)
+        (path.parent / f"{path.stem}-{number}-{rank}.json").write_text(json.dumps(answer))
+
+
+def _run(job: dict[str, Any], rank: int) -> dict[str, Any]:
+    flag = StopFlag()
+    mine = rank == job.get("victim")
+    events: list[Event] = []
+    loss_sum, save = learner.loss_sum, checkpoints.save
+    if mine and job.get("break") == "loss":
+        learner.loss_sum = lambda *args: (loss_sum(*args)[0] * math.nan, loss_sum(*args)[1])
+    if job.get("break") == "disk":
+
+        def full(*_: Any, **__: Any) -> Any:
+            raise StorageError("x: the disk is full.")
+
+        checkpoints.save = full
+    if mine and job.get("stop_at") == 0:
+        flag.request("SIGTERM")
+    error = None
+    try:
+        config = parse(job["config"], name="test", overrides=job["set"])
+        for event in train(config, out=Path(job["out"]), resume=job.get("resume", False), stop=flag):
+            events.append(event)
+            if mine and isinstance(event, TrainStep) and event.step == job.get("stop_at"):
+                flag.request("SIGTERM")
+    except TinychatError as caught:
+        error = [type(caught).__name__, caught.what]
+    finally:
+        learner.loss_sum, checkpoints.save = loss_sum, save
+    stopped = [[event.step, event.reason] for event in events if isinstance(event, Stopped)]
+    return {
+        "error": error,
+        "stopped": stopped,
+        "losses": [[event.step, event.loss, event.grad_norm] for event in events if isinstance(event, TrainStep)],
+        "held_out": [[event.step, event.loss, event.tokens] for event in events if isinstance(event, Evaluated)],
+        "warned": [event.message for event in events if type(event).__name__ == "Warned"],
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
