@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tinychat.errors import StorageError, TinychatError
-from trainer import checkpoints, learner
+from tinychat.model.transformer import Transformer
+from trainer import checkpoints
 from trainer.config_file import parse
 from trainer.events import Evaluated, Event, Stopped, TrainStep
 from trainer.loop import train
@@ -32,9 +33,9 @@ def _run(job: dict[str, Any], rank: int) -> dict[str, Any]:
     flag = StopFlag()
     mine = rank == job.get("victim")
     events: list[Event] = []
-    loss_sum, save = learner.loss_sum, checkpoints.save
+    forward, save = Transformer.forward, checkpoints.save
     if mine and job.get("break") == "loss":
-        learner.loss_sum = lambda *args: (loss_sum(*args)[0] * math.nan, loss_sum(*args)[1])
+        Transformer.forward = lambda *args, **given: forward(*args, **given) * math.nan
     if job.get("break") == "disk":
 
         def full(*_: Any, **__: Any) -> Any:
@@ -53,7 +54,7 @@ def _run(job: dict[str, Any], rank: int) -> dict[str, Any]:
     except TinychatError as caught:
         error = [type(caught).__name__, caught.what]
     finally:
-        learner.loss_sum, checkpoints.save = loss_sum, save
+        Transformer.forward, checkpoints.save = forward, save
     stopped = [[event.step, event.reason] for event in events if isinstance(event, Stopped)]
     return {
         "error": error,
