@@ -22,15 +22,16 @@ class Average:
         if not 0 < decay < 1:
             raise ValueError(f"decay must be above 0 and below 1, got {decay}")
         self.model, self.decay = model, decay
-        self.tensors: dict[str, Tensor] = {
-            name: parameter.detach().clone() for name, parameter in model.named_parameters()
-        }
+        self.tensors: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in self._trained()}
+
+    def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
 
     @torch.no_grad()
     def take(self, step: int) -> None:
         """The weights after update `step`, counted from 0."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self._trained():
             self.tensors[name].lerp_(parameter, share)
 
     @contextmanager
@@ -44,7 +45,7 @@ class Average:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self._trained():
             own = parameter.detach().clone()
             parameter.copy_(self.tensors[name])
             self.tensors[name] = own

@@ -289,9 +289,9 @@ def cross_problems(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str]
     """
     model, train, tokenizer = tables.get("model"), tables.get("train"), tables.get("tokenizer")
     data, sample = tables.get("data"), tables.get("sample")
+    lora = tables.get("lora")
     if isinstance(data, Data):
         yield from _data_problems(data)
-        lora = tables.get("lora")
         if data.pause_tokens and isinstance(lora, Lora) and lora.rank:
             yield "data", "pause_tokens", "a new token must be learned, and adapters leave the embedding as it is"
     if isinstance(model, ModelTable):
@@ -299,6 +299,8 @@ def cross_problems(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str]
         yield from _network_problems(model, vocabulary)
     if isinstance(train, Train):
         yield from _train_problems(train)
+        if train.optimizer == "muon" and isinstance(lora, Lora) and lora.rank:
+            yield "train", "optimizer", 'adapters are no matrices for Muon: set "fused" or "plain"'
         if isinstance(model, ModelTable):
             yield from _batch_problems(train, model.context)
     if isinstance(sample, Sample) and sample.every and not sample.prompts and not sample.chats:

@@ -278,12 +278,14 @@ class Learner:
                 name: sharded_as(torch.from_numpy(array), own[name]) if name in own else torch.from_numpy(array)
                 for name, array in weights.items()
             }
-            self.model.load_state_dict(tensors)
+            self.model.load_state_dict(tensors, strict=not self.config.lora.rank)
             muons = [group["params"] for group in self.optimizer.param_groups if group.get("muon")]
             by_muon = {id(weight) for weights in muons for weight in weights}
             for name, parameter in self.model.named_parameters():
                 self._restore_moments(name, parameter, state, momentum=id(parameter) in by_muon)
-                if self.average is not None:  # without one in the file it begins with these weights
+                if (
+                    self.average is not None and parameter.requires_grad
+                ):  # without one in the file it begins with these weights
                     held = state.get(f"{AVERAGE}/{name}")
                     self.average.tensors[name] = parameter.detach().clone() if held is None else _like(held, parameter)
             if self.scaler is not None and SCALE in state:

@@ -92,6 +92,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         matrix = parameter.dim() >= 2 and "embedding" not in name and "position" not in name
         (decayed if matrix else kept).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
