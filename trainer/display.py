@@ -17,8 +17,22 @@ from rich.text import Text
 
 from tinychat.text.terminal import one_line
 from trainer import figures
-from trainer.events import Evaluated, Event, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
+from trainer.events import (
+    Eased,
+    Evaluated,
+    Event,
+    Probed,
+    Progress,
+    RateScaled,
+    Sampled,
+    Saved,
+    Started,
+    Stopped,
+    TrainStep,
+    Warned,
+)
 from trainer.frame import frame
+from trainer.hand import Hand
 from trainer.launch import is_first
 from trainer.plot import plot
 from trainer.summary import Commands, summary
@@ -40,14 +54,16 @@ class Display(Protocol):
     def show(self, event: Event) -> None: ...
 
 
-def choose_display(*, commands: Commands, plain: bool, ascii_only: bool, log_every: int) -> Display:
+def choose_display(
+    *, commands: Commands, plain: bool, ascii_only: bool, log_every: int, hand: Hand | None = None
+) -> Display:
     """The dashboard where stdout is a terminal that can show one; nothing where another process shows the run."""
     if not is_first():
         return Silent()
     console = Console(highlight=False, soft_wrap=True)
     if plain or not console.is_terminal or console.is_dumb_terminal:
         return PlainLines(commands, every=log_every)
-    return Dashboard(commands, console=console, ascii_only=ascii_only)
+    return Dashboard(commands, console=console, ascii_only=ascii_only, hand=hand)
 
 
 class PlainLines:
@@ -116,8 +132,11 @@ class Silent:
 class Dashboard:
     """Rich's live screen, redrawn at most MOST_PER_S times a second and for at most MOST_SHARE of the time."""
 
-    def __init__(self, commands: Commands, *, console: Console, ascii_only: bool = False) -> None:
-        self._commands, self._console = commands, console
+    def __init__(
+        self, commands: Commands, *, console: Console, ascii_only: bool = False, hand: Hand | None = None
+    ) -> None:
+        """`hand`: who presses keys, if anybody can."""
+        self._commands, self._console, self._hand = commands, console, hand
         self._ascii = ascii_only or not (console.encoding or "").lower().startswith("utf")
         self._view = View()
         self._next = 0.0
@@ -132,20 +151,21 @@ class Dashboard:
         )
 
     def __enter__(self) -> Self:
-        try:
-            self._live.start()
-        except OSError:
-            self._fall_silent()
+        if self._hand is not None:
+            self._hand.begin(self._leave)
+        self._return()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the screen back, then leave curve and summary on it."""
+        self._leave()
+        if self._hand is not None:
+            self._hand.end()
         if self._dead:
             return
         try:
-            self._live.stop()
             if self._view.stopped is not None:
                 self._leave_behind()
             elif error is not None:
@@ -161,11 +181,46 @@ class Dashboard:
     def show(self, event: Event) -> None:
         """Note the event; draw when it is time to."""
         self._view.take(event)
-        if time.monotonic() >= self._next or not isinstance(event, TrainStep | Progress):
+        acted = self._hand is not None and self._look(self._hand)
+        if acted or time.monotonic() >= self._next or not isinstance(event, TrainStep | Progress):
             self._draw()
 
-    def _draw(self) -> None:
+    def _look(self, hand: Hand) -> bool:
+        """Do what keys and the shell ask for; whether something is to be seen of it."""
+        if hand.wants_sleep:
+            self._leave()
+            hand.sleep()
+            self._return()
+        elif self._live.is_started and hand.is_away:
+            self._leave()
+        elif not self._live.is_started and not hand.is_away:
+            self._return()
+        return hand.act(self._view)
+
+    def _return(self) -> None:
+        """Take the screen, unless it is the shell's now."""
+        if self._dead or (self._hand is not None and self._hand.is_away):
+            return
+        if self._hand is not None:
+            self._view.keys = self._hand.take_keys()
+        try:
+            self._live.start()
+        except OSError:
+            self._fall_silent()
+
+    def _leave(self) -> None:
+        """Give screen and keys back."""
+        if self._hand is not None:
+            self._hand.release_keys()
         if self._dead:
+            return
+        try:
+            self._live.stop()
+        except OSError:
+            self._fall_silent()
+
+    def _draw(self) -> None:
+        if self._dead or not self._live.is_started:
             return
         started = time.monotonic()
         try:
@@ -217,8 +272,15 @@ def line_of(event: Event, steps: int) -> str:
             return f"step {event.step}  sample  {one_line(event.prompt)}{one_line(event.text)}"
         case Saved():
             return f"step {event.step}  saved {one_line(str(event.path))}"
+        case Probed():
+            top = ", ".join(f"{one_line(text)} {share:.0%}" for text, share in event.top[:3])
+            return f"step {event.step}  next after {one_line(event.prompt)}: {top}"
         case Warned():
             return f"warning: {one_line(event.message)}"
+        case Eased():
+            return f"step {event.step}  no longer: {one_line(event.about)}"
+        case RateScaled():
+            return f"step {event.step}  rate: the schedule's x {event.scale:g}, next {event.lr:.2e}"
         case _:
             return ""
 

@@ -17,12 +17,16 @@ from tinychat.errors import EXIT_OK, NumbersError, TinychatError, UsageError
 from tinychat.text.terminal import one_line
 from trainer import config_file
 from trainer.config import TrainConfig
+from trainer.controls import Controls
 from trainer.display import choose_display
 from trainer.events import Stopped
+from trainer.hand import Hand
+from trainer.keyboard import Keyboard
 from trainer.launch import Left, is_first, launched
 from trainer.resume import look_first
 from trainer.signals import EXIT_CODES, StopFlag, caught_signals
 from trainer.summary import Commands
+from trainer.wishes import Wishes
 
 
 def run_train(
@@ -63,7 +67,8 @@ def _train(
 ) -> int:
     config = config_file.load(config_path, overrides)
     folder = out if out is not None else Path("runs") / config_path.stem
-    flag = StopFlag()
+    flag, wishes = StopFlag(), Wishes()
+    alone = launched("WORLD_SIZE", 1) == 1  # several processes are steered by nobody
     reason = ""
     look_first(config, folder, resume=resume, fresh=fresh)
     display = choose_display(
@@ -71,6 +76,7 @@ def _train(
         plain=plain,
         ascii_only=ascii_only,
         log_every=config.run.log_every,
+        hand=Hand(Keyboard(), Controls(wishes, flag, can_sample=_can_sample(config)), flag) if alone else None,
     )
     # Threads that spin while they wait for each other starve on a machine that others use too: two of them then ran at
     # 1,400 to 3,300 tokens/s instead of 4,400 to 8,700. OpenMP reads this when torch is loaded.
@@ -79,13 +85,17 @@ def _train(
         display.waiting("loading torch")
         from trainer.loop import train  # here: importing torch takes seconds
 
-        events = train(config, out=folder, resume=resume, fresh=fresh, stop=flag, name=config_path.stem)
+        events = train(config, out=folder, resume=resume, fresh=fresh, stop=flag, name=config_path.stem, wishes=wishes)
         with closing(events):
             for event in events:
                 display.show(event)
                 if isinstance(event, Stopped):
                     reason = event.reason
     return EXIT_CODES.get(reason, EXIT_OK)
+
+
+def _can_sample(config: TrainConfig) -> bool:
+    return bool(config.sample.prompts or config.sample.chats)
 
 
 def _commands(config: TrainConfig, config_path: Path, folder: Path, overrides: Sequence[str]) -> Commands:

@@ -6,6 +6,7 @@ Ctrl-C, Ctrl-Z and Ctrl-\\ stay signals. Nothing here knows what the keys mean.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -40,6 +41,12 @@ class Keyboard:
             except (termios.error, OSError):
                 self._before = None
         return self
+
+    def again(self) -> None:
+        """Set the mode once more: a shell that stopped and woke this process has set its own."""
+        if self._before is not None and self._fd is not None and self.foreground:
+            with contextlib.suppress(termios.error, OSError):
+                tty.setcbreak(self._fd, termios.TCSANOW)
 
     def close(self) -> None:
         """Give the terminal back as it was; keys that nobody read go with it, so that no shell obeys them."""

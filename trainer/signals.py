@@ -14,13 +14,19 @@ from tinychat.errors import EXIT_HANGUP, EXIT_INTERRUPTED, EXIT_TERMINATED
 
 EXIT_CODES = {"SIGINT": EXIT_INTERRUPTED, "SIGTERM": EXIT_TERMINATED, "SIGHUP": EXIT_HANGUP}
 
+ASKED = "asked"  # the reason of a stop by a key: as wished, so no failure
+
 
 class StopFlag:
-    """`reason` is None until somebody wants the run to end; `suspended` tells that the process slept (Ctrl-Z)."""
+    """`reason` is None until somebody wants the run to end; `suspended` tells that the process slept (Ctrl-Z).
+
+    `wakes` counts how often it slept.
+    """
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self.suspended = False
+        self.wakes = 0
 
     def request(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -45,6 +51,7 @@ def caught_signals(flag: StopFlag) -> Iterator[None]:
 
     def woke(number: int, frame: FrameType | None) -> None:
         flag.suspended = True
+        flag.wakes += 1
 
     handlers = {signal.SIGINT: note, signal.SIGTERM: note, signal.SIGHUP: note, signal.SIGCONT: woke}
     # nohup and background jobs start with these ignored, and mean it

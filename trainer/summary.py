@@ -13,6 +13,7 @@ from rich.text import Text
 from tinychat.text.terminal import one_line
 from trainer import figures
 from trainer.events import Stopped
+from trainer.signals import ASKED
 from trainer.view import View
 
 HOW = {
@@ -20,6 +21,7 @@ HOW = {
     "already finished": "This run is finished already",
     "time limit": "The time is up",
     "already time limit": "The time of this run is up already: raise train.minutes to go on",
+    ASKED: "Stopped by a key",
     "SIGINT": "Stopped by Ctrl-C",
     "SIGTERM": "Stopped by SIGTERM",
     "SIGHUP": "Stopped because the terminal went away",
@@ -52,7 +54,7 @@ def summary(view: View, commands: Commands) -> list[Text]:
     width = max((len(str(path)) for path, _ in files), default=0)
     lines += [Text(f"  {one_line(str(path)):<{width}}  {what}") for path, what in files]
     lines += [Text(f"! {one_line(message)}", style="yellow") for message in view.warnings]
-    if end.reason.startswith("SIG"):
+    if _cut_short(end):
         lines.append(_command("Go on", commands.go_on))
     if plays is not None:
         name = quote(one_line(str(plays)))
@@ -67,7 +69,11 @@ def _headline(end: Stopped) -> str:
         return f"{how} before the first step: nothing is trained yet."
     steps = f"{end.step} steps" if end.step == end.steps else f"step {end.step} of {end.steps}"
     told = f"{how}: {steps}, {figures.count(end.tokens)} tokens, {figures.duration(end.elapsed_s)}."
-    return f"{told} Everything is saved." if end.reason.startswith("SIG") else told
+    return f"{told} Everything is saved." if _cut_short(end) else told
+
+
+def _cut_short(end: Stopped) -> bool:
+    return end.reason == ASKED or end.reason.startswith("SIG")
 
 
 def _losses(view: View, end: Stopped) -> str:
