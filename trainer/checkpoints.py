@@ -49,6 +49,7 @@ class Progressed:
     evaluated_at: int = 0
     sampled_at: int = 0
     samples: int = 0
+    worse: int = 0  # evaluations since the best one
     rate_scale: float = 1.0  # on the schedule's rates, by a person at the keyboard
 
     @property
@@ -59,7 +60,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What must be the same for the same bits; `tokenizer` and `data` are digests and must be the same at all."""
+    """What must be the same for the same bits; `tokenizer`, `data`, `base` are digests and must be the same at all."""
 
     tokenizer: str
     data: str
@@ -69,6 +70,8 @@ class Surroundings:
     optimizer: str
     micro_rows: int
     ranks: int = 1
+    precision: str = "fp32"
+    base: str = ""  # digest of the checkpoint that adapters belong to
 
     def differences(self, other: Surroundings) -> list[str]:
         """What `other`, the present, has otherwise, as a person reads it."""
@@ -97,7 +100,8 @@ class Found:
     surroundings: Surroundings
 
     def weights(self) -> dict[str, npt.NDArray[np.generic]]:
-        return checkpoint.read(self.folder / MODEL)[1]
+        """None where only adapters are trained: those are in the state."""
+        return checkpoint.read(self.folder / MODEL)[1] if (self.folder / MODEL).exists() else {}
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         return read_tensors(self.folder / STATE)[1]
@@ -119,7 +123,7 @@ def write_playable(path: Path, weights: Arrays, playable: Playable, step: int, t
 def save(
     root: Path,
     *,
-    weights: Arrays,
+    weights: Arrays | None,
     state: Arrays,
     playable: Playable,
     progress: Progressed,
@@ -129,6 +133,7 @@ def save(
 ) -> Path:
     """Write the checkpoint of `progress.step` below `root`, then drop all but the `keep` newest. Its folder.
 
+    `weights` None: all that is trained is in `state`.
     Raises StorageError, with every older checkpoint untouched.
     """
     folder = root / f"step-{progress.step:06d}"
@@ -136,12 +141,13 @@ def save(
         _remove(folder)
         folder.mkdir(parents=True)
         files.sync_folder(root)
-        write_playable(folder / MODEL, weights, playable, progress.step, training)
+        if weights is not None:
+            write_playable(folder / MODEL, weights, playable, progress.step, training)
         write_tensors(folder / STATE, state, {"kind": "tinychat training state", "step": str(progress.step)})
         manifest = {
             "version": VERSION,
             "step": progress.step,
-            "files": {name: _digest(folder / name) for name in (MODEL, STATE)},
+            "files": {name: _digest(folder / name) for name in (MODEL, STATE) if weights is not None or name == STATE},
             "progress": asdict(progress),
             "surroundings": asdict(surroundings),
         }
@@ -186,8 +192,10 @@ def verified(folder: Path) -> Found:
     manifest = json.loads((folder / MANIFEST).read_bytes())
     if manifest["version"] != VERSION:
         raise ValueError(f"its version is {manifest['version']}, this tinychat knows {VERSION}")
-    for name in (MODEL, STATE):
-        if manifest["files"][name] != _digest(folder / name):
+    if not isinstance(manifest["files"], dict) or not {STATE} <= manifest["files"].keys() <= {MODEL, STATE}:
+        raise ValueError(f"{MANIFEST} names other files")
+    for name, digest in manifest["files"].items():
+        if digest != _digest(folder / name):
             raise ValueError(f"{name} is not what was written")
     progress = Progressed(**manifest["progress"])
     if progress.step != manifest["step"]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinychat import files
 from tinychat.errors import FileFormatError, NumbersError, StorageError
-from tinychat.model.checkpoint import inspect
+from tinychat.model.checkpoint import CheckpointInfo, inspect
 from trainer import checkpoints
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
@@ -42,10 +42,12 @@ class Keeper:
         playable: Playable,
         surroundings: Surroundings,
         saved_at: int,
+        base: CheckpointInfo | None = None,
     ) -> None:
         self.config, self.folder, self.learner, self.name = config, folder, learner, name
         self.ranks = learner.ranks
         self.playable, self.surroundings, self.saved_at = playable, surroundings, saved_at
+        self.base = base
         self._latest_at = _step_of(folder.latest)  # a kill can come between the two files of a save
         self._failures = 0
 
@@ -59,8 +61,11 @@ class Keeper:
         if self.ranks.first:
             yield from self._restore_folder(now)
         started = time.monotonic()
-        weights, state = self._finite_weights(now), self.learner.state()
-        error = self._write(now, weights, state) if self.ranks.first else None
+        weights, state, shown = self._finite_weights(now), self.learner.state(), None
+        if self.learner.average is not None:
+            with self.learner.looked_at():
+                shown = self.learner.weights()
+        error = self._write(now, weights, state, weights if shown is None else shown) if self.ranks.first else None
         fatal = error is not None and (last or self._failures >= FAILURES)
         failed, ended = self.ranks.max([error is not None, fatal])
         if error is not None and fatal:
@@ -72,12 +77,12 @@ class Keeper:
         if not failed:
             yield Saved(step=now.step, path=self.folder.latest, best=False, seconds=time.monotonic() - started)
 
-    def _write(self, now: Progressed, weights: Arrays, state: Arrays) -> StorageError | None:
+    def _write(self, now: Progressed, weights: Arrays, state: Arrays, shown: Arrays) -> StorageError | None:
         try:
             if self.saved_at != now.step:  # never write over a whole one: a failure would leave none
                 checkpoints.save(
                     self.folder.checkpoints,
-                    weights=weights,
+                    weights=None if self.config.lora.rank else weights,
                     state=state,
                     playable=self.playable,
                     progress=now,
@@ -86,7 +91,7 @@ class Keeper:
                     keep=self.config.save.keep,
                 )
                 self.saved_at = now.step
-            checkpoints.write_playable(self.folder.latest, weights, self.playable, now.step, self._facts(now))
+            checkpoints.write_playable(self.folder.latest, shown, self.playable, now.step, self._facts(now))
         except StorageError as error:
             self._failures += 1
             return error
@@ -96,7 +101,8 @@ class Keeper:
     def save_best(self, now: Progressed) -> Iterator[Event]:
         """The weights of the lowest held-out loss so far."""
         started = time.monotonic()
-        weights = self._finite_weights(now)
+        with self.learner.looked_at():
+            weights = self._finite_weights(now)
         if not self.ranks.first:
             return
         try:
@@ -136,7 +142,15 @@ class Keeper:
             "valid_bits_per_byte": now.valid_bits,
             "best_loss": now.best_loss,
             "config": dumps(self.config),
-        }
+        } | self._origin()
+
+    def _origin(self) -> dict[str, Any]:
+        """The checkpoint that the run started from, with what that one says of its own training."""
+        if self.base is None:
+            return {}
+        base = self.base
+        named = {"path": str(base.path), "digest": base.digest, "step": base.step, "training": base.training}
+        return {"from": named}
 
 
 def _step_of(path: Path) -> int:

@@ -24,6 +24,7 @@ from trainer.batches import Batches, scramble
 from trainer.compiled import Compiled
 from trainer.config import TrainConfig
 from trainer.distributed import Ranks
+from trainer.first_weights import adopt
 from trainer.lora import add_adapters, is_adapter, merged
 from trainer.loss import IGNORED, objective_sum
 from trainer.optim import broken_gradients, clip_gradients, make_optimizer
@@ -121,7 +122,7 @@ class Learner:
         if base is None:
             model.init_weights(generator)
         else:
-            _adopt(model, base)
+            adopt(model, base)
         if config.lora.rank:
             add_adapters(model, config.lora, generator)
         return Learner(config, model, batches, byte_lengths, device, ranks)
@@ -320,20 +321,3 @@ def recompute(model: Transformer) -> None:
 
     for block in model.blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-
-
-def _adopt(model: Transformer, base: Mapping[str, torch.Tensor]) -> None:
-    """Weights of another network of this shape; tokens that it did not know begin as the mean of all others.
-
-    FileFormatError when it has another shape.
-    """
-    tensors = dict(base)
-    for name in ("embedding.weight", "head.weight"):
-        new = model.config.vocab_size - len(tensors[name]) if name in tensors else 0
-        if new > 0:
-            mean = tensors[name].mean(dim=0, keepdim=True)
-            tensors[name] = torch.cat((tensors[name], mean.expand(new, -1)))
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise FileFormatError(f"The checkpoint of train.from does not fit the model: {error}.") from error

@@ -16,16 +16,19 @@ from pathlib import Path
 import torch
 
 from tinychat.engine.runner import choose_device, is_out_of_memory
-from tinychat.errors import NumbersError, OutOfMemoryError_, UsageError
+from tinychat.errors import NumbersError, UsageError
 from tinychat.text.chat import TEMPLATE
-from trainer import machine
+from trainer import base, machine
 from trainer.batches import Batches
+from trainer.chat_loss import ChatTokens
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.config import TrainConfig
 from trainer.data_joined import Joined
 from trainer.distributed import Agreed, Ranks, joined
 from trainer.evaluate import Prompt, evaluate, prompts, sample
 from trainer.events import Evaluated, Event, Probed, Progress, Sampled, Started, Stopped, TrainStep, Warned
+from trainer.first_weights import weights_of
+from trainer.fitting import fit_rows, too_little
 from trainer.health import watched
 from trainer.keeper import Keeper
 from trainer.learner import Learner, Taken, lower_rate
@@ -37,12 +40,13 @@ from trainer.probe import likeliest, probe_prompt
 from trainer.resume import Beginning, check_surroundings
 from trainer.run_folder import RunFolder
 from trainer.signals import StopFlag
-from trainer.speed import flops_per_token, matrix_flops, pass_dtype
+from trainer.speed import flops_per_token, matrix_flops
 from trainer.steer import heed
 from trainer.wishes import Wishes
 
 SPEED_STEPS = 3  # of the speed test, after one that warms up
 TOLD_AFTER = 10  # steps of a sitting until its end can be foretold
+NO_BETTER = "no better"
 EVAL_SEED = 0  # one order of the held-out text for all runs
 
 
@@ -78,7 +82,7 @@ def train(
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                raise _out_of_memory(config) from None
+                raise too_little(config, config.micro_rows_of(ranks.world)) from None
 
 
 def _events(
@@ -128,6 +132,7 @@ class _Run:
         self.threads = machine.choose_threads(config.train.threads)
         torch.set_num_threads(self.threads)
         tokenizer = prepared.tokenizer
+        base_info = None if config.train.from_ is None else base.find(config.train.from_)
         self.learner = Learner.fresh(
             config,
             batches=self._batches(prepared.train, prepared.weights, config.rows_per_step, config.train.seed),
@@ -135,6 +140,8 @@ class _Run:
             byte_lengths=tokenizer.byte_lengths(),
             device=self.device,
             ranks=ranks,
+            # a checkpoint of the run replaces them, unless it holds adapters only
+            base=weights_of(base_info) if base_info and (config.lora.rank or not now.step) else None,
         )
         self.held_out = (
             self._batches(prepared.valid, prepared.valid_weights, config.eval.rows, EVAL_SEED)
@@ -161,8 +168,11 @@ class _Run:
                 optimizer=config.train.optimizer,
                 micro_rows=self.learner.micro_rows,
                 ranks=ranks.world,
+                precision=self.learner.precision.name,
+                base=base_info.digest if base_info is not None and config.lora.rank else "",
             ),
             saved_at=now.step if now.step else -1,
+            base=base_info,
         )
         self.meter = Meter(now.elapsed_s, stop.own)
         self.began_at = now.step
@@ -176,22 +186,34 @@ class _Run:
             mode=self.config.data.mode,
             end_of_text=self.prepared.tokenizer.end_of_text,
             weights=weights,
+            chat=ChatTokens.of(self.prepared.tokenizer) if self.config.data.loss == "assistant" else None,
         )
 
     def start(self, beginning: Beginning) -> Iterator[Event]:
         """Become what the checkpoint holds, and fix the number of steps."""
-        for message in self.told:
+        cut = self.learner.batches.cuts.told(self.config.model.context)
+        for message in [*self.told, *([cut] if cut else [])]:
             yield Warned(step=self.now.step, message=message)
         found = beginning.found
         if found is not None:
+            self.learner.restore(found.weights(), found.state())
+        yield from self._fit(found.surroundings.micro_rows if found is not None else None)
+        if found is not None:
             for message in check_surroundings(self.config, found, self.keeper.surroundings):
                 yield Warned(step=self.now.step, message=message)
-            self.learner.restore(found.weights(), found.state())
         steps = limit_in_steps(self.config, self.learner.batches.batches_per_epoch)
         if steps is None:
             kept = found is not None and beginning.same_limits
             steps = self.now.steps if kept else self._steps_in_time()
         self.now = replace(self.now, steps=self.ranks.tell(steps))
+
+    def _fit(self, before: int | None) -> Iterator[Event]:
+        """As many rows at once as fit; no more than `before`, when the run began elsewhere or on a fuller machine."""
+        if before is not None and self.config.train.micro_rows is None and self.config.rows_per_step % before == 0:
+            self.learner.micro_rows = min(before, self.learner.micro_rows)
+        for message in fit_rows(self.learner, self.now.step):
+            yield Warned(step=self.now.step, message=message)
+        self.keeper.surroundings = replace(self.keeper.surroundings, micro_rows=self.learner.micro_rows)
 
     def _steps_in_time(self) -> int:
         """What a speed test says will fit into the minutes. It leaves no trace."""
@@ -213,6 +235,8 @@ class _Run:
         """Why there is nothing left to do; empty while there is."""
         if self.now.step >= self.now.steps:
             return "finished"
+        if 0 < self.config.eval.patience <= self.now.worse:
+            return NO_BETTER
         return "time limit" if self.late else ""
 
     def settle(self) -> None:
@@ -231,6 +255,7 @@ class _Run:
             lr = rates.rate(self.now.step) * self.now.rate_scale
             taken = self.learner.step(self.now.step, lr)
             self.meter.step(taken.text_s)
+            yield from self._compiled()
             self.now = counted(self.now, taken, self.meter.elapsed_s)
             yield self._trained(taken, lr)
             yield from self._foretell()
@@ -261,9 +286,9 @@ class _Run:
 
     def _evaluate(self, held_out: Batches) -> Iterator[Event]:
         count = max(1, min(self.config.eval.batches, int(held_out.batches_per_epoch)))
-        score = yield from evaluate(
-            self.learner.model, held_out, count, self.learner.byte_lengths, self.stop, self.ranks
-        )
+        learner = self.learner
+        with learner.looked_at():
+            score = yield from evaluate(learner.model, held_out, count, learner.byte_lengths, self.stop, self.ranks)
         seconds = self.tick()
         if score is None:
             return
@@ -276,6 +301,7 @@ class _Run:
             valid_loss=score.loss,
             valid_bits=score.bits_per_byte,
             best_loss=score.loss if best else self.now.best_loss,
+            worse=0 if best else self.now.worse + 1,
         )
         yield Evaluated(
             step=self.now.step,
@@ -295,9 +321,11 @@ class _Run:
         prompt = self.prompts[self.now.samples % len(self.prompts)]
         config, tokenizer = self.config.sample, self.prepared.tokenizer
         seed = config.seed + self.now.samples
-        model, text = self.learner.plain_model(), None
-        if model is not None:
-            text = yield from sample(model, tokenizer, prompt, config, seed=seed, stop=self.stop.own)
+        text = None
+        with self.learner.looked_at():
+            model = self.learner.plain_model()
+            if model is not None:
+                text = yield from sample(model, tokenizer, prompt, config, seed=seed, stop=self.stop.own)
         text = self.ranks.tell(text)
         self.stop.settle()
         self.tick()
@@ -307,8 +335,10 @@ class _Run:
         yield Sampled(step=self.now.step, prompt=prompt.text, text=text, temperature=config.temperature)
 
     def _probe(self, prompt: Prompt) -> Iterator[Event]:
-        self.probed_at, model = self.now.step, self.learner.plain_model()
-        found = likeliest(model, self.prepared.tokenizer, prompt) if model is not None else []
+        self.probed_at = self.now.step
+        with self.learner.looked_at():
+            model = self.learner.plain_model()
+            found = likeliest(model, self.prepared.tokenizer, prompt) if model is not None else []
         self.tick()
         yield Probed(step=self.now.step, prompt=prompt.text, top=tuple(found))
 
@@ -323,6 +353,12 @@ class _Run:
         passed = self.meter.tick()
         self.now = replace(self.now, elapsed_s=self.meter.elapsed_s)
         return passed
+
+    def _compiled(self) -> Iterator[Event]:
+        """Once, when the first step has shown whether torch.compile works."""
+        made = self.learner.compiled
+        if made is not None and made.told and self.now.step == self.began_at:
+            yield Warned(step=self.now.step, message=made.told)
 
     def _foretell(self) -> Iterator[Event]:
         """Once, when the speed is known: will the time be enough?"""
@@ -373,10 +409,11 @@ class _Run:
             valid_tokens=prepared.valid_tokens,
             device=str(self.device),
             threads=self.threads,
+            precision=f"{self.learner.precision.name}, {self.learner.precision.why}",
             elapsed_s=self.now.elapsed_s,
             rate_scale=self.now.rate_scale,
             flops_per_token=flops_per_token(model),
-            matrix_flops=matrix_flops(self.device, pass_dtype(config.train.precision, self.device)) * self.ranks.world,
+            matrix_flops=matrix_flops(self.device, self.learner.precision.dtype) * self.ranks.world,
             planned_lr=config.train.rates(self.now.steps).planned(),
         )
 
@@ -393,17 +430,6 @@ def _stopped(now: Progressed, folder: RunFolder, reason: str, *, saved: bool) ->
         valid_loss=now.valid_loss,
         best_loss=now.best_loss,
         tokens=now.tokens,
-    )
-
-
-def _out_of_memory(config: TrainConfig) -> OutOfMemoryError_:
-    fewer = [rows for rows in range(1, config.micro_rows // 2 + 1) if config.rows_per_step % rows == 0]
-    rows = "1 row" if config.micro_rows == 1 else f"{config.micro_rows} rows"
-    return OutOfMemoryError_(
-        f"The memory is not enough for {rows} of {config.model.context} tokens at once.",
-        f"Compute fewer at a time, with the same result:  --resume --set train.micro_rows={fewer[-1]}"
-        if fewer
-        else "One row is the least: make model.context or the model smaller.",
     )
 
 

@@ -17,7 +17,7 @@ from trainer.config_file import differences, dumps, load
 from trainer.prepare import check_sources
 from trainer.run_folder import RunFolder
 
-FIXED_TABLES = ("data", "tokenizer", "model")  # another one of these is another run
+FIXED_TABLES = ("data", "tokenizer", "model", "lora")  # another one of these is another run
 FREE_TABLES = ("eval", "sample", "save", "run")  # no training number depends on them
 # told by Surroundings, or of no weight
 ELSEWHERE = ("train.threads", "train.device", "train.micro_rows", "train.optimizer", "train.shard")
@@ -81,6 +81,12 @@ def begin(config: TrainConfig, folder: RunFolder, *, resume: bool, fresh: bool) 
 def check_surroundings(config: TrainConfig, found: Found, now: Surroundings) -> list[str]:
     """Why the result will not be bit-exact, to be told. CorpusError when text or vocabulary are others."""
     before = found.surroundings
+    if before.base != now.base:
+        raise CorpusError(
+            f"The checkpoint of train.from is another than when the run began: digest {before.base[:16]},"
+            f" now {now.base[:16]}.",
+            "Put the old one back: adapters fit no other. Or start over with --fresh.",
+        )
     for what in ("tokenizer", "data"):
         was, is_ = getattr(before, what), getattr(now, what)
         if was != is_:
