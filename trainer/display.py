@@ -140,6 +140,7 @@ class Dashboard:
         self._ascii = ascii_only or not (console.encoding or "").lower().startswith("utf")
         self._view = View()
         self._next = 0.0
+        self._size = console.size
         self._dead = False
         self._live = Live(
             get_renderable=self._frame,
@@ -182,7 +183,8 @@ class Dashboard:
         """Note the event; draw when it is time to."""
         self._view.take(event)
         acted = self._hand is not None and self._look(self._hand)
-        if acted or time.monotonic() >= self._next or not isinstance(event, TrainStep | Progress):
+        resized = self._console.size != self._size
+        if acted or resized or time.monotonic() >= self._next or not isinstance(event, TrainStep | Progress):
             self._draw()
 
     def _look(self, hand: Hand) -> bool:
@@ -231,7 +233,7 @@ class Dashboard:
         self._next = ended + max(1 / MOST_PER_S, (ended - started) / MOST_SHARE)
 
     def _frame(self) -> Text:
-        width, height = self._console.size
+        self._size = width, height = self._console.size
         return Text("\n").join(frame(self._view, width, height, ascii_only=self._ascii))
 
     def _leave_behind(self) -> None:
@@ -255,7 +257,7 @@ def line_of(event: Event, steps: int) -> str:
             return (
                 f"{one_line(event.name)}: {figures.count(event.parameters)} parameters, {event.shape},"
                 f" vocabulary {event.vocab_size}, context {event.context}, {event.device},"
-                f" {event.threads} thread{'s' * (event.threads != 1)},"
+                f" {event.threads} thread{'s' * (event.threads != 1)}{', ' * bool(event.precision)}{event.precision},"
                 f" {figures.count(event.train_tokens)} tokens of text, {event.steps} steps of {event.tokens_per_step}"
             )
         case TrainStep():

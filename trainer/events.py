@@ -28,6 +28,7 @@ class Started:
     valid_tokens: int
     device: str
     threads: int
+    precision: str = ""  # number type of the forward pass, and why
     elapsed_s: float  # of the sittings before this one
     rate_scale: float = 1.0  # what the schedule's rates are multiplied by, when the rate was lowered by a key
     flops_per_token: float = 0.0  # of one token of training, forward and backward; 0: not known

@@ -28,6 +28,11 @@ class Precision:
     name: Name
     why: str
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What matrices are multiplied in."""
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.name, torch.float32)
+
     def casting(self, device: torch.device) -> AbstractContextManager[object]:
         """Around a forward pass."""
         if self.name == "bf16":

@@ -23,13 +23,6 @@ def flops_per_token(config: ModelConfig) -> float:
     return 6.0 * (config.n_parameters() - looked_up) + 12.0 * config.layers * config.width * config.context
 
 
-def pass_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What the forward pass multiplies in, for train.precision as in the config."""
-    if precision == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
-
-
 def matrix_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a large square product on the threads in force, the best of a few."""
     side = SIDE_CUDA if device.type == "cuda" else SIDE_CPU

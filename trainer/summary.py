@@ -20,6 +20,8 @@ HOW = {
     "finished": "Finished",
     "already finished": "This run is finished already",
     "time limit": "The time is up",
+    "no better": "Ended early, as the held-out loss got no better",
+    "already no better": "This run has ended early already: raise eval.patience to go on",
     "already time limit": "The time of this run is up already: raise train.minutes to go on",
     ASKED: "Stopped by a key",
     "SIGINT": "Stopped by Ctrl-C",
