@@ -250,6 +250,8 @@ class _Run:
         rates = self.config.train.rates(self.now.steps)
         self.meter.begin()
         yield from self._looks(last=False)  # what a stop had cut off, or nothing
+        if self.config.train.from_ is not None and self.held_out and not self.now.step and self.stop.reason is None:
+            yield from self._evaluate(self.held_out)  # before and after are what fine-tuning is judged by
         self.settle()
         while not self.end and self.stop.reason is None:
             lr = rates.rate(self.now.step) * self.now.rate_scale
