@@ -463,14 +463,16 @@ def test_too_little_text_is_named(tmp_path: Path, text: Path) -> None:
 
 
 def test_the_time_limit_ends_with_evaluation_sample_and_save(text: Path, tmp_path: Path) -> None:
-    config = _config(text, "train.steps=100000", "train.minutes=0.01", "eval.every=0", "save.every=0")
+    config = _config(
+        text, "train.steps=100000", "train.minutes=0.02", "eval.every=0", "sample.every=1000", "save.every=0"
+    )
     events = _run(config, tmp_path)
     kinds = [type(event) for event in events]
     assert {Evaluated, Sampled, Saved} <= set(kinds)
     last = events[-1]
     assert isinstance(last, Stopped)
     assert last.reason == "time limit"
-    assert any("train.minutes = 0.01 ends the run" in event.message for event in events if isinstance(event, Warned))
+    assert any("train.minutes = 0.02 ends the run" in event.message for event in events if isinstance(event, Warned))
 
 
 def test_minutes_alone_set_the_steps_so_that_the_rate_comes_down(text: Path, tmp_path: Path) -> None:
