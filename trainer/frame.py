@@ -39,7 +39,13 @@ def frame(view: View, width: int, height: int, *, ascii_only: bool = False) -> l
         body = _narrow(view, width, height - len(head) - len(foot), ascii_only)
     room = max(0, height - len(head) - len(foot))
     lines = [*head, *body[:room], *[Text()] * (room - len(body)), *foot]
-    return [_fitted(line, width) for line in lines[:height]]
+    lines = [_fitted(line, width) for line in lines[:height]]
+    return [_plain(line) for line in lines] if ascii_only else lines
+
+
+def _plain(line: Text) -> Text:
+    """Our own signs as ASCII."""
+    return Text(line.plain.replace("·", "-"), style=line.style, spans=line.spans)
 
 
 def _header(view: View, width: int) -> list[Text]:
@@ -247,15 +253,15 @@ def _compute(view: View, step: TrainStep, *, long: bool) -> list[tuple[str, str,
     if run is None or not run.flops_per_token:
         return []
     flops = step.tokens_per_s * run.flops_per_token
-    share = f" = {flops / run.matrix_flops:.0%}" if run.matrix_flops else ""
-    if long:
-        of = f"{share} of {figures.flops(run.matrix_flops)}" if share else ""
-        return [("compute", f"{figures.flops(flops)}{of}", "")]
-    return [("compute", f"{figures.flops(flops)}{share}", "")]
+    share = f"{flops / run.matrix_flops:.0%}" if run.matrix_flops else ""
+    if not long:
+        return [("compute", share or figures.flops(flops), "")]
+    rows = [("compute", figures.flops(flops), "")]
+    return [*rows, ("... of its peak", f"{share} of {figures.flops(run.matrix_flops)}", "")] if share else rows
 
 
 def _column(found: Sequence[tuple[str, str, str]]) -> list[Text]:
-    return [Text.assemble((f"{label:<18}", "dim"), (value, style or "none")) for label, value, style in found]
+    return [Text.assemble((f"{label:<17} ", "dim"), (value, style or "none")) for label, value, style in found]
 
 
 def _rows(found: Sequence[tuple[str, str, str]], width: int) -> list[Text]:

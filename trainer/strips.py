@@ -18,6 +18,7 @@ from trainer.history import Point
 LABEL = 10  # columns before a strip
 TOKEN, BAR, SHARE = 12, 8, 8  # columns of a probe line; its history gets the rest
 LEVELS, LEVELS_ASCII = "▁▂▃▄▅▆▇█", "_.-=+*%#"
+PARTS = "▏▎▍▌▋▊▉█"
 MOST_TOKENS = 5
 _PLAIN_SIGNS = str.maketrans({"␣": "_", "↵": "\\n", "⇥": "\\t", "…": "~", "◌": "o"})
 
@@ -88,23 +89,28 @@ def probe_lines(probes: Sequence[Probed], width: int, height: int, *, ascii_only
         return []
     now = probes[-1]
     heading = Text("next after ", "dim")
-    step = f" at step {now.step}"
     prompt = one_line(now.prompt)
-    room = max(4, width - cell_len(heading.plain) - len(step) - 2)
-    while cell_len(prompt) > room:
+    while cell_len(prompt) > max(4, width - cell_len(heading.plain) - 2):
         prompt = "~" + prompt[2:]
-    heading.append(f'"{prompt}"', "bold").append(step, "dim")
+    heading.append(f'"{prompt}"', "bold")
     lines = [heading]
+    seen = [_share(probe, text) or 0.0 for probe in probes for text, _ in now.top[:MOST_TOKENS]]
     for text, share in now.top[: min(MOST_TOKENS, height - 1)]:
         line = Text(set_cell_size(token_text(text, ascii_only=ascii_only), TOKEN - 1) + " ", "bold")
-        full = "#" if ascii_only else "█"
-        line.append(f"{full * max(1, round(share * BAR)):<{BAR}}", "green")
+        line.append(f"{_bar(share, ascii_only=ascii_only):<{BAR}}", "green")
         line.append(f"{share * 100:5.1f} % ")
         history = max(0, width - TOKEN - BAR - SHARE)
         before = [_share(probe, text) for probe in probes[-history:]] if history else []
-        line.append(strip(before, low=0.0, high=1.0, ascii_only=ascii_only), "cyan")
+        line.append(strip(before, low=0.0, high=max(seen), ascii_only=ascii_only), "cyan")
         lines.append(line)
     return lines
+
+
+def _bar(share: float, *, ascii_only: bool) -> str:
+    if ascii_only:
+        return "#" * round(share * BAR)
+    whole, part = divmod(round(share * BAR * len(PARTS)), len(PARTS))
+    return PARTS[-1] * whole + (PARTS[part - 1] if part else "")
 
 
 def probe_line(probes: Sequence[Probed], width: int, *, ascii_only: bool) -> Text:
@@ -112,7 +118,8 @@ def probe_line(probes: Sequence[Probed], width: int, *, ascii_only: bool) -> Tex
     now = probes[-1]
     line = Text("next after ", "dim").append(f'"{one_line(now.prompt)}"', "bold").append(" ")
     for text, share in now.top[:MOST_TOKENS]:
-        word = f" {token_text(text, ascii_only=ascii_only)} "
+        token = token_text(text, ascii_only=ascii_only)
+        word = f" {set_cell_size(token, min(TOKEN, cell_len(token)))} "
         value = f"{share * 100:.0f}%"
         if cell_len(line.plain) + cell_len(word) + len(value) > width:
             break

@@ -50,6 +50,8 @@ class View:
     def take(self, event: Event) -> None:
         """Note what happened."""
         self.progress = event if isinstance(event, Progress) else None
+        if isinstance(event, Saved | Sampled | Paused):
+            self.note = ""  # what was asked for is done
         if isinstance(event, Started):
             self.started, self.scale = event, event.rate_scale
             if event.step:

@@ -25,12 +25,26 @@ from trainer import figures
 from trainer.config_file import load
 from trainer.display import Dashboard, PlainLines, choose_display, line_of
 from trainer.door import run_train
-from trainer.events import Evaluated, Progress, Sampled, Saved, Started, Stopped, TrainStep, Warned
+from trainer.events import (
+    Eased,
+    Evaluated,
+    Paused,
+    Probed,
+    Progress,
+    RateScaled,
+    Sampled,
+    Saved,
+    Started,
+    Stopped,
+    TrainStep,
+    Warned,
+)
 from trainer.frame import frame, plain_lines
 from trainer.history import MOST, Curve
 from trainer.plot import plot, round_ticks
+from trainer.strips import probe_line, probe_lines
 from trainer.summary import Commands, summary
-from trainer.view import View
+from trainer.view import SHOWN, View
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = " [bold]red[/] \x1b[31m \x9b0m ‮ \U000e0041 \r\x07\n\n日本語 \udcff end"
@@ -54,6 +68,9 @@ def _started(step: int = 0, name: str = "small") -> Started:
         device="cpu",
         threads=2,
         elapsed_s=0.0,
+        flops_per_token=1e11 / 12_345,
+        matrix_flops=4e11,
+        planned_lr=tuple(2e-3 * (1 - place / 40) for place in range(33)),
     )
 
 
@@ -87,6 +104,10 @@ def _view(steps: int = 200) -> View:
         if step % 50 == 0:
             view.take(_evaluated(step, loss + 0.2))
     view.take(Sampled(step=200, prompt="Once upon a time", text=HOSTILE, temperature=0.8))
+    for probed in (20, 200):
+        view.take(
+            Probed(step=probed, prompt=f"a fox {HOSTILE[:8]}", top=((f"␣ran {HOSTILE}", probed / 250), ("␣sat", 0.1)))
+        )
     view.take(Saved(step=150, path=Path("runs/small/ckpt.safetensors"), best=False, seconds=0.1))
     view.take(Warned(step=200, message=f"something {HOSTILE}"))
     return view
@@ -127,8 +148,50 @@ def test_everything_a_person_asks_for_is_on_the_screen(width: int, height: int) 
         "saved at step 150, 50 steps ago",
         "! something",
         "Ctrl-C saves and stops",
+        "next after",
+        "80",  # percent of the likeliest next token
+        "␣sat",
+        "25%" if width < 100 else "25% of 400 GFLOP/s",
     ):
         assert expected in text, expected
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_tab_shows_the_other_curves_and_the_rates_to_come(ascii_only: bool) -> None:
+    view = _view()
+    for shown in SHOWN[1:]:
+        view.shown = shown
+        text = "\n".join(plain_lines(frame(view, 80, 24, ascii_only=ascii_only), 80))
+        assert shown in text
+        assert ("planned" in text) == (shown == "learning rate")
+        assert "held out)" not in text
+        assert ("·" in text) != ascii_only
+
+
+def test_what_has_passed_leaves_the_screen_a_pause_and_a_scaled_rate_are_on_it() -> None:
+    view = _view()
+    view.keys = True
+    view.take(Warned(step=200, message="too hot", about="heat"))
+    view.take(Paused(step=200))
+    view.take(RateScaled(step=200, scale=0.25, lr=1e-3))
+    text = "\n".join(plain_lines(frame(view, 80, 24), 80))
+    for expected in ("! too hot", "PAUSED: space goes on", "2.00e-03 x 1/4", "space pause", "q stop"):
+        assert expected in text, expected
+    view.take(Eased(step=210, about="heat"))
+    text = "\n".join(plain_lines(frame(view, 80, 24), 80))
+    assert "too hot" not in text
+    assert "something" in text  # another warning stays
+
+
+def test_the_history_of_the_probe_rises_with_the_odds() -> None:
+    probes = [Probed(step=step, prompt="a", top=(("x", step / 10), ("y", 0.05))) for step in range(1, 9)]
+    heading, first, second = (line.plain for line in probe_lines(probes, 50, 3, ascii_only=False))
+    assert heading == 'next after "a"'
+    assert " 80.0 % " in first
+    assert first.endswith("█")
+    assert list(first[-8:]) == sorted(first[-8:])
+    assert set(second[-8:]) == {"▁"}
+    assert "80%" in probe_line(probes, 40, ascii_only=True).plain
 
 
 def test_the_curve_uses_the_width_and_the_two_kinds_differ_without_colour() -> None:
