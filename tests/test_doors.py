@@ -28,6 +28,7 @@ def _tinychat(*args: str) -> subprocess.CompletedProcess[str]:
     [
         [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
         ["transcript"], ["keys"], ["paths"], ["learn"], ["data"], ["data", "build"], ["data", "inspect"],
+        ["runs"],
     ],
 )  # fmt: skip
 def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
@@ -110,6 +111,7 @@ def test_an_error_with_stderr_closed_leaves_stdout_clean() -> None:
     [
         [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
         ["transcript"], ["keys"], ["paths"], ["learn"], ["data"], ["data", "build"], ["data", "inspect"],
+        ["runs"],
     ],
 )  # fmt: skip
 def test_help_fits_eighty_columns_and_breaks_off_no_sentence(command: list[str]) -> None:

@@ -13,6 +13,7 @@ from tinychat.cli_data import data
 from tinychat.cli_keys import keys, paths
 from tinychat.cli_learn import learn
 from tinychat.cli_play import play, presets
+from tinychat.cli_runs import runs
 from tinychat.cli_sample import sample
 from tinychat.cli_score import score
 from tinychat.cli_sessions import sessions, transcript
@@ -55,6 +56,7 @@ app.command()(paths)
 app.command()(verify)
 app.command()(sessions)
 app.command()(transcript)
+app.command()(runs)
 app.command(cls=SettingsCommand)(bench)
 app.add_typer(data, name="data")
 

@@ -46,9 +46,9 @@ def plot(train: Sequence[Point], valid: Sequence[Point], *, width: int, height: 
     valid = [point for point in valid if math.isfinite(point[1])]
     if not train and not valid:
         return _empty(width, height)
-    low, high = _range(train, valid)
+    low, high = frame_range(train, valid)
     ticks = round_ticks(low, high, max(3, height // 3))
-    labels = {_row(tick, low, high, height - 2): _number(tick, ticks) for tick in ticks}
+    labels = {row_of(tick, low, high, height - 2): tick_text(tick, ticks) for tick in ticks}
     margin = max(map(len, labels.values()), default=1)
     columns, rows = width - margin - 2, height - 2
     if columns < SMALLEST[0] or rows < SMALLEST[1]:
@@ -70,7 +70,7 @@ def plot(train: Sequence[Point], valid: Sequence[Point], *, width: int, height: 
         line.append("".join(grid[row][start:]), TRAIN_STYLE)
         lines.append(line)
     lines.append(Text(" " * (margin + 1) + signs.corner + signs.base * columns, style=AXIS_STYLE, no_wrap=True))
-    lines.append(Text(" " * (margin + 2) + _steps_line(first, last, columns), style=AXIS_STYLE, no_wrap=True))
+    lines.append(Text(" " * (margin + 2) + steps_line(first, last, columns), style=AXIS_STYLE, no_wrap=True))
     return lines
 
 
@@ -82,7 +82,8 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
     return [count * step for count in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)][:most]
 
 
-def _range(train: Sequence[Point], valid: Sequence[Point]) -> tuple[float, float]:
+def frame_range(train: Sequence[Point], valid: Sequence[Point]) -> tuple[float, float]:
+    """The lowest and the highest loss to show, with a little room."""
     points = [*train, *valid]
     last = max(step for step, _ in points)
     settled = [loss for step, loss in points if step >= last * EARLY] or [loss for _, loss in points]
@@ -91,7 +92,8 @@ def _range(train: Sequence[Point], valid: Sequence[Point]) -> tuple[float, float
     return low - room, high + room
 
 
-def _row(value: float, low: float, high: float, rows: int) -> int:
+def row_of(value: float, low: float, high: float, rows: int) -> int:
+    """The row of a loss, from the top."""
     return min(rows - 1, max(0, int((high - value) / (high - low) * rows)))
 
 
@@ -102,7 +104,7 @@ def _curve(
     across, down = columns * signs.across, rows * signs.down
     dots = [[0] * columns for _ in range(rows)]
     before: int | None = None
-    for x, loss in enumerate(_levels(train, first, last, across)):
+    for x, loss in enumerate(levels_of(train, first, last, across)):
         if loss is None:
             continue
         y = (high - loss) / (high - low) * down
@@ -122,7 +124,7 @@ def _bit(x: int, y: int, signs: Signs) -> int:
     return 1 << y if signs is ASCII else _DOTS[x][y]
 
 
-def _levels(points: Sequence[Point], first: float, last: float, across: int) -> list[float | None]:
+def levels_of(points: Sequence[Point], first: float, last: float, across: int) -> list[float | None]:
     """The loss at each of `across` columns: the mean of the points there, or between its neighbours."""
     steps = [step for step, _ in points]
     levels: list[float | None] = []
@@ -146,13 +148,14 @@ def _circles(
     valid: Sequence[Point], first: float, last: float, low: float, high: float, columns: int, rows: int
 ) -> set[tuple[int, int]]:
     return {
-        (_row(loss, low, high, rows), min(columns - 1, int((step - first) / (last - first) * columns)))
+        (row_of(loss, low, high, rows), min(columns - 1, int((step - first) / (last - first) * columns)))
         for step, loss in valid
         if loss <= high
     }
 
 
-def _steps_line(first: float, last: float, columns: int) -> str:
+def steps_line(first: float, last: float, columns: int) -> str:
+    """Round whole numbers below the axis."""
     line = [" "] * columns
     for tick in round_ticks(first, last, max(2, columns // 14)):
         label = f"{int(tick)}"
@@ -163,7 +166,8 @@ def _steps_line(first: float, last: float, columns: int) -> str:
     return "".join(line).rstrip()
 
 
-def _number(tick: float, ticks: Sequence[float]) -> str:
+def tick_text(tick: float, ticks: Sequence[float]) -> str:
+    """A tick with the digits that tell it from its neighbours."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else tick
     digits = max(0, -math.floor(math.log10(abs(step)) + 1e-9)) if step else 0
     return f"{tick:.{digits}f}"

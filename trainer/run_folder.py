@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from tinychat import files
 from tinychat.errors import RunBusyError, StorageError, UsageError
 from trainer.events import Event, Progress, as_record
 
+TRIES, WAIT_S = 5, 0.01  # for a lock that somebody has
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -86,12 +88,19 @@ def claim(path: Path, *, doing: str = "training") -> Iterator[RunFolder]:
 
 def _lock(lock: IO[str], path: Path, doing: str) -> bool:
     try:
-        # the kernel's lock, not a pid file: it dies with its holder
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for again in reversed(range(TRIES)):
+            try:
+                # the kernel's lock, not a pid file: it dies with its holder
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not again:
+                    raise
+                time.sleep(WAIT_S)  # `tinychat runs` looks at a lock for some microseconds
     except BlockingIOError:
         lock.seek(0)
         raise RunBusyError(
-            f"{path}: another process is {doing} here ({_holder(lock.read())}).",
+            f"{path}: another process is {doing} here ({holder_of(lock.read())[1]}).",
             "Wait for it, stop it, or name another folder with --out.",
         ) from None
     except OSError as error:
@@ -101,12 +110,14 @@ def _lock(lock: IO[str], path: Path, doing: str) -> bool:
     return True
 
 
-def _holder(text: str) -> str:
+def holder_of(text: str) -> tuple[int, str]:
+    """The process that a lock file names, 0 for none, and in words."""
     try:
         holder = json.loads(text)
-        return f"pid {int(holder['pid'])} on {str(holder['host'])!a}, since {str(holder['since'])!a}".replace("'", "")
+        pid = int(holder["pid"])
+        return pid, f"pid {pid} on {str(holder['host'])!a}, since {str(holder['since'])!a}".replace("'", "")
     except (ValueError, TypeError, KeyError):
-        return "it has not said which"
+        return 0, "it has not said which"
 
 
 class Log:
