@@ -112,6 +112,7 @@ def play(
         os.environ.pop("NO_COLOR", None)
         if not wanted["color"]:
             os.environ["NO_COLOR"] = "1"
+    from tinychat.model.follow import to_open
     from tinychat.score import read_sources
     from tinychat.session.reopen import is_session
     from tinychat.session.saved import find
@@ -132,7 +133,8 @@ def play(
     params = options.settings(
         wanted["preset"], given, default="story", seed=draw_seed() if seed is None else seed, order=order
     )
-    path = None if saved is not None and checkpoint is None else files.find_checkpoint(checkpoint)
+    path = None if saved is not None and checkpoint is None else to_open(checkpoint)
+    run = checkpoint if saved is None and checkpoint is not None and os.path.isdir(checkpoint) else None
     if score == "-":
         raise UsageError("--score -: stdin is the keyboard here.", "Name a file, or press p inside and paste the text.")
     text = None if score is None else read_sources([score], None)[0]
@@ -142,6 +144,7 @@ def play(
         run_play(
             Opening(
                 path=path,
+                run=run,
                 session=saved,
                 compare=None if compare is None else files.find_checkpoint(compare),
                 machine=read_machine(machine),

@@ -16,7 +16,7 @@ from tinychat.errors import EXIT_HANGUP, EXIT_TERMINATED, UsageError
 from tinychat.text.terminal import one_line
 from tinychat.tui.config import Config, Taste
 from tinychat.tui.keymap import play_bound
-from tinychat.tui.opening import Opening, command_name
+from tinychat.tui.opening import Opening, command_name, shown_name
 
 if TYPE_CHECKING:
     from tinychat.engine.worker import DecodeWorker
@@ -118,8 +118,8 @@ def _looked_at(opening: Opening) -> tuple[Opening, CheckpointInfo | None]:
     if info is None:
         return replace(opening, name="a recording"), None
     return replace(
-        opening, name=info.path.name, command_name=command_name(info.path), context=info.config.context,
-        digest=info.digest, step=info.step,
+        opening, name=shown_name(opening.run, info.path.name, info.step), command_name=command_name(info.path),
+        context=info.config.context, digest=info.digest, step=info.step,
     ), info  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinychat.tui.following import FollowingScreen
 from tinychat.tui.inspecting import InspectScreen
 from tinychat.tui.lane_actions import LaneScreen
 from tinychat.tui.replaying import ReplayScreen
@@ -12,6 +13,13 @@ from tinychat.tui.writing import WritingScreen
 
 
 class DoorScreen(
-    TeachingScreen, InspectScreen, ScoringScreen, WritingScreen, ReplayScreen, LaneScreen, SearchingScreen
+    TeachingScreen,
+    InspectScreen,
+    ScoringScreen,
+    WritingScreen,
+    ReplayScreen,
+    LaneScreen,
+    SearchingScreen,
+    FollowingScreen,
 ):
     """What lies behind the play screen, a key for each."""

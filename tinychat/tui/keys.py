@@ -127,6 +127,8 @@ ACTIONS: tuple[Action, ...] = (
            "screen", "x", short="export"),
     Action("command_line", "colon", "Command line", ":t 0.9  :seed 7  :max 200  :preset story  :system ...",
            "screen", ":"),
+    Action("newest", "f", "Load the newest checkpoint", "Of a run that is training: its weights under the same text. A "
+           "checkpoint that lands is told.", "screen", "f"),
     Action("help", "question_mark,f1", "Help", "All keys.", "screen", "? F1", always=True, short="help"),
     Action("palette", "ctrl+p", "All actions", "Find an action by name.", "screen", "^p", always=True),
     Action("lessons", "f4", "Lessons", "Short lessons on how tokens are chosen; tinychat learn lists them too.",

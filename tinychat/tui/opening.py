@@ -17,6 +17,7 @@ class Opening:
     """`name` to `step` are known once the file has been looked at."""
 
     path: Path | None = None  # the model; None: the one of the session
+    run: Path | None = None  # the run folder it is in, when a person named that: it is followed
     session: Path | None = None  # a saved one to go on with
     compare: Path | None = None  # the model of the second lane
     name: str = ""  # as the header says it
@@ -46,3 +47,8 @@ def command_name(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path.resolve())
+
+
+def shown_name(run: Path | None, file: str, step: int) -> str:
+    """The model in the header: a run by its name and how far it is, else the file."""
+    return file if run is None else f"{run.resolve().name} step {step}"

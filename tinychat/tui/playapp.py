@@ -16,6 +16,7 @@ from textual.screen import Screen
 
 from tinychat.errors import TinychatError
 from tinychat.lessons.catalogue import find_lesson
+from tinychat.model.follow import Follow
 from tinychat.session.reopen import reopen
 from tinychat.session.session import Session
 from tinychat.session.words import with_words
@@ -81,6 +82,7 @@ class PlayApp(App[int]):
         opening = self.opening
         screen = PlayScreen(self.decoder, look=self.look, budget=self.budget, prompt=opening.prompt, name=opening.name)
         screen.model_context = opening.context
+        screen.opening_mode, screen.opening_params = "chat" if opening.chat else "completion", opening.params
         screen.taste = self.taste
         screen.restart = self._restart
         screen.compare_with = opening.compare
@@ -119,6 +121,8 @@ class PlayApp(App[int]):
                 reopening.resume(await asyncio.to_thread(reopen, opening.session, opening.path))
             else:
                 reopening.start(await asyncio.to_thread(self._new_session))
+                if opening.run is not None:
+                    screen.follow(Follow(opening.run, step=opening.step, digest=opening.digest))
         except TinychatError as error:
             self.fault = error
             self.exit(error.exit_code, return_code=error.exit_code)

@@ -121,6 +121,15 @@ class Player:
         self._drawn_with = self.session.params
         self.open(self._opened.path, machine=self._opened.machine, end_ids=self._opened.end_ids)
 
+    def replace_model(self, path: str, *, context: int) -> None:
+        """Another checkpoint with the same tokenizer under the text, which stays; `context` as it can hold."""
+        assert self._opened is not None, "there is one to replace"
+        self.context = context
+        self.state, self.error, self.facts = "loading", None, {}
+        self._pending.clear()
+        self._drawn_with = self.session.params
+        self.open(path, machine=self._opened.machine, end_ids=self._opened.end_ids)
+
     def sync(self) -> None:
         """Make the engine hold the path of the session. It stands still afterwards."""
         context = self.session.context()
@@ -144,6 +153,8 @@ class Player:
         self._send(Run(self.session.max_tokens, self.rate))
 
     def pause(self) -> None:
+        if self.state == "loading":
+            self._wants_tokens = False  # nothing comes yet that would tell
         self._send(Pause())
 
     def step(self, count: int = 1) -> None:
