@@ -1,8 +1,8 @@
 """A widget that paints finished rows: the base of every view that changes many times a second.
 
-Rows are tuples of (text, role). They become strips once, are kept, and only rows that changed are painted again.
+Rows are tuples of (text, role). They become strips once, are kept, and only cells that changed are painted again.
 Overriding `render_lines` skips Textual's borders, padding and filters: put a border on a container around a view;
-filters are applied here. Knows nothing of tokens or odds.
+filters are applied here, once to each style. Knows nothing of tokens or odds.
 """
 
 from __future__ import annotations
@@ -72,6 +72,42 @@ def padded(row: Row, width: int) -> Row:
     return (*pieces, (" " * width, "text"))
 
 
+def changed_cells(old: Row, new: Row) -> tuple[int, int]:
+    """The cells of a row, first and behind the last, outside which both look the same; equal if all do."""
+    size = min(len(old), len(new))
+    same = 0
+    while same < size and old[same] == new[same]:
+        same += 1
+    first = sum(map(_cells, new[:same]))
+    left, right = sum(map(_cells, old[same:])), sum(map(_cells, new[same:]))
+    last = first + max(left, right)
+    if left == right:  # what ends both rows stands in the same place
+        tail = -1
+        while tail >= same - size and old[tail] == new[tail]:
+            last -= _cells(new[tail])
+            tail -= 1
+    if same < size and last > first:
+        (was, role), (now, other) = old[same], new[same]
+        if role == other and was.isascii() and now.isascii():
+            first = min(first + _common(was, now), last)
+    return first, last
+
+
+def _cells(piece: Piece) -> int:
+    text = piece[0]
+    return len(text) if text.isascii() and text.isprintable() else cell_len(safe(text))
+
+
+def _common(one: str, other: str) -> int:
+    """How many cells of two ASCII texts begin alike."""
+    count = 0
+    for a, b in zip(safe(one), safe(other), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
 class LineView(Widget):
     """Paints `rows(width, height)`; call `redraw()` when their content changed."""
 
@@ -120,7 +156,7 @@ class LineView(Widget):
     # -- painting -----------------------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
-        """Take the rows again and repaint those that differ."""
+        """Take the rows again and repaint the cells that differ."""
         width, height = self.size
         if not width or not height:
             return
@@ -131,11 +167,15 @@ class LineView(Widget):
             self._strips.clear()
             self.refresh()
             return
-        changed = [y for y in range(height) if new[y] != old[y]]
-        for y in changed:
-            self._strips.pop(y, None)
+        changed: list[Region] = []
+        for y, (row, before) in enumerate(zip(new, old, strict=True)):
+            if row is not before and row != before:
+                self._strips.pop(y, None)
+                first, last = changed_cells(before, row)
+                if first < min(last, width):
+                    changed.append(Region(first, y, min(last, width) - first, 1))
         if changed:
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            self.refresh(*changed)
 
     def restyle(self) -> None:
         """Forget all styles and strips, after a change of theme or look."""
@@ -165,18 +205,20 @@ class LineView(Widget):
         return rows + [EMPTY] * (height - len(rows))
 
     def make_strip(self, row: Iterable[Piece], width: int) -> Strip:
-        """A strip of exactly `width` cells in the styles of this look, through the app's filters."""
-        segments = [Segment(safe(text), self.style_of(role)) for text, role in row if text]
-        segments.append(Segment(" " * width, self.style_of("text")))
-        strip = Strip(segments).crop(0, width)
-        if self.is_attached:
-            _, background = self.background_colors
-            for line_filter in self.get_line_filters():
-                strip = strip.apply_filter(line_filter, background)
-        return strip
+        """A strip of exactly `width` cells in the styles of this look."""
+        segments, cells = [], 0
+        for text, role in row:
+            if text := safe(text):
+                segments.append(Segment(text, self.style_of(role)))
+                cells += cell_len(text)
+        if cells > width:
+            return Strip(segments, cells).crop(0, width)
+        if cells < width:
+            segments.append(Segment(" " * (width - cells), self.style_of("text")))
+        return Strip(segments, width)
 
     def style_of(self, role: str) -> Style:
-        """The style of a role over the widget's own."""
+        """The style of a role over the widget's own, through the app's filters."""
         style = self._styles.get(role)
         if style is None:
             dark = self.app.current_theme.dark if self.is_attached else True
@@ -186,8 +228,17 @@ class LineView(Widget):
                 style = style.without_color
             for part in role.split("+"):
                 style += table[part]
-            self._styles[role] = style
+            self._styles[role] = style = self._filtered(style)
         return style
+
+    def _filtered(self, style: Style) -> Style:
+        if not self.is_attached:
+            return style
+        _, background = self.background_colors
+        segments = [Segment(" ", style)]
+        for line_filter in self.get_line_filters():
+            segments = line_filter.apply(segments, background)
+        return segments[0].style or style
 
     def render_lines(self, crop: Region) -> list[Strip]:
         strips = [self.strip_at(y) for y in crop.line_range]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.content import Content
 from textual.geometry import Size
 
 from tinychat.engine.packing import fate_of
@@ -56,6 +55,7 @@ class PanelScreen(TickScreen):
         self.model_name = name
         self.model_context = 0
         self.editing = False
+        self.opening_mode, self.opening_params = "completion", SamplingParams()  # shown until there is a player
         self.picked = "temperature"
         self.selected: int | None = None  # the chosen row of the candidates; None: where the token stands
         self.beside_knobs: Piece = ("", "text")  # what the settings would make of the text
@@ -262,8 +262,8 @@ class PanelScreen(TickScreen):
     def knobs_changed(self) -> None:
         """The settings, wherever they are shown."""
         self.lay_out()
-        if self.player is not None:
-            self.knobs.show(self.player.session.params, picked=self.picked, note=self.beside_knobs)
+        params = self.opening_params if self.player is None else self.player.session.params
+        self.knobs.show(params, picked=self.picked, note=self.beside_knobs)
         self.paint_lines()
 
     def paint_lines(self) -> None:
@@ -281,7 +281,7 @@ class PanelScreen(TickScreen):
             kept=self.kept_words,
         )
         self.header_line.show(joined(groups))
-        rows: list[Row] = [joined(self._status_groups(roomy))]
+        rows: list[Row] = [joined(self._status_groups(roomy), width=self.app.size.width)]
         if roomy and self.player is not None and not self.player.running:
             line = clean(command(self.player.session), keep="") if len(self.player.session.tree) else ""
             rows.append(status.command_row(line, self.app.size.width))
@@ -322,6 +322,11 @@ class PanelScreen(TickScreen):
         return groups + status.reply_facts(player.session)
 
     @property
+    def input_mode(self) -> str:
+        """Chat or completion."""
+        return self.opening_mode if self.player is None else self.player.session.mode
+
+    @property
     def prompt_title(self) -> tuple[str, str]:
         """Title and note of the prompt box."""
         return "1 Prompt", "completion: text to go on from"
@@ -329,7 +334,7 @@ class PanelScreen(TickScreen):
     def paint_titles(self) -> None:
         """The titles on the borders."""
         one_panel = self.screen_shape in ("narrow", "low")
-        words = PLACEHOLDERS["completion" if self.player is None else self.player.session.mode]
+        words = PLACEHOLDERS[self.input_mode]
         self.stream.placeholder = words if self.taste.enter_runs else words.replace("press Enter", "press ^j")
         self.title_of("prompt", *self.prompt_title)
         self.title_of("stream", "2 Stream", f"c {self.stream.mode}{' + marks' if self.stream.marks else ''}")
@@ -357,8 +362,8 @@ class PanelScreen(TickScreen):
 
     def title_of(self, panel: str, title: str, subtitle: str | None = None) -> None:
         """Titles are plain text: brackets of a model's token are not markup."""
-        panel_widget, shown = self.query_one(f"#{panel}", Panel), self._titles.get(panel)
+        shown = self._titles.get(panel)
         wanted = (title, shown[1] if subtitle is None and shown else subtitle or "")
-        if wanted != shown:  # setting a title repaints the whole panel
+        if wanted != shown:
             self._titles[panel] = wanted
-            panel_widget.border_title, panel_widget.border_subtitle = Content(wanted[0]), Content(wanted[1])
+            self.query_one(f"#{panel}", Panel).entitle(*wanted)

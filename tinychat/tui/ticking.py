@@ -17,6 +17,7 @@ from textual.timer import Timer
 from tinychat.engine.wire import Frame
 from tinychat.errors import TinychatError
 from tinychat.text.terminal import clean
+from tinychat.tui.compositor import use_rows
 from tinychat.tui.driver import ByteBudget
 from tinychat.tui.lineview import Piece
 from tinychat.tui.player import Decoder, Player
@@ -31,6 +32,7 @@ class TickScreen(Screen[None]):
 
     def __init__(self, decoder: Decoder, *, budget: ByteBudget) -> None:
         super().__init__()
+        use_rows(self)
         self.decoder = decoder
         self.budget = budget
         self.restart: Callable[[], Decoder] | None = None  # another decoder, when this one has died

@@ -10,6 +10,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tinychat.tui.compositor import use_rows
 from tinychat.tui.lineview import Row
 from tinychat.tui.palette import Look, spelled
 from tinychat.tui.widgets.lines import Lines
@@ -34,6 +35,7 @@ class View(Screen[Result]):
 
     def __init__(self, look: Look) -> None:
         super().__init__()
+        use_rows(self)
         self.look = look
         self.title_line = Lines(look, classes="view-line")
         self.foot_line = Lines(look, classes="view-line")

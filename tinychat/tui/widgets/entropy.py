@@ -10,12 +10,15 @@ from collections.abc import Sequence
 
 from tinychat.tui import palette
 from tinychat.tui.lineview import LineView, Piece, Row, merged
+from tinychat.tui.palette import Look
 from tinychat.tui.widgets.watch import TAIL, Watched, watch_rows
 
 AXIS = 6  # cells of "12.0 |"
 LABELLED_AXIS = 14  # the same with names of watched tokens before it
 LEGEND = 20  # cells of what the parts of a bar are
 LEAST_CHART = 3  # rows that the watched tokens leave to the chart
+PAGES = 4  # the window moves on by this part of itself: then most tokens change one column of the screen
+MOST_COLUMNS = 2048  # finished ones that are kept
 MOST_LABELS = 6
 _TOPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0)
 
@@ -28,6 +31,13 @@ class EntropyView(LineView, can_focus=False):
     _watched: Sequence[Watched] = ()
     _cursor: int | None = None
     _heat = True
+
+    def __init__(self, look: Look | None = None, *, id: str | None = None) -> None:
+        super().__init__(look, id=id)
+        self._columns: dict[tuple[object, ...], list[Piece]] = {}
+
+    def look_changed(self) -> None:
+        self._columns.clear()
 
     def show(
         self,
@@ -60,48 +70,60 @@ class EntropyView(LineView, can_focus=False):
         chart = self._chart(axis, columns, height - len(below), first, cursor)
         return chart + below
 
-    def _chart(self, axis: int, columns: int, height: int, first: int, cursor: int) -> list[Row]:
-        shown = [_finite(bits) for bits in self._values[first : first + columns]]
-        second = [_known(bits) for bits in self._second[first : first + columns]]
+    def _chart(self, axis: int, wide: int, height: int, first: int, cursor: int) -> list[Row]:
+        shown = [_finite(bits) for bits in self._values[first : first + wide]]
+        second = [_known(bits) for bits in self._second[first : first + wide]]
         bars = height - 1 if height > 1 else 1
         top = _top(max((*shown, *(bits or 0.0 for bits in second)), default=0.0))
-        roles = [f"tint{max(palette.heat_of_bits(bits), 0)}" if self._heat else "bar" for bits in shown]
-        if 0 <= cursor < len(roles):
-            roles[cursor] = "bar_chosen"
-        rows = [self._bar_row(shown, second, roles, top, bars, row, axis) for row in range(bars - 1, -1, -1)]
+        columns = [
+            self._column(bits, second[at] if at < len(second) else None, top, bars, chosen=at == cursor)
+            for at, bits in enumerate(shown)
+        ]
+        rows = [
+            merged([*self._label(top, bars, row, axis), *(column[row] for column in columns)])
+            for row in range(bars - 1, -1, -1)
+        ]
         if height > 1:
-            rows.append(self._axis_row(first, len(shown), columns, cursor, axis))
+            rows.append(self._axis_row(first, len(shown), wide, cursor, axis))
         return rows
 
     def _window(self, columns: int) -> int:
         """The first token shown: the last screenful, or one around the cursor."""
-        last = max(len(self._values) - columns, 0)
+        page = max(columns // PAGES, 1)
+        last = max(-(-(len(self._values) - columns) // page) * page, 0)
         if self._cursor is None or self._cursor >= last:
             return last
         return min(max(self._cursor - columns // 2, 0), last)
 
-    def _bar_row(
-        self, shown: list[float], second: list[float | None], roles: list[str], top: float, bars: int, row: int,
-        axis: int,
-    ) -> Row:  # fmt: skip
-        levels = self.glyphs.levels
+    def _label(self, top: float, bars: int, row: int, axis: int) -> Row:
+        """What stands before the bars of a row."""
         labelled = (bars - 1 - row) % math.ceil(bars / MOST_LABELS) == 0
         label = f"{top * (row + 1) / bars:{axis - 2}.1f} " if labelled else " " * (axis - 1)
-        pieces: list[Piece] = [(label, "quiet"), (self.glyphs.tee if labelled else self.glyphs.wall, "faint")]
-        for index, bits in enumerate(shown):
-            final = second[index] if index < len(second) else None
-            most = bits if final is None else max(bits, final)
-            outer = _level(most, top, bars, row, levels)
-            if outer == " ":
-                pieces.append((outer, "text"))  # of one role, so that a row of them is one segment
-            elif final is None:
-                pieces.append((outer, roles[index]))
-            else:
-                least, gain = min(bits, final), final > bits
-                inner = _level(least, top, bars, row, levels)
-                tops = (most / top * bars - row, least / top * bars - row)
-                pieces.append(self._cell(outer, inner, tops, roles[index], gain=gain))
-        return merged(pieces)
+        return ((label, "quiet"), (self.glyphs.tee if labelled else self.glyphs.wall, "faint"))
+
+    def _column(self, bits: float, final: float | None, top: float, bars: int, *, chosen: bool) -> list[Piece]:
+        """The cells of one token from the lowest up; made once."""
+        key = (bits, final, top, bars, chosen, self._heat)
+        column = self._columns.get(key)
+        if column is None:
+            if len(self._columns) >= MOST_COLUMNS:
+                self._columns.clear()
+            role = "bar_chosen" if chosen else f"tint{max(palette.heat_of_bits(bits), 0)}" if self._heat else "bar"
+            column = self._columns[key] = [self._bar(bits, final, top, bars, row, role) for row in range(bars)]
+        return column
+
+    def _bar(self, bits: float, final: float | None, top: float, bars: int, row: int, role: str) -> Piece:
+        levels = self.glyphs.levels
+        most = bits if final is None else max(bits, final)
+        outer = _level(most, top, bars, row, levels)
+        if outer == " ":
+            return outer, "text"  # of one role, so that a row of them is one segment
+        if final is None:
+            return outer, role
+        least = min(bits, final)
+        inner = _level(least, top, bars, row, levels)
+        tops = (most / top * bars - row, least / top * bars - row)
+        return self._cell(outer, inner, tops, role, gain=final > bits)
 
     def _cell(self, outer: str, inner: str, tops: tuple[float, float], role: str, *, gain: bool) -> Piece:
         """A cell of both series: the larger one's glyph, the smaller one's, and where they end in shares of it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from textual.containers import Container
+from textual.content import Content
+from textual.geometry import Region
 from textual.layout import Layout
 from textual.widget import Widget
 
@@ -14,6 +16,17 @@ class Panel(Container):
 
     def __init__(self, view: Widget, *, id: str) -> None:
         super().__init__(view, id=id, classes="panel")
+
+    def entitle(self, title: str, note: str) -> None:
+        """What stands on the upper and the lower border, as plain text."""
+        width, height = self.size  # inside the border
+        if (words := Content(title)) != self._border_title:
+            # Textual's own way to set a title paints all that is inside again
+            self._border_title = words
+            self.refresh(Region(-1, -1, width + 2, 1))
+        if (words := Content(note)) != self._border_subtitle:
+            self._border_subtitle = words
+            self.refresh(Region(-1, height, width + 2, 1))
 
 
 class Body(Widget):

@@ -1,0 +1,107 @@
+"""Where painted cells go to the terminal: Textual's compositor, with a short way for rows of views.
+
+Textual asks every widget around a change for all of its rows, and cuts each into pieces at the borders of all others.
+A cell of a LineView that nothing lies over needs none of that: it goes out as it is. All else goes Textual's way, but
+only the rows in question are asked for. Private names of Textual 8 are used here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate
+from textual.geometry import Region
+from textual.screen import Screen
+from textual.strip import Strip
+
+from tinychat.tui.lineview import LineView
+
+Place = tuple[LineView, Region]
+
+
+class RowsUpdate(CompositorUpdate):
+    """Parts of rows at their places, and what came Textual's way."""
+
+    def __init__(self, parts: list[tuple[int, int, Strip]], rest: ChopsUpdate | None) -> None:
+        self._parts = parts
+        self._rest = rest
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._rest is not None:
+            yield self._rest
+        for _, _, strip in self._parts:
+            yield from strip
+
+    def render_segments(self, console: Console) -> str:
+        """The escape codes of it all."""
+        rest = "" if self._rest is None else self._rest.render_segments(console)
+        return rest + "".join(f"\x1b[{y + 1};{x + 1}H{strip.render(console)}" for x, y, strip in self._parts)
+
+
+class RowCompositor(Compositor):
+    """Textual's, with the short way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: list[Place] = []
+        self._places_of: object = None
+
+    def render_partial_update(self) -> ChopsUpdate | None:
+        """What changed since the last time; None if nothing did."""
+        parts, rest = self._parts(self._dirty_regions)
+        self._dirty_regions = rest
+        update = super().render_partial_update()
+        return RowsUpdate(parts, update) if parts else update  # type: ignore[return-value]  # also a CompositorUpdate
+
+    def _parts(self, regions: Iterable[Region]) -> tuple[list[tuple[int, int, Strip]], set[Region]]:
+        """The rows that can go the short way as (x, y, cells), and the regions that cannot."""
+        places, rest = self._free_places(), set[Region]()
+        spans: dict[tuple[int, LineView, Region], tuple[int, int]] = {}
+        for region in regions:
+            for view, place in places:
+                if place.contains_region(region):
+                    x1, x2 = region.column_span
+                    for y in region.line_range:
+                        left, right = spans.get((y, view, place), (x1, x2))
+                        spans[y, view, place] = min(left, x1), max(right, x2)
+                    break
+            else:
+                rest.add(region)
+        parts = []
+        for (y, view, place), (x1, x2) in spans.items():
+            strip = view.strip_at(y - place.y)
+            if (x1, x2) != place.column_span:
+                strip = strip.crop(x1 - place.x, x2 - place.x)
+            parts.append((x1, y, strip))
+        return parts, rest
+
+    def _free_places(self) -> list[Place]:
+        """The views that are seen whole, with nothing over them."""
+        visible = self.visible_widgets  # another dictionary after each layout
+        if self._places_of is not visible:
+            self._places_of, self._places = visible, []
+            over: list[Region] = []  # front to back
+            for widget, (region, clip) in visible.items():
+                if (
+                    isinstance(widget, LineView)
+                    and clip.contains_region(region)
+                    and self.size.region.contains_region(region)
+                    and not any(region.overlaps(each) for each in over)
+                ):
+                    self._places.append((widget, region))
+                over.append(region.intersection(clip))
+        return self._places
+
+    def _get_renders(self, crop: Region | None = None) -> Iterable[tuple[Region, Region, list[Strip]]]:
+        rows = self.size.region if crop is None else Region(0, crop.y, self.size.width, crop.height)
+        for widget, (region, clip) in self.visible_widgets.items():
+            if seen := region.intersection(clip).intersection(rows):
+                yield region, seen, widget.render_lines(seen.translate((-region.x, -region.y)))
+
+
+def use_rows(screen: Screen[object]) -> None:
+    """Give a screen that is not shown yet the short way."""
+    screen._compositor = RowCompositor()
+
+
