@@ -77,8 +77,11 @@ class Data(Table):
 
 
 class TokenizerTable(Table):
+    kind: Literal["bpe", "characters"] = Field(
+        default="bpe", description='of the vocabulary: "bpe", pieces of words; "characters"'
+    )
     vocab_size: int = Field(
-        default=1024, ge=SMALLEST_VOCABULARY, le=200_000, description="tokens of the trained vocabulary"
+        default=1024, ge=SMALLEST_VOCABULARY, le=200_000, description="tokens of the trained vocabulary, at most"
     )
     path: str | None = Field(default=None, min_length=1, description="a tokenizer.json to use instead of training one")
     sample_chars: int = Field(default=8_000_000, ge=10_000, description="text the vocabulary is trained on, at most")

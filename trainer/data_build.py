@@ -128,7 +128,8 @@ class _Building:
                     if self._due():
                         yield self._progress("reading text", reading, (reading.done, *reading.made))
             yield Progress(what="training the vocabulary", done=0, total=0, unit="tokens")
-            self.tokenizer = Tokenizer.train(sample.texts(), vocab_size=self.recipe.vocab_size)
+            make = Tokenizer.characters if self.recipe.kind == "characters" else Tokenizer.train
+            self.tokenizer = make(sample.texts(), vocab_size=self.recipe.vocab_size)
         if self.recipe.pauses:
             self.tokenizer = self.tokenizer.with_special(PAUSE)
         files.write_atomic(named, self.tokenizer.to_json().encode())

@@ -21,6 +21,7 @@ from trainer import data_folder, toy
 from trainer.corpus import Document, Form, Reading
 from trainer.data_folder import Count, DataFolder, Made, Record, open_folder
 
+Kind = Literal["bpe", "characters"]
 VERSION = 2  # of how text becomes tokens: another one makes the shards anew
 SHARD_TOKENS = 1 << 24
 
@@ -34,6 +35,7 @@ class Recipe:
     form: Form = "text"  # of stdin
     tokenizer: Path | Tokenizer | None = None  # None: one is trained
     pauses: int = 0  # pause tokens before each reply of a chat
+    kind: Kind = "bpe"  # of the tokenizer that is trained
     vocab_size: int = 1024
     sample_chars: int = 8_000_000
     valid_fraction: float = 0.02
@@ -67,6 +69,7 @@ class Recipe:
             found |= {"pause_tokens": self.pauses}
         if self.tokenizer is None:
             found |= {"vocab_size": self.vocab_size, "sample_chars": self.sample_chars}
+            found |= {"kind": self.kind} if self.kind != "bpe" else {}
         return found
 
     def given_tokenizer(self) -> Tokenizer | None:

@@ -125,7 +125,8 @@ def _own(config: TrainConfig, folder: RunFolder, stop: StopFlag) -> Generator[Ev
         find(recipe, folder.data, fresh=True)
     found = yield from build(recipe, folder.data, stop)
     made, wanted = found.tokenizer.vocab_size, config.tokenizer.vocab_size
-    if made < wanted and config.tokenizer.path is None and config.train.from_ is None:
+    named = config.tokenizer.path is not None or config.tokenizer.kind == "characters"
+    if made < wanted and not named and config.train.from_ is None:
         yield Warned(step=0, message=f"the text is good for a vocabulary of {made}, not of {wanted}")
     return found
 
@@ -137,6 +138,7 @@ def _recipe(config: TrainConfig) -> Recipe:
         field=data.field,
         tokenizer=_base_tokenizer(config) or (Path(tokenizer.path) if tokenizer.path is not None else None),
         pauses=data.pause_tokens,
+        kind=tokenizer.kind,
         vocab_size=tokenizer.vocab_size,
         sample_chars=tokenizer.sample_chars,
         valid_fraction=data.valid_fraction,

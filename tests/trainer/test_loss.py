@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainer.loss import IGNORED, loss_sum
+from trainer.loss import IGNORED, loss_sum, objective_sum
 
 
 def _random(rows: int, length: int, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,3 +79,34 @@ def test_parts_sum_to_the_whole() -> None:
 def test_a_uniform_model_is_worth_the_log_of_the_vocabulary() -> None:
     total, count = loss_sum(torch.zeros(2, 8, 1024), torch.randint(0, 1024, (2, 8)))
     assert math.exp(total.item() / count) == pytest.approx(1024, rel=1e-5)
+
+
+def test_label_smoothing_is_torchs_and_the_told_loss_stays_plain() -> None:
+    logits, targets = _random(3, 17, 50)
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    objective, nats = objective_sum(ours, targets, smoothing=0.1)
+    objective.backward()
+    expected = F.cross_entropy(
+        theirs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, label_smoothing=0.1, reduction="sum"
+    )
+    expected.backward()
+    assert objective.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    assert torch.allclose(ours.grad, theirs.grad, atol=1e-6)
+    assert nats.item() == pytest.approx(loss_sum(logits, targets)[0].item(), rel=1e-6)
+    assert not nats.requires_grad
+
+
+def test_z_loss_is_the_square_of_the_log_of_the_sum() -> None:
+    logits, targets = _random(2, 9, 30)
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    objective_sum(ours, targets, z_loss=0.01, smoothing=0.2)[0].backward()  # type: ignore[no-untyped-call]
+    kept = targets != IGNORED
+    plain = F.cross_entropy(
+        theirs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, label_smoothing=0.2, reduction="sum"
+    )
+    (plain + 0.01 * theirs.logsumexp(-1)[kept].square().sum()).backward()
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    assert torch.allclose(ours.grad, theirs.grad, atol=1e-5)

@@ -20,6 +20,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from tinychat.errors import FileFormatError
 from tinychat.text import bytelevel, tokenizer_file
+from tinychat.text.characters import character_merges
 from tinychat.text.terminal import is_mark, one_line
 from tinychat.text.tokenizer_file import Parts
 
@@ -67,11 +68,21 @@ class Tokenizer:
         Deterministic: the same texts give the same tokenizer. A small corpus can run out of pairs that occur twice;
         then `vocab_size` of the result is smaller than asked for. ValueError below 262.
         """
-        least = 256 + len(SPECIALS)
-        if vocab_size < least:
-            raise ValueError(f"vocab_size must be at least {least} (256 bytes and {len(SPECIALS)} specials)")
+        _enough(vocab_size)
         alphabet = list(bytelevel.CHAR_OF_BYTE.values())
-        merges = _train_merges(texts, size=vocab_size - len(SPECIALS), alphabet=alphabet)
+        return cls._of(_train_merges(texts, size=vocab_size - len(SPECIALS), alphabet=alphabet))
+
+    @classmethod
+    def characters(cls, texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
+        """One token for each character of these texts, the most frequent first; other text becomes its bytes.
+
+        As in train(), ids 0 to 5 are SPECIALS, then the 256 bytes. ValueError below 262.
+        """
+        _enough(vocab_size)
+        return cls._of(character_merges(texts, size=vocab_size - len(SPECIALS)))
+
+    @classmethod
+    def _of(cls, merges: list[tuple[str, str]]) -> Tokenizer:
         # two merges can give one token, so a dict keeps the first place of each
         tokens = dict.fromkeys([*(bytelevel.CHAR_OF_BYTE[byte] for byte in range(256)), *map("".join, merges)])
         return cls(
@@ -175,6 +186,12 @@ class Tokenizer:
         text = _BROKEN.sub(_hex, text.translate(_LABEL_SIGNS))
         text = one_line(text if len(text) <= LABEL_CHARS else text[: LABEL_CHARS - 1] + "…")
         return "◌" + text if is_mark(text[0]) else text
+
+
+def _enough(vocab_size: int) -> None:
+    least = 256 + len(SPECIALS)
+    if vocab_size < least:
+        raise ValueError(f"vocab_size must be at least {least} (256 bytes and {len(SPECIALS)} specials)")
 
 
 def _encoder(parts: Parts, *, cut: bool = True) -> tokenizers.Tokenizer:
