@@ -137,12 +137,16 @@ class PlayApp(App[int]):
 
     def _new_session(self) -> Session:
         opening, tokenizer = self.opening, self._tokenizer()
+        pauses = opening.pauses or 0
+        if pauses and PAUSE not in tokenizer.specials:
+            raise UsageError(f"--pause-tokens {pauses}: {opening.name} was not trained with pauses.", "Leave it out.")
         params = with_words(
-            opening.params, tokenizer, bad_words=opening.bad_words, negative=opening.negative, chat=opening.chat
-        )
+            opening.params, tokenizer, bad_words=opening.bad_words, negative=opening.negative, chat=opening.chat,
+            pauses=pauses if opening.chat else 0,
+        )  # fmt: skip
         return Session(
             tokenizer, params=params, model=opening.command_name, machine=opening.machine, chat=opening.chat,
-            max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed,
+            max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed, pauses=pauses,
         )  # fmt: skip
 
     def action_other_ground(self) -> None:

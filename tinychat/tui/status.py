@@ -45,7 +45,8 @@ def header(
     """
     wide = width >= 100
     shown: dict[str, Group] = {"program": (("tinychat", "strong"),)}
-    shown["model"] = ((fit_end(clean(name, keep=""), 32 if wide else 18), "text"),)
+    model = clean(name, keep="")
+    shown["model"] = ((fit_end(model, 32) if wide else fit_end(model.removesuffix(".safetensors"), 18), "text"),)
     if player is None:
         shown["device"] = (("opening", "dart"),)
     else:

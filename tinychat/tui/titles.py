@@ -17,7 +17,7 @@ _LONG = {
     "pipeline": ("4 Pipeline", "o order"),
     "knobs": ("5 Knobs (live)", "- = nudge, a all"),
     "tree": ("6 Branches", "t  [ ] version, z fold, H hide"),
-    "entropy": ("7 Entropy, bits before sampling", ""),
+    "entropy": ("7 Entropy, bit", ""),
     "why": ("10 Why this token", ""),
 }
 

@@ -104,7 +104,7 @@ class BranchScreen(ActionScreen):
         else:
             self._tab_before = self.tab
             self.show_tab("tree")
-            self.say("Up and Down walk, Enter goes there, z folds, H hides; t closes")
+            self.say("Up Down walk, Enter goes there, z folds, H hides; t closes")
 
     def show_tab(self, tab: str) -> None:
         """Make a panel the one that Up and Down act on."""

@@ -61,9 +61,10 @@ class WritingScreen(BranchScreen):
     def prompt_title(self) -> tuple[str, str]:
         if self.revision is not None:
             return "1 Revise", _TITLES[self.revision.what]
-        if self.player is None or self.player.session.mode == "completion":
+        if self.input_mode == "completion":
             return super().prompt_title
-        system = " ".join(clean(self.player.session.system, keep="\n\t").split())
+        said = "" if self.player is None else self.player.session.system
+        system = " ".join(clean(said, keep="\n\t").split())
         if not system:
             return "1 Prompt", "chat: your message, /help"
         return "1 Prompt", f"chat | system: {system if len(system) <= 40 else system[:38] + '..'}"

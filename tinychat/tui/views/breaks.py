@@ -131,7 +131,7 @@ class BreaksScreen(ModalScreen[None]):
         self._value.value = "" if condition is None else breakpoints.value_text(condition)
         self._value.display = True
         self.set_focus(self._value)
-        self._value.cursor_position = len(self._value.value)
+        self._value.action_select_all()  # typing replaces it
 
     @on(CommandBox.Left)
     def _left(self) -> None:

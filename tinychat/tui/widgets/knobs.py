@@ -132,7 +132,7 @@ class KnobsView(LineView):
         hidden = len(shown_settings(params, self._picked)) - max(1, self.size.height - 1)
         more: tuple[Piece, ...] = ((f" {hidden} more: up, down ", "dart"),) if hidden > 0 else ()
         notes = params_notes(params)
-        last: Piece = (f"  {notes[0]}", "warn") if notes else ("  a lists all settings", "quiet")
+        last: Piece = (f"  {notes[0]}", "warn") if notes else ("  a: all settings", "quiet")
         return (*more, (f" order {order}", "quiet"), (f"  preset {self._preset()}", "quiet"), last)
 
     def _preset(self) -> str:
