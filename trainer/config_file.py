@@ -44,12 +44,13 @@ class Mistake:
         return f"{self.where}: {self.key}: {self.reason}" if self.key else f"{self.where}: {self.reason}"
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+def load(path: Path, overrides: Sequence[str] = (), *, look: bool = True) -> TrainConfig:
     """The config of a file with `table.key=value` overrides on top; an empty value takes the key out.
 
     Raises UsageError with every mistake. Paths in [data] and [tokenizer] are relative to the folder one stands in.
+    `look` as in parse().
     """
-    return parse(_read(path), name=str(path), overrides=overrides)
+    return parse(_read(path), name=str(path), overrides=overrides, look=look)
 
 
 def parse(text: str, *, name: str, overrides: Sequence[str] = (), look: bool = True) -> TrainConfig:

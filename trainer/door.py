@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -20,6 +21,7 @@ from trainer.config import TrainConfig
 from trainer.controls import Controls
 from trainer.display import choose_display
 from trainer.events import Stopped
+from trainer.extend import longer
 from trainer.hand import Hand
 from trainer.keyboard import Keyboard
 from trainer.launch import Left, is_first, launched
@@ -30,8 +32,10 @@ from trainer.wishes import Wishes
 
 
 def run_train(
-    config_path: Path,
+    config_path: Path | None,
     *,
+    run: Path | None = None,
+    extend: str | None = None,
     out: Path | None = None,
     resume: bool = False,
     fresh: bool = False,
@@ -41,11 +45,13 @@ def run_train(
 ) -> int:
     """Train by the config and show it; the exit code (0, or 128 + the signal that stopped it). Raises TinychatError.
 
-    `out` defaults to runs/<name of the config>. `plain` forces lines where a dashboard would be shown,
+    `out` defaults to runs/<name of the config>; `run` instead is a run folder to go on with by its own config, `extend`
+    how much longer it is to be. `plain` forces lines where a dashboard would be shown,
     `ascii_only` draws it without other signs.
     """
     try:
-        return _train(config_path, out, resume, fresh, overrides, plain, ascii_only)
+        task = _task(config_path, run, extend, out, resume, fresh, overrides)
+        return _train(task, fresh, plain, ascii_only)
     except (UsageError, NumbersError, Left) as error:
         if is_first():
             raise
@@ -56,23 +62,59 @@ def run_train(
         raise type(error)(f"Process {launched('RANK', 0)}: {error.what}", error.hint) from error
 
 
-def _train(
-    config_path: Path,
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is trained, where, and by which name it is shown."""
+
+    config: TrainConfig
+    folder: Path
+    name: str
+    go_on: str  # options that go on with it
+    resume: bool
+
+
+def _task(
+    config_path: Path | None,
+    run: Path | None,
+    extend: str | None,
     out: Path | None,
     resume: bool,
     fresh: bool,
     overrides: Sequence[str],
-    plain: bool,
-    ascii_only: bool,
-) -> int:
-    config = config_file.load(config_path, overrides)
-    folder = out if out is not None else Path("runs") / config_path.stem
+) -> _Task:
+    if run is None:
+        if config_path is None:
+            raise UsageError(
+                "Nothing says what to train.",
+                "Name a config:  tinychat train --config assets/small.toml   Or a run:  tinychat train --resume RUN",
+            )
+        if extend is not None:
+            raise UsageError("--extend needs a run.", "Name its folder:  tinychat train --extend 500 RUN")
+        folder = out if out is not None else Path("runs") / config_path.stem
+        sets = "".join(f" --set {quote(override)}" for override in overrides)
+        go_on = f"--config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume"
+        return _Task(config_file.load(config_path, overrides), folder, config_path.stem, go_on, resume)
+    if config_path is not None or out is not None or fresh:
+        raise UsageError(
+            f"{run} is a run to go on with: its own config and folder count.", "Leave --config, --out and --fresh out."
+        )
+    if not resume and extend is None:
+        raise UsageError(f"{run}: go on with it, or make it longer?", "Add --resume, or --extend 500.")
+    if not (run / "config.toml").is_file():
+        raise UsageError(f"There is no run in {run} to go on with.", "See what there is:  tinychat runs")
+    given = [*(longer(run, extend) if extend is not None else ()), *overrides]
+    config = config_file.load(run / "config.toml", given, look=False)
+    return _Task(config, run, run.resolve().name, f"--resume {quote(str(run))}", True)
+
+
+def _train(task: _Task, fresh: bool, plain: bool, ascii_only: bool) -> int:
+    config, folder = task.config, task.folder
     flag, wishes = StopFlag(), Wishes()
     alone = launched("WORLD_SIZE", 1) == 1  # several processes are steered by nobody
     reason = ""
-    look_first(config, folder, resume=resume, fresh=fresh)
+    look_first(config, folder, resume=task.resume, fresh=fresh)
     display = choose_display(
-        commands=_commands(config, config_path, folder, overrides),
+        commands=_commands(task),
         plain=plain,
         ascii_only=ascii_only,
         log_every=config.run.log_every,
@@ -85,7 +127,7 @@ def _train(
         display.waiting("loading torch")
         from trainer.loop import train  # here: importing torch takes seconds
 
-        events = train(config, out=folder, resume=resume, fresh=fresh, stop=flag, name=config_path.stem, wishes=wishes)
+        events = train(config, out=folder, resume=task.resume, fresh=fresh, stop=flag, name=task.name, wishes=wishes)
         with closing(events):
             for event in events:
                 display.show(event)
@@ -98,15 +140,16 @@ def _can_sample(config: TrainConfig) -> bool:
     return bool(config.sample.prompts or config.sample.chats)
 
 
-def _commands(config: TrainConfig, config_path: Path, folder: Path, overrides: Sequence[str]) -> Commands:
-    sets = "".join(f" --set {quote(override)}" for override in overrides)
+def _commands(task: _Task) -> Commands:
+    config = task.config
     begins = [*config.sample.prompts, *config.sample.chats, ""][0]
     chat = "--chat " if begins and not config.sample.prompts else ""
     program = _program()
     processes = launched("LOCAL_WORLD_SIZE", 1)
     together = program if processes == 1 else f"torchrun --nproc-per-node {processes} -m tinychat"
     return Commands(
-        go_on=f"{together} train --config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume",
+        go_on=f"{together} train {task.go_on}",
+        extend=f"{together} train --extend 500 {quote(str(task.folder))}",
         program=program,
         # one line, whatever the prompt: it is to be copied
         sample=f"{chat}--prompt {quote(one_line(begins.strip().partition(chr(10))[0]))}",

@@ -70,7 +70,7 @@ def begin(config: TrainConfig, folder: RunFolder, *, resume: bool, fresh: bool) 
     if resume:
         if found is None:
             told.append("there is no whole checkpoint: the run starts at its beginning")
-        changes = differences(load(folder.config), config)
+        changes = differences(load(folder.config, look=False), config)
         _refuse_other_run(changes, folder)
         told += _inexact(config, [f"{key} was {old}, is {new}" for key, old, new in changes if _matters(key, config)])
         same_limits = not any(key in LIMITS for key, _, _ in changes)

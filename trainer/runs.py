@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from tinychat.errors import TinychatError, UsageError
 from trainer.config import TrainConfig
-from trainer.config_file import parse
+from trainer.config_file import load
 from trainer.run_folder import RunFolder, holder_of
+from trainer.signals import ASKED
 
 State = Literal["running", "finished", "stopped", "cut off", "empty"]
 END_BYTES = 1 << 18  # read of a log in one piece, at its end
@@ -105,9 +106,8 @@ def read(path: Path) -> Run:
     run = Run(path=path)
     with contextlib.suppress(OSError):
         run.written = folder.log.stat().st_mtime
-    with contextlib.suppress(TinychatError, OSError, ValueError):
-        # without looking: where a run began may be gone by now
-        run.config = parse(folder.config.read_text(encoding="utf-8"), name=str(folder.config), look=False)
+    with contextlib.suppress(TinychatError):
+        run.config = load(folder.config, look=False)  # where a run began may be gone by now
     ended = ""
     for record in _records(folder.log):
         with contextlib.suppress(KeyError, TypeError, ValueError):
@@ -117,7 +117,7 @@ def read(path: Path) -> Run:
         run.state, run.why = "running", f"pid {run.pid}" if run.pid else ""
     elif ended:
         run.why = ended.removeprefix("already ")
-        run.state = "stopped" if run.why.startswith("SIG") else "finished"
+        run.state = "stopped" if run.why.startswith("SIG") or run.why == ASKED else "finished"
     elif run.step:
         run.state = "cut off"
     return run

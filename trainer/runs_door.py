@@ -20,6 +20,7 @@ from trainer import figures
 from trainer.config_file import differences
 from trainer.plot_runs import LETTERS, STYLES, plot_runs, sparkline
 from trainer.runs import Moment, Point, Run, find, read
+from trainer.signals import ASKED
 
 SCHEMA = "tinychat.runs/1"
 SPARK = 16  # characters of the curve in the table
@@ -97,7 +98,7 @@ def _second(run: Run) -> str:
     """The line below: what it is, and what to know about its state."""
     state = {
         "running": f"{run.why}; " if run.why else "",
-        "stopped": f"by {run.why}; ",
+        "stopped": f"by {'a key' if run.why == ASKED else run.why}; ",
         "cut off": "no process has it; ",
         "empty": "before its first step; ",
         "finished": "by its time limit; " if run.why == "time limit" else "",

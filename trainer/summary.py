@@ -37,6 +37,7 @@ class Commands:
     go_on: str
     program: str = "tinychat"
     sample: str = "--prompt 'Once upon a time'"  # options of `tinychat sample`
+    extend: str = ""
 
 
 def summary(view: View, commands: Commands) -> list[Text]:
@@ -58,6 +59,8 @@ def summary(view: View, commands: Commands) -> list[Text]:
     lines += [Text(f"! {one_line(message)}", style="yellow") for message in view.warnings]
     if _cut_short(end):
         lines.append(_command("Go on", commands.go_on))
+    elif end.reason.startswith("already") and commands.extend:
+        lines.append(_command("More", commands.extend))
     if plays is not None:
         name = quote(one_line(str(plays)))
         lines.append(_command("Play", f"{commands.program} play {name}"))
