@@ -26,12 +26,12 @@ from trainer.config import TrainConfig
 from trainer.data_joined import Joined
 from trainer.distributed import Agreed, Ranks, joined
 from trainer.evaluate import Prompt, evaluate, prompts, sample
-from trainer.events import Evaluated, Event, Probed, Progress, Sampled, Started, Stopped, TrainStep, Warned
+from trainer.events import Evaluated, Event, Probed, Progress, Sampled, Warned
 from trainer.first_weights import weights_of
 from trainer.fitting import fit_rows, too_little
 from trainer.health import watched
 from trainer.keeper import Keeper
-from trainer.learner import Learner, Taken, lower_rate
+from trainer.learner import Learner, lower_rate
 from trainer.limits import late_message, limit_in_steps, steps_in_time
 from trainer.meter import Meter, counted
 from trainer.opening import begun, prepared_by
@@ -40,8 +40,8 @@ from trainer.probe import likeliest, probe_prompt
 from trainer.resume import Beginning, check_surroundings
 from trainer.run_folder import RunFolder
 from trainer.signals import StopFlag
-from trainer.speed import flops_per_token, matrix_flops
 from trainer.steer import heed
+from trainer.told import started, stopped, trained
 from trainer.wishes import Wishes
 
 SPEED_STEPS = 3  # of the speed test, after one that warms up
@@ -95,7 +95,7 @@ def _events(
     stop = Agreed(own, ranks)
     stop.settle()
     if prepared is None:
-        yield _stopped(now, folder, stop.reason or "", saved=beginning.found is not None)
+        yield stopped(now, folder, stop.reason or "", saved=beginning.found is not None)
         return
     if not prepared.valid and config.data.valid_fraction > 0:
         yield Warned(step=now.step, message="too little text to hold any out: there is no evaluation")
@@ -105,9 +105,9 @@ def _events(
     if beginning.found and run.end:
         if not run.keeper.is_saved(run.now):
             yield from run.keeper.save(run.now, last=True)
-        yield _stopped(run.now, folder, f"already {run.end}", saved=True)
+        yield stopped(run.now, folder, f"already {run.end}", saved=True)
         return
-    yield run.started()
+    yield started(run.now, config, run.learner, prepared, ranks, folder=folder.path, name=run.name, threads=run.threads)
     yield from run.sitting()
 
 
@@ -259,7 +259,7 @@ class _Run:
             self.meter.step(taken.text_s)
             yield from self._compiled()
             self.now = counted(self.now, taken, self.meter.elapsed_s)
-            yield self._trained(taken, lr)
+            yield trained(taken, lr, self.now, self.config, self.learner, self.meter)
             yield from self._foretell()
             self.settle()
             yield from self._looks(last=False)
@@ -272,7 +272,7 @@ class _Run:
             yield from self._looks(last=True)
         if not self.keeper.is_saved(self.now):
             yield from self.save(last=True)
-        yield _stopped(self.now, self.folder, self.stop.reason or self.end, saved=True)
+        yield stopped(self.now, self.folder, self.stop.reason or self.end, saved=True)
 
     def _looks(self, *, last: bool) -> Iterator[Event]:
         """Evaluation and sample where they are due and not done yet."""
@@ -370,69 +370,6 @@ class _Run:
         message = late_message(self.config, left_s, self.now.elapsed_s, self.now.step, self.now.steps)
         if message is not None:
             yield Warned(step=self.now.step, message=message)
-
-    def _trained(self, taken: Taken, lr: float) -> TrainStep:
-        now, minutes = self.now, self.config.train.minutes
-        eta_s = self.meter.eta_s(now.steps - now.step)
-        if minutes is not None:
-            eta_s = max(0.0, min(eta_s, minutes * 60 - now.elapsed_s))
-        on_device = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
-        return TrainStep(
-            step=now.step,
-            loss=taken.loss,
-            smooth_loss=now.smooth_loss / now.smooth_weight,
-            bits_per_byte=now.smooth_bits / now.smooth_weight,
-            lr=lr,
-            grad_norm=taken.grad_norm,
-            tokens=now.tokens,
-            tokens_per_s=taken.seen / self.meter.step_s if self.meter.step_s else 0.0,
-            epoch=self.learner.batches.epoch(now.step),
-            elapsed_s=now.elapsed_s,
-            eta_s=eta_s,
-            memory_bytes=on_device or machine.memory_bytes(),
-            text_share=self.meter.text_share,
-        )
-
-    def started(self) -> Started:
-        config, model, prepared = self.config, self.learner.model.config, self.prepared
-        shared = f", {model.n_kv_heads} kv" if model.n_kv_heads != model.heads else ""
-        return Started(
-            name=self.name,
-            out=self.folder.path,
-            step=self.now.step,
-            steps=self.now.steps,
-            parameters=model.n_parameters(),
-            shape=f"{model.layers} layers x {model.width}, {model.heads} heads{shared}, {config.model.family}",
-            vocab_size=model.vocab_size,
-            context=model.context,
-            tokens_per_step=config.rows_per_step * model.context,
-            micro_batches=config.rows_per_step // (self.learner.micro_rows * self.ranks.world),
-            train_tokens=prepared.train_tokens,
-            valid_tokens=prepared.valid_tokens,
-            device=str(self.device),
-            threads=self.threads,
-            precision=f"{self.learner.precision.name}, {self.learner.precision.why}",
-            elapsed_s=self.now.elapsed_s,
-            rate_scale=self.now.rate_scale,
-            flops_per_token=flops_per_token(model),
-            matrix_flops=matrix_flops(self.device, self.learner.precision.dtype) * self.ranks.world,
-            planned_lr=config.train.rates(self.now.steps).planned(),
-        )
-
-
-def _stopped(now: Progressed, folder: RunFolder, reason: str, *, saved: bool) -> Stopped:
-    return Stopped(
-        step=now.step,
-        steps=now.steps,
-        reason=reason,
-        elapsed_s=now.elapsed_s,
-        saved=folder.latest if saved else None,
-        best=folder.best if folder.best.exists() else None,
-        loss=now.mean_loss,
-        valid_loss=now.valid_loss,
-        best_loss=now.best_loss,
-        tokens=now.tokens,
-    )
 
 
 def _due(every: int, step: int) -> bool:
