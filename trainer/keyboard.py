@@ -62,10 +62,12 @@ class Keyboard:
     @property
     def foreground(self) -> bool:
         """Whether the terminal listens to this process: the shell may have put it into the background."""
-        try:
-            return self._fd is not None and os.isatty(self._fd) and os.tcgetpgrp(self._fd) == os.getpgrp()
-        except OSError:
+        if not self.usable or self._fd is None:
             return False
+        try:
+            return os.tcgetpgrp(self._fd) == os.getpgrp()
+        except OSError:
+            return True  # a terminal without job control has no background
 
     def read(self) -> list[str]:
         """Keys pressed since the last call; what was pasted is none."""

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import pyte
 import pytest
@@ -23,6 +24,7 @@ from rich.console import Console
 from tinychat.errors import UsageError
 from trainer import figures
 from trainer.config_file import load
+from trainer.controls import Controls
 from trainer.display import Dashboard, PlainLines, choose_display, line_of
 from trainer.door import run_train
 from trainer.events import (
@@ -40,11 +42,15 @@ from trainer.events import (
     Warned,
 )
 from trainer.frame import frame, plain_lines
+from trainer.hand import Hand
 from trainer.history import MOST, Curve
+from trainer.keyboard import Keyboard
 from trainer.plot import plot, round_ticks
+from trainer.signals import StopFlag
 from trainer.strips import probe_line, probe_lines
 from trainer.summary import Commands, summary
 from trainer.view import SHOWN, View
+from trainer.wishes import Wishes
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = " [bold]red[/] \x1b[31m \x9b0m ‮ \U000e0041 \r\x07\n\n日本語 \udcff end"
@@ -373,6 +379,55 @@ def test_drawing_is_throttled() -> None:
         while time.monotonic() - started < 0.6:
             display.show(_step(5, 3.0))
         assert draws <= 0.6 * 8 + 2
+
+
+class _Keys(Keyboard):
+    """A keyboard that a shell can take away."""
+
+    usable = True
+    foreground = True
+
+    def open(self) -> Self:
+        self.is_open = True
+        return self
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def read(self) -> list[str]:
+        return []
+
+
+def test_behind_the_shell_nothing_is_drawn_and_in_front_again_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hand, "begin", lambda self, leave: None)  # the handlers of signals are pytest's
+    stream, keys, stop = io.StringIO(), _Keys(0), StopFlag()
+    console = Console(file=stream, force_terminal=True, width=80, height=24, legacy_windows=False)
+
+    def written() -> str:
+        text = stream.getvalue()
+        stream.seek(0)
+        stream.truncate()
+        return text
+
+    with Dashboard(Commands(go_on=""), console=console, hand=Hand(keys, Controls(Wishes(), stop), stop)) as display:
+        display.show(_started())
+        display.show(_evaluated(1, 3.0))
+        assert "space pause" in written()
+        keys.foreground = False  # the shell does this
+        display.show(_evaluated(2, 2.9))
+        left = written()
+        assert "\x1b[?1049l" in left
+        assert "held out" not in left
+        assert not keys.is_open
+        display.show(_evaluated(3, 2.8))
+        assert written() == ""
+        keys.foreground = True
+        display.show(_evaluated(4, 2.7))
+        back = written()
+        assert "\x1b[?1049h" in back
+        assert "space pause" in back
+        assert keys.is_open
+    assert not keys.is_open
 
 
 class _Dead(io.StringIO):
