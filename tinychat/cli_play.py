@@ -16,7 +16,7 @@ from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.errors import UsageError
 from tinychat.machine_options import read_machine, with_machine
-from tinychat.options import BadWord, Checkpoint, Given, Negative, Order, Preset, Seed, with_settings
+from tinychat.options import BadWord, Checkpoint, Given, Negative, Order, PauseTokens, Preset, Seed, with_settings
 from tinychat.session.spelling import settings_flags
 from tinychat.text import terminal
 from tinychat.tui.config import THEME_NAMES, Taste, in_force, read_config
@@ -31,6 +31,7 @@ def play(
         str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the prompt box starts with.")
     ] = "",
     chat: Annotated[bool, typer.Option("--chat", help="Open in chat mode.")] = False,
+    pause_tokens: PauseTokens = None,
     score: Annotated[
         str | None, typer.Option("--score", metavar="FILE", help="Open with the scores of this text (p inside).")
     ] = None,
@@ -150,6 +151,7 @@ def play(
                 machine=read_machine(machine),
                 prompt=options.checked_text("--prompt", prompt),
                 chat=chat,
+                pauses=pause_tokens,
                 score=None if text is None else (text.data.decode(), text.name),
                 params=params,
                 bad_words=options.texts("--bad-word", bad_word),

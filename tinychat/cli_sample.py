@@ -9,7 +9,7 @@ import typer
 from tinychat import files, options
 from tinychat.errors import TinychatError, UsageError
 from tinychat.machine_options import read_machine, with_machine
-from tinychat.options import BadWord, Given, MaxTokens, Model, Negative, Order, Preset, Seed, with_settings
+from tinychat.options import BadWord, Given, MaxTokens, Model, Negative, Order, PauseTokens, Preset, Seed, with_settings
 from tinychat.search_options import read_search, with_search
 
 
@@ -51,6 +51,7 @@ def sample(
     negative: Negative = None,
     chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's message; the reply is printed.")] = False,
     system: Annotated[str, typer.Option("-s", "--system", metavar="TEXT", help="The system message of a chat.")] = "",
+    pause_tokens: PauseTokens = None,
     prompt_ids: Annotated[
         str | None,
         typer.Option("--prompt-ids", metavar="ID,ID,...", help="Go on from exactly these ids; reads no stdin."),
@@ -129,6 +130,7 @@ def sample(
                 negative=None if negative is None else options.checked_text("--negative", negative),
                 chat=chat,
                 system=options.checked_text("--system", system),
+                pauses=pause_tokens,
                 schedule=schedule,
                 forced=options.pairs("--force", force or [], int),
                 lanes=options.lanes(lane or []),

@@ -112,6 +112,8 @@ def _bytes(count: int) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, dict) and "path" in value:  # the checkpoint it was trained from
+        return f"{value['path']} (step {value.get('step')}, digest {str(value.get('digest'))[:16]})"
     if isinstance(value, str) and "\n" in value:
         return f"{len(value.splitlines())} lines; --json has them"
     if isinstance(value, float):

@@ -79,6 +79,13 @@ BadWord = Annotated[
 Negative = Annotated[
     str | None, typer.Option("--negative", metavar="TEXT", help="Guidance: the prompt to move away from, as text.")
 ]
+PauseTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--pause-tokens", metavar="N", min=0, max=1024, help="Pause tokens before each reply of a chat.",
+        show_default="as it was trained",
+    ),
+]  # fmt: skip
 
 MOST_LANES = 1 << 16  # a record keeps the lane in two bytes
 SHORT = {"temperature": "-t"}  # the one knob that has a letter

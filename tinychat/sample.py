@@ -45,6 +45,7 @@ class Request:
     negative: str | None = None  # as text; in place of negative_ids of params
     chat: bool = False
     system: str = ""
+    pauses: int | None = None  # pause tokens before the reply of a chat; None: as many as it was trained with
     schedule: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # token of the reply -> settings from there
     forced: Mapping[int, int] = field(default_factory=dict)  # token of the reply -> id
     lanes: Mapping[int, int] = field(default_factory=dict)  # token of the reply -> whose darts from there

@@ -17,6 +17,7 @@ from tinychat.errors import UsageError
 from tinychat.model.vocabulary import Vocabulary
 from tinychat.session.spelling import check_ids
 from tinychat.session.words import encode_prompt, with_words
+from tinychat.text.chat import PAUSE
 
 if TYPE_CHECKING:
     from tinychat.model.checkpoint import CheckpointInfo
@@ -32,6 +33,8 @@ def check_outputs(request: Request) -> None:
         raise UsageError("--echo and --raw are for plain text.", "Leave them out with --json and --jsonl.")
     if request.system and not request.chat:
         raise UsageError("--system is for chats.", "Add --chat, or put the text into the prompt.")
+    if request.pauses and not request.chat:
+        raise UsageError("--pause-tokens is for chats.", "Add --chat, or leave it out.")
     if any(not text for text in request.stops):
         raise UsageError("--stop needs some text.", 'For example:  --stop "\\n\\n"')
     if any(not text for text in request.bad_words):
@@ -45,9 +48,10 @@ def resolved(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> tu
         raise UsageError(
             f"{info.path}: its tokenizer has no chat roles.", "Leave --chat out, or use a model trained with chats."
         )
+    pauses = _pauses(request, tokenizer, info)
     params = with_words(
         request.params, tokenizer, bad_words=request.bad_words, negative=request.negative, chat=request.chat,
-        system=request.system,
+        system=request.system, pauses=pauses,
     )  # fmt: skip
     request = replace(request, params=params)
     if request.ids is not None:
@@ -55,7 +59,7 @@ def resolved(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> tu
         if max(ids) >= count:
             raise UsageError(f"--prompt-ids {max(ids)}: the vocabulary has {count} tokens.", "Use ids from 0.")
     else:
-        ids = encode_prompt(tokenizer, request.prompt, chat=request.chat, system=request.system)
+        ids = encode_prompt(tokenizer, request.prompt, chat=request.chat, system=request.system, pauses=pauses)
     for index, token in request.forced.items():
         if not 0 <= token < count:
             raise UsageError(f"--force {index}={token}: the vocabulary has {count} tokens.", "Use an id from 0.")
@@ -75,6 +79,15 @@ def resolved(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> tu
             f"Shorten it to at most {info.config.context - 1} tokens.",
         )
     return request, ids
+
+
+def _pauses(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> int:
+    if not request.chat:
+        return 0
+    wanted = info.pause_tokens if request.pauses is None else request.pauses
+    if wanted and PAUSE not in tokenizer.specials:
+        raise UsageError(f"--pause-tokens {wanted}: {info.path} was not trained with pauses.", "Leave it out.")
+    return wanted
 
 
 def all_params(request: Request) -> Iterator[SamplingParams]:

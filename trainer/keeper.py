@@ -141,6 +141,7 @@ class Keeper:
             "valid_loss": now.valid_loss,
             "valid_bits_per_byte": now.valid_bits,
             "best_loss": now.best_loss,
+            **({"pause_tokens": self.config.data.pause_tokens} if self.config.data.pause_tokens else {}),
             "config": dumps(self.config),
         } | self._origin()
 

@@ -47,6 +47,12 @@ class CheckpointInfo:
     tensors: tuple[TensorInfo, ...]
     file_bytes: int
 
+    @property
+    def pause_tokens(self) -> int:
+        """How many pause tokens it was trained with before each reply."""
+        count = self.training.get("pause_tokens", 0)
+        return count if isinstance(count, int) and 0 < count <= self.config.context else 0
+
 
 def inspect(path: Path) -> CheckpointInfo:
     """What a checkpoint holds, from its header alone. Raises FileFormatError or StorageError."""

@@ -242,6 +242,7 @@ class _Reader:
             chat=self.summary.mode == "chat",
             max_tokens=_whole(state, "max_tokens"),
             fixed_seed=state.get("fixed_seed") is True,
+            pauses=_whole(state, "pause_tokens") if "pause_tokens" in state else 0,
         )
         session.prompt, session.system = _text(state, "prompt"), _text(state, "system")
         for params in self.settings:

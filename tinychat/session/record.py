@@ -97,6 +97,7 @@ def state_of(session: Session, *, cursor: int | None = None, draft: str = "") ->
         "model": str(session.model),
         "prompt": session.prompt,
         "system": session.system,
+        "pause_tokens": session.pauses,
         "max_tokens": session.max_tokens,
         "fixed_seed": session.fixed_seed,
         "params": session.params.to_dict(),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from tinychat.session.found import search_flags, tail_of
 from tinychat.session.session import Session
 from tinychat.session.spelling import changed_settings, settings_flags
-from tinychat.text.chat import Message, render
+from tinychat.text.chat import PAUSE, Message, render
 
 
 def command(session: Session) -> str:
@@ -63,9 +63,13 @@ def _prompt(session: Session) -> list[str]:
     given = list(session.tree.path.ids[: session.reply_start])
     if session.mode == "chat":
         turns = [Message("system", session.system)] if session.system else []
-        if not given or given == render([*turns, Message("user", session.prompt)], session.tokenizer, reply=True).ids:
+        asked = [*turns, Message("user", session.prompt)]
+        # said also where there are none: a model trained with pauses would bring its own
+        has_pauses = PAUSE in session.tokenizer.specials
+        if not given or given == render(asked, session.tokenizer, reply=True, pauses=session.pauses).ids:
             system = ["--system", session.system] if session.system else []
-            return ["--chat", *system, "-p", session.prompt]
+            pauses = ["--pause-tokens", str(session.pauses)] if has_pauses else []
+            return ["--chat", *system, *pauses, "-p", session.prompt]
     elif not given or given == session.tokenizer.encode_document(session.prompt):
         return ["-p", session.prompt]
     return ["--prompt-ids", ",".join(str(token) for token in given)]

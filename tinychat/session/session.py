@@ -19,7 +19,7 @@ from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.found import Found
 from tinychat.session.tree import DRAWN, FORCED, PROMPT, SEARCHED, Tree
 from tinychat.session.turns import Turn, turn_at, turns_of
-from tinychat.text.chat import Message, render
+from tinychat.text.chat import MOST_PAUSES, PAUSE, Message, render
 from tinychat.text.tokenizer import Tokenizer
 
 Mode = Literal["completion", "chat"]
@@ -64,6 +64,7 @@ class Session:
         chat: bool = False,
         max_tokens: int = 256,
         fixed_seed: bool = False,
+        pauses: int = 0,
     ) -> None:
         self.tokenizer = tokenizer
         self.model = model
@@ -74,6 +75,8 @@ class Session:
         self.fixed_seed = fixed_seed  # asked for by a person: kept until another is asked for
         self.prompt = ""  # the completion prompt, or the last message of the person
         self.system = ""
+        # pause tokens before each reply of a chat; a file may say anything
+        self.pauses = min(pauses, MOST_PAUSES) if PAUSE in tokenizer.specials else 0
         self.tree = Tree()
         self.settings: list[SamplingParams] = []
         self.found: list[Found] = []  # what searches found and was taken into the tree
@@ -186,11 +189,11 @@ class Session:
             return self.tokenizer.encode_document(text)
         message = Message("user", text)
         if not self.is_open_chat():
-            return render([*self._system_turn(), message], self.tokenizer, reply=True).ids
+            return render([*self._system_turn(), message], self.tokenizer, reply=True, pauses=self.pauses).ids
         have, end = list(self.tree.path.ids), self.tokenizer.specials["<|end|>"]
         # a reply that was stopped or cut is closed; a render begins with the document start, which is there already
         closed = [] if have[-1] == end else [end]
-        return [*have, *closed, *render([message], self.tokenizer, reply=True).ids[1:]]
+        return [*have, *closed, *render([message], self.tokenizer, reply=True, pauses=self.pauses).ids[1:]]
 
     # what a person does
 

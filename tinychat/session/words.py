@@ -13,12 +13,14 @@ from tinychat.text.phrases import phrase_ids
 from tinychat.text.tokenizer import Tokenizer
 
 
-def encode_prompt(tokenizer: Tokenizer, text: str, *, chat: bool = False, system: str = "") -> list[int]:
-    """The ids a model sees: the document start and the text, or a chat with the reply opened."""
+def encode_prompt(
+    tokenizer: Tokenizer, text: str, *, chat: bool = False, system: str = "", pauses: int = 0
+) -> list[int]:
+    """The ids a model sees: the document start and the text, or a chat with the reply opened, after `pauses`."""
     if not chat:
         return tokenizer.encode_document(text)
     turns = [Message("system", system)] if system else []
-    return render([*turns, Message("user", text)], tokenizer, reply=True).ids
+    return render([*turns, Message("user", text)], tokenizer, reply=True, pauses=pauses).ids
 
 
 def with_words(
@@ -29,6 +31,7 @@ def with_words(
     negative: str | None = None,
     chat: bool = False,
     system: str = "",
+    pauses: int = 0,
 ) -> SamplingParams:
     """The settings with phrases added to `bad_words`, and `negative_ids` encoded as a prompt is.
 
@@ -39,5 +42,5 @@ def with_words(
         found = [ids for text in bad_words for ids in phrase_ids(tokenizer, text)]
         changes["bad_words"] = [*params.bad_words, *found]
     if negative is not None:
-        changes["negative_ids"] = encode_prompt(tokenizer, negative, chat=chat, system=system)
+        changes["negative_ids"] = encode_prompt(tokenizer, negative, chat=chat, system=system, pauses=pauses)
     return params.with_(**changes)

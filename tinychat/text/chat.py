@@ -18,6 +18,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 TEMPLATE = "tinychat-roles-1"
 PAUSE = "<|pause|>"  # given before a reply, never said: Goyal et al. 2023
+MOST_PAUSES = 1024  # before one reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ def _looked_at(opening: Opening) -> tuple[Opening, CheckpointInfo | None]:
 
         assert opening.path is not None, "without a session there is a model"
         info = inspect(opening.path)
+        opening = replace(opening, pauses=info.pause_tokens if opening.pauses is None else opening.pauses)
     if opening.compare is not None:
         from tinychat.model.checkpoint import inspect
 

@@ -11,6 +11,7 @@ from tinychat.engine.trace import Step
 from tinychat.engine.wire import Answer
 from tinychat.errors import TinychatError
 from tinychat.session.words import encode_prompt
+from tinychat.text.chat import PAUSE
 from tinychat.text.terminal import clean
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.actions import ActionScreen
@@ -231,7 +232,9 @@ class LaneScreen(ActionScreen):
         elif sum(turn.role == "user" for turn in session.turns()) > 1:
             raise ValueError("its tokens are others: it can only answer the first message of a chat")
         else:
-            ids = encode_prompt(host.tokenizer, session.prompt, chat=session.mode == "chat", system=session.system)
+            pauses = session.pauses if PAUSE in host.tokenizer.specials else 0
+            chat = session.mode == "chat"
+            ids = encode_prompt(host.tokenizer, session.prompt, chat=chat, system=session.system, pauses=pauses)
         if len(ids) >= host.context:
             raise ValueError(f"the prompt has {len(ids)} of its tokens, its context holds {host.context}")
         return Lane.of_prompt(host, ids, session.params)

@@ -32,6 +32,7 @@ class Opening:
     prompt: str = ""
     score: tuple[str, str] | None = None  # a text to score at once, and its name
     chat: bool = False
+    pauses: int | None = None  # pause tokens before each reply; None: as many as it was trained with
     lesson: str = ""  # to begin with
     max_tokens: int = 256
     rate: float | None = 30.0  # tokens a second; None is no limit

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable, Sequence
 
 from textual import events
 from textual.app import App, SystemCommand
+from textual.command import CommandPalette
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
-from tinychat.errors import TinychatError
+from tinychat.errors import TinychatError, UsageError
 from tinychat.lessons.catalogue import find_lesson
 from tinychat.model.follow import Follow
 from tinychat.session.reopen import reopen
 from tinychat.session.session import Session
 from tinychat.session.words import with_words
+from tinychat.text.chat import PAUSE
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget, counting
@@ -148,6 +150,10 @@ class PlayApp(App[int]):
             tokenizer, params=params, model=opening.command_name, machine=opening.machine, chat=opening.chat,
             max_tokens=opening.max_tokens, fixed_seed=opening.fixed_seed, pauses=pauses,
         )  # fmt: skip
+
+    def action_command_palette(self) -> None:
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(placeholder="Find an action by name", id="--command-palette"))
 
     def action_other_ground(self) -> None:
         self.theme = OTHER_GROUND[self.theme]
