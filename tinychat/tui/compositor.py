@@ -8,6 +8,7 @@ only the rows in question are asked for. Private names of Textual 8 are used her
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate
@@ -100,8 +101,6 @@ class RowCompositor(Compositor):
                 yield region, seen, widget.render_lines(seen.translate((-region.x, -region.y)))
 
 
-def use_rows(screen: Screen[object]) -> None:
+def use_rows(screen: Screen[Any]) -> None:
     """Give a screen that is not shown yet the short way."""
     screen._compositor = RowCompositor()
-
-

@@ -159,6 +159,7 @@ class LineView(Widget):
         """Take the rows again and repaint the cells that differ."""
         width, height = self.size
         if not width or not height:
+            self._rows_size = (-1, -1)  # taken again when it is seen again
             return
         new = self._take_rows(width, height)
         old, self._rows = self._rows, new

@@ -1,7 +1,7 @@
 """The text as it grows, token by token, with a cursor over tokens.
 
-The widget over tinychat.tui.tokentext: scrolling, following, clicks. Finished lines are kept as strips, and an `append`
-a tick costs the same at a hundred tokens and at a hundred thousand. Tokens come in, cursor moves go out; nothing of the
+The widget over tinychat.tui.tokentext: scrolling, following, clicks. Finished rows are kept, and an `append` a tick
+costs the same at a hundred tokens and at a hundred thousand. Tokens come in, cursor moves go out; nothing of the
 session is known here.
 """
 
@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual import events
-from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
-from textual.strip import Strip
 
 from tinychat.tui.lineview import LineView, Row, padded, safe
 from tinychat.tui.modes import Mode
@@ -24,7 +22,7 @@ from tinychat.tui.widgets.lines import wrap as wrap_words
 __all__ = ["Kind", "StreamToken", "StreamView"]
 
 WHEEL_LINES = 3
-MOST_STRIPS = 512
+MOST_KEPT = 512  # rows
 THUMB_FROM = 20  # narrower views have no column to spare for the scroll thumb
 
 
@@ -64,7 +62,7 @@ class StreamView(LineView, can_focus=True):
         self._top = 0  # the first line shown
         self._following = True
         self._goal: int | None = None  # the column that vertical moves aim at
-        self._line_strips: dict[tuple[int, int, bool], Strip] = {}
+        self._kept: dict[tuple[int, int], Row] = {}  # by line, and the row of text or marks in it
         self._thumb = range(0)
         self._fitted = (0, 0)
         self.set_reactive(StreamView.marks, self.look.needs_marks)
@@ -147,6 +145,7 @@ class StreamView(LineView, can_focus=True):
             self.post_message(self.CursorMoved(self, index))
         elif index is None:
             self._follow()
+            self.redraw()
 
     def validate_cursor(self, index: int | None) -> int | None:
         return None if index is None or not self.count else min(max(index, 0), self.count - 1)
@@ -154,13 +153,14 @@ class StreamView(LineView, can_focus=True):
     def watch_cursor(self, old: int | None, new: int | None) -> None:
         for index in (old, new):
             if index is not None and index < self.count:
-                self._repaint_token(index)
-        self._repaint_lines(self._text.wrap.n_lines - 1)  # the caret may come or go
+                self._forget_token(index)
+        self._forget(self._text.wrap.n_lines - 1)  # the caret may come or go
         if new is None:
             self._follow()
         else:
             self._following = False
             self._show_line(self._text.wrap.line_of(self._text.anchor(new)))
+        self.redraw()
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
@@ -194,7 +194,8 @@ class StreamView(LineView, can_focus=True):
         self._keep_in_view()
 
     def watch_live(self) -> None:
-        self._repaint_lines(self._text.wrap.n_lines - 1)
+        self._forget(self._text.wrap.n_lines - 1)
+        self.redraw()
 
     def watch_notes(self) -> None:
         self._lay_out()
@@ -209,12 +210,8 @@ class StreamView(LineView, can_focus=True):
         self._keep_in_view()
 
     def restyle(self) -> None:
-        self._line_strips.clear()
+        self._kept.clear()
         super().restyle()
-
-    def on_resize(self) -> None:
-        self._fit(*self.size)
-        self.refresh()
 
     def _fit(self, width: int, height: int) -> None:
         """Take this size. A column is left for the blank after a full line, and one for the scroll thumb."""
@@ -227,7 +224,7 @@ class StreamView(LineView, can_focus=True):
             cell = wrap.line_span(min(self._top, wrap.n_lines - 1))[0]
             wrap.resize(inner)
             self._top = wrap.line_of(cell)
-        self._line_strips.clear()
+        self._kept.clear()
         self._keep_in_view()
 
     # -- scrolling ----------------------------------------------------------------------------------------------------
@@ -264,6 +261,7 @@ class StreamView(LineView, can_focus=True):
     def _scroll_by(self, lines: int) -> None:
         self._show_from(self._top + lines)
         self._following = self.cursor is None and self._top >= self._text.wrap.n_lines - self._visible_lines
+        self.redraw()
 
     @property
     def _last_top(self) -> int:
@@ -273,19 +271,13 @@ class StreamView(LineView, can_focus=True):
 
     def _show_from(self, top: int) -> None:
         lines, shown = self._text.wrap.n_lines, self._visible_lines
-        top = max(min(top, self._last_top), 0)
-        if top != self._top:
-            self._top = top
-            self.refresh()
+        self._top = top = max(min(top, self._last_top), 0)
         width, height = self._fitted
-        thumb = range(0)
+        self._thumb = range(0)
         if lines > shown and width >= THUMB_FROM:
             size = max(round(height * shown / lines), 1)
             first = min(round((height - size) * top / max(self._last_top, 1)), height - size)
-            thumb = range(first, first + size)
-        if thumb != self._thumb:
-            self._thumb = thumb
-            self.refresh(Region(width - 1, 0, 1, height))
+            self._thumb = range(first, first + size)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
@@ -298,50 +290,38 @@ class StreamView(LineView, can_focus=True):
     # -- painting -----------------------------------------------------------------------------------------------------
 
     def _changed_from(self, line: int) -> None:
-        for key in [key for key in self._line_strips if key[0] >= line]:
-            del self._line_strips[key]
+        for key in [key for key in self._kept if key[0] >= line]:
+            del self._kept[key]
         if self._following:
             self._follow()
         else:
             self._show_from(self._top)
-        width, height = self._fitted
-        y = max((line - self._top) * self._line_rows, 0)
-        if y < height:
-            self.refresh(Region(0, y, width, height - y))
+        self.redraw()
 
-    def _repaint_token(self, index: int) -> None:
+    def _forget_token(self, index: int) -> None:
         start, stop = self._text.cursor_cells(index)
         wrap = self._text.wrap
-        self._repaint_lines(wrap.line_of(start), wrap.line_of(stop - 1))
+        self._forget(wrap.line_of(start), wrap.line_of(stop - 1))
 
-    def _repaint_lines(self, first: int, last: int = -1) -> None:
+    def _forget(self, first: int, last: int = -1) -> None:
+        """These lines look different now."""
         for line in range(first, max(last, first) + 1):
             for sub in range(2):
-                self._line_strips.pop((line, sub, False), None)
-                self._line_strips.pop((line, sub, True), None)
-            y = (line - self._top) * self._line_rows
-            if 0 <= y < self._fitted[1]:
-                self.refresh(Region(0, y, self._fitted[0], self._line_rows))
-
-    def strip_at(self, y: int) -> Strip:
-        width, height = self.size
-        self._fit(width, height)
-        line, sub = self._top + y // self._line_rows, y % self._line_rows
-        last = height if self._shows_placeholder else self._text.wrap.n_lines  # all lines beyond it are alike
-        key = (min(line, last), sub, y in self._thumb)
-        strip = self._line_strips.get(key)
-        if strip is None:
-            if len(self._line_strips) >= MOST_STRIPS:
-                self._line_strips.clear()
-            strip = self._line_strips[key] = self.make_strip(self._row(y, width), width)
-        return strip
+                self._kept.pop((line, sub), None)
 
     def rows(self, width: int, height: int) -> list[Row]:
         self._fit(width, height)
         return [self._row(y, width) for y in range(height)]
 
     def _row(self, y: int, width: int) -> Row:
-        row = self._line_row(self._top + y // self._line_rows, y % self._line_rows, width)
+        line, sub = self._top + y // self._line_rows, y % self._line_rows
+        row = self._kept.get((line, sub))
+        if row is None:
+            row = self._line_row(line, sub, width)
+            if row:  # nothing is quickly made
+                if len(self._kept) >= MOST_KEPT:
+                    self._kept.clear()
+                self._kept[line, sub] = row
         return (*padded(row, width - 1), (self.glyphs.thumb, "thumb")) if y in self._thumb else row
 
     def _line_row(self, line: int, sub: int, width: int) -> Row:
