@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from trainer.sharding import is_sharded
+
 
 class Average:
     """average <- d * average + (1 - d) * weights after each step, with d = min(decay, (1 + n) / (10 + n)) at step n.
@@ -46,6 +48,9 @@ class Average:
     @torch.no_grad()
     def _swap(self) -> None:
         for name, parameter in self._trained():
-            own = parameter.detach().clone()
-            parameter.copy_(self.tensors[name])
+            if is_sharded(parameter):  # whose memory must stay where it is
+                own = parameter.detach().clone()
+                parameter.copy_(self.tensors[name])
+            else:  # arrays that were made of the weights keep their numbers
+                own, parameter.data = parameter.data, self.tensors[name]
             self.tensors[name] = own

@@ -59,7 +59,7 @@ class Spread:
 
 def whole(tensor: Tensor) -> Tensor:
     """The tensor, put together where it is sharded: all processes call this together then."""
-    if not _is_sharded(tensor):
+    if not is_sharded(tensor):
         return tensor
     with peers():
         found: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # a DTensor
@@ -68,7 +68,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 def own_part(tensor: Tensor) -> Tensor:
     """What this process holds of it."""
-    if not _is_sharded(tensor):
+    if not is_sharded(tensor):
         return tensor
     part: Tensor = tensor.to_local()  # type: ignore[attr-defined]  # a DTensor
     return part
@@ -77,7 +77,7 @@ def own_part(tensor: Tensor) -> Tensor:
 def sharded_as(tensor: Tensor, pattern: Tensor) -> Tensor:
     """A whole tensor, which all processes have, cut like `pattern` and where that lies."""
     tensor = tensor.detach().to(pattern.device)
-    if not _is_sharded(pattern):
+    if not is_sharded(pattern):
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
@@ -85,6 +85,7 @@ def sharded_as(tensor: Tensor, pattern: Tensor) -> Tensor:
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def _is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether the tensor is in parts on several processes."""
     # not isinstance: importing the class takes two seconds, and who trains alone has none
     return hasattr(tensor, "device_mesh")
