@@ -46,14 +46,15 @@ async def _play_picture() -> str:
     from tinychat.engine.worker import start_thread
     from tinychat.model.checkpoint import inspect, tokenizer_of
     from tinychat.tui.driver import ByteBudget
+    from tinychat.tui.opening import Opening
     from tinychat.tui.palette import Look
-    from tinychat.tui.playapp import Opening, PlayApp
+    from tinychat.tui.playapp import PlayApp
 
     info = inspect(SHIPPED)
     decoder = start_thread()
     app = PlayApp(
         Opening(
-            path=str(SHIPPED), name=SHIPPED.name, context=info.config.context, params=PRESETS["story"].with_(seed=11),
+            path=SHIPPED, name=SHIPPED.name, context=info.config.context, params=PRESETS["story"].with_(seed=11),
             prompt="Once upon a time", max_tokens=90, rate=None, fixed_seed=True,
         ),
         decoder,
@@ -84,30 +85,19 @@ def _train_picture() -> str:
     """The dashboard near the end of the shipped model's training, from its log."""
     from rich.console import Console
 
-    from trainer import events
+    from trainer.events import Started, from_record
     from trainer.frame import frame
     from trainer.view import View
 
-    kinds = {kind.__name__.lower(): kind for kind in (
-        events.Started, events.TrainStep, events.Evaluated, events.Sampled, events.Saved, events.Warned,
-    )}  # fmt: skip
-    view = View()
+    view = View(keys=True)
     for line in (RUN / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        kind = kinds.get(record.pop("event"))
-        if kind is None:
-            continue
-        for name in ("out", "path"):
-            if name in record:
-                record[name] = Path(record[name])
-        event = kind(**record)
-        if isinstance(event, events.Started) and event.step:
-            view.started = event  # a later sitting: the curve is already here
-        else:
-            view.take(event)
+        event = from_record(json.loads(line))
+        if isinstance(event, Started):
+            view.started = event  # of a later sitting too: the curve is already here
+    view.read_log(RUN / "log.jsonl")
     console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    for line in frame(view, 120, 32):
-        console.print(line, soft_wrap=True)
+    for row in frame(view, 120, 38):
+        console.print(row, soft_wrap=True)
     return console.export_svg(title="tinychat train --config assets/tinychat.toml")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,3 +184,24 @@ def as_record(event: Event) -> dict[str, Any]:
     """The event as one JSON object; `event` is its kind in lower case."""
     fields = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(event).items()}
     return {"event": type(event).__name__.lower(), **fields}
+
+
+def from_record(record: object) -> Event | None:
+    """The event that `as_record` made this of; None for anything else, as a torn or newer log holds it."""
+    try:
+        fields = dict(record)  # type: ignore[call-overload]  # what is no mapping raises
+        kind = _KINDS[fields.pop("event")]
+        for name in ("out", "path", "saved", "best"):
+            if isinstance(fields.get(name), str):
+                fields[name] = Path(fields[name])
+        if "top" in fields:
+            fields["top"] = tuple((str(text), float(share)) for text, share in fields["top"])
+        if "planned_lr" in fields:
+            fields["planned_lr"] = tuple(map(float, fields["planned_lr"]))
+        event: Event = kind(**fields)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return event
+
+
+_KINDS: dict[str, Any] = {kind.__name__.lower(): kind for kind in get_args(Event)}

@@ -5,10 +5,6 @@ Nothing here knows screens.
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
-from pathlib import Path
-
 from trainer.events import Probed
 
 MOST = 4096  # points of one series; above, neighbours are joined
@@ -70,34 +66,3 @@ class Curve:
         self.probes.append(probe)
         if len(self.probes) >= MOST_PROBES:
             del self.probes[:-1:2]
-
-    def read_log(self, path: Path) -> None:
-        """What earlier sittings wrote; a line that cannot be read is no point."""
-        try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    self._read(line)
-        except OSError:
-            return
-
-    def _read(self, line: str) -> None:
-        try:
-            record = json.loads(line)
-            kind = record["event"]
-            if kind == "trainstep":
-                step = int(record["step"])
-                self.add_train(step, float(record["smooth_loss"]))
-                self.add_rest(
-                    step,
-                    gradient=float(record["grad_norm"]),
-                    rate=float(record["lr"]),
-                    speed=float(record["tokens_per_s"]),
-                )
-            elif kind == "evaluated":
-                self.add_valid(int(record["step"]), float(record["loss"]))
-            elif kind == "probed":
-                known = {field.name: record[field.name] for field in fields(Probed)}
-                top = tuple((str(text), float(share)) for text, share in known["top"])
-                self.add_probe(Probed(step=int(known["step"]), prompt=str(known["prompt"]), top=top))
-        except (ValueError, TypeError, KeyError):
-            return

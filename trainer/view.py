@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trainer.events import (
     Continued,
@@ -19,6 +22,7 @@ from trainer.events import (
     Stopped,
     TrainStep,
     Warned,
+    from_record,
 )
 from trainer.history import Curve, Point
 
@@ -55,7 +59,7 @@ class View:
         if isinstance(event, Started):
             self.started, self.scale = event, event.rate_scale
             if event.step:
-                self.curve.read_log(event.out / "log.jsonl")
+                self.read_log(event.out / "log.jsonl")
         elif isinstance(event, TrainStep):
             self.step = event
             self.curve.add_train(event.step, event.smooth_loss)
@@ -80,6 +84,18 @@ class View:
             self.scale = event.scale
         elif isinstance(event, Stopped):
             self.stopped = event
+
+    def read_log(self, path: Path) -> None:
+        """What earlier sittings saw; a line that cannot be read is passed over."""
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    with contextlib.suppress(ValueError):
+                        event = from_record(json.loads(line))
+                        if isinstance(event, TrainStep | Evaluated | Sampled | Probed | Saved):
+                            self.take(event)
+        except OSError:
+            return
 
     @property
     def warnings(self) -> list[str]:

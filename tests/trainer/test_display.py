@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import pty
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -30,6 +32,7 @@ from trainer.door import run_train
 from trainer.events import (
     Eased,
     Evaluated,
+    Event,
     Paused,
     Probed,
     Progress,
@@ -40,6 +43,8 @@ from trainer.events import (
     Stopped,
     TrainStep,
     Warned,
+    as_record,
+    from_record,
 )
 from trainer.frame import frame, plain_lines
 from trainer.hand import Hand
@@ -264,17 +269,24 @@ def test_a_run_of_a_million_steps_fits_into_the_memory() -> None:
     assert all(abs(loss - step / 1000) < 0.1 for step, loss in curve.train)
 
 
-def test_the_curve_of_earlier_sittings_comes_back_from_the_log(tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").write_text(
-        '{"event": "trainstep", "step": 1, "smooth_loss": 5.0}\n'
-        '{"event": "evaluated", "step": 1, "loss": 5.5}\n'
-        "torn\n"
-        '{"event": "trainstep", "step": 2}\n'
-    )
-    curve = Curve()
-    curve.read_log(tmp_path / "log.jsonl")
-    curve.read_log(tmp_path / "none.jsonl")
-    assert (curve.train, curve.valid) == ([(1, 5.0)], [(1, 5.5)])
+def test_what_earlier_sittings_saw_comes_back_from_the_log(tmp_path: Path) -> None:
+    probed = Probed(step=1, prompt="a", top=(("b", 0.5), ("c", 0.25)))
+    events = [_step(1, 5.0), _evaluated(1, 5.5), probed, Warned(step=1, message="old"), _step(2, 4.0)]
+    written = [json.dumps(as_record(event)) for event in events]
+    written[4:4] = ["torn", "[]", '{"event": "trainstep", "step": 2}', '{"event": "of tomorrow", "step": 2}']
+    (tmp_path / "log.jsonl").write_text("\n".join(written) + "\n")
+    view = View()
+    view.take(replace(_started(step=2), out=tmp_path))
+    assert (view.curve.train, view.curve.valid) == ([(1, 5.0), (2, 4.0)], [(1, 5.5)])
+    assert view.curve.probes == [probed]
+    assert view.evaluated == view.best == _evaluated(1, 5.5)
+    assert view.warnings == []
+    View().take(replace(_started(step=2), out=tmp_path / "none"))
+
+
+@pytest.mark.parametrize("event", [_started(), _step(3, 1.0), _evaluated(1, 2.0)])
+def test_an_event_comes_back_from_its_record(event: Event) -> None:
+    assert from_record(json.loads(json.dumps(as_record(event)))) == event
 
 
 def test_plain_lines_come_at_intervals_and_hold_no_control_codes(capsys: pytest.CaptureFixture[str]) -> None:
