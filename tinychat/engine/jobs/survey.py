@@ -31,9 +31,7 @@ def answer(desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
     seen = yield from look(desk, values)
     raw = seen.rows[0]
     stages, kept = [row.name for row in seen.rows], [row.kept for row in seen.rows]
-    yield Reply(
-        {"stages": stages, "kept": kept, "log_total": raw.reference + math.log(raw.total)}, blob=_columns(seen)
-    )
+    yield Reply({"stages": stages, "kept": kept, "log_total": raw.reference + math.log(raw.total)}, blob=_columns(seen))
 
 
 def look(desk: Desk, values: Mapping[str, Any]) -> Generator[Reply, None, Observation]:
