@@ -104,13 +104,14 @@ class Prompt:
     text: str
 
 
-def prompts(config: Sample, tokenizer: Tokenizer, context: int) -> tuple[list[Prompt], list[str]]:
+def prompts(config: Sample, tokenizer: Tokenizer, context: int, pauses: int = 0) -> tuple[list[Prompt], list[str]]:
     """Completions, then chats; and why some of them cannot be used, for a person."""
     made = [Prompt(tokenizer.encode_document(text), text) for text in config.prompts]
     told = []
     if tokenizer.has_chat:
         for text in config.chats:
-            made.append(Prompt(render([Message("user", text)], tokenizer, reply=True).ids, f"{text} "))
+            ids = render([Message("user", text)], tokenizer, reply=True, pauses=pauses).ids
+            made.append(Prompt(ids, f"{text} "))
     elif config.chats:
         told.append("sample.chats: the tokenizer has no chat tokens")
     for prompt in made:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinychat.engine.engine import Engine
 from tinychat.engine.params import SamplingParams
@@ -40,7 +41,7 @@ def judge(checkpoint: Path, *, seed: int, count: int) -> Iterator[Result]:
     marks: list[tuple[bool, bool]] = []  # right, and new to the model
     missed = ""
     for question in toy.questions(seed + _APART, count):
-        ids = render(question.messages, tokenizer, reply=True).ids
+        ids = render(question.messages, tokenizer, reply=True, pauses=info.pause_tokens).ids
         answer = _reply(engine, tokenizer, ids, PRESETS["greedy"]).strip()
         right = question.accepts(answer)
         marks.append((right, trained_on is not None and question.messages not in trained_on))
@@ -62,10 +63,23 @@ def _share(marks: Sequence[bool]) -> str:
 def _trained_on(info: CheckpointInfo) -> set[tuple[Message, ...]] | None:
     """The chats that the model saw, each up to an answer: short questions come up again by chance.
 
-    None when the checkpoint does not say, or was trained on other text.
+    None when the checkpoint does not say, or it or the one it was trained from saw other text.
     """
+    seen: set[tuple[Message, ...]] = set()
+    facts: object = info.training
+    while isinstance(facts, dict):
+        found = _seen_in(facts, str(info.path))
+        if found is None:
+            return None
+        seen |= found
+        origin = facts.get("from")
+        facts = origin.get("training") if isinstance(origin, dict) else None
+    return seen
+
+
+def _seen_in(training: dict[str, Any], name: str) -> set[tuple[Message, ...]] | None:
     try:
-        data = parse(str(info.training["config"]), name=str(info.path), look=False).data
+        data = parse(str(training["config"]), name=name, look=False).data
     except (KeyError, UsageError):
         return None
     if not data.is_toy:

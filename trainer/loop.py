@@ -150,7 +150,7 @@ class _Run:
         )
         self.probe = probe_prompt(config.sample, tokenizer, config.model.context)
         self.probed_at = 0
-        self.prompts, self.told = prompts(config.sample, tokenizer, config.model.context)
+        self.prompts, self.told = prompts(config.sample, tokenizer, config.model.context, config.data.pause_tokens)
         self.keeper = Keeper(
             config,
             folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ import numpy as np
 import pytest
 import torch
 
+from tinychat.engine.params import SamplingParams
 from tinychat.errors import CorpusError, UsageError
 from tinychat.model.checkpoint import inspect, read, tokenizer_of
 from tinychat.model.transformer import Transformer, load
-from tinychat.text.chat import PAUSE, TEMPLATE
-from trainer import checkpoints
+from tinychat.sample import Request
+from tinychat.sample_prompt import resolved
+from tinychat.session.replay import command
+from tinychat.session.session import Session
+from tinychat.text.chat import PAUSE, TEMPLATE, Message, render
+from trainer import checkpoints, judge
 from trainer.config import Lora, TrainConfig
+from trainer.config_file import dumps, parse
 from trainer.config_file import load as load_config
-from trainer.config_file import parse
 from trainer.events import Evaluated, Event, Started, Stopped, TrainStep, Warned
 from trainer.first_weights import adopt
 from trainer.loop import train
@@ -186,6 +192,19 @@ def test_plain_text_is_mixed_in_by_share(base: Path, chats: Path, tmp_path: Path
     assert seen.train_tokens > 600
 
 
+def test_what_the_base_was_trained_on_is_not_new_to_its_child(base: Path) -> None:
+    toy = "data.documents=20", "data.chat_share=1.0"
+    old, new = (dumps(parse("", name="x", overrides=[*toy, f"data.seed={seed}"])) for seed in (3, 4))
+    info = inspect(base / "best.safetensors")
+    alone = judge._trained_on(replace(info, training={"config": new}))
+    both = judge._trained_on(replace(info, training={"config": new, "from": {"training": {"config": old}}}))
+    assert alone is not None
+    assert both is not None
+    assert alone < both
+    elsewhere = {"config": new, "from": {"training": {"config": dumps(parse("", name="x", overrides=["data.text=a"]))}}}
+    assert judge._trained_on(replace(info, training=elsewhere)) is None
+
+
 # --- adapters ----------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +284,26 @@ def test_a_pause_token_is_added_seen_and_learned_but_never_a_label(base: Path, c
     weights = read(tmp_path / "ckpt.safetensors")[1]["embedding.weight"]
     mean = read(base / "best.safetensors")[1]["embedding.weight"].mean(axis=0)
     assert not np.allclose(weights[pause], mean, atol=1e-4)
+
+
+def test_the_number_of_pauses_is_set_when_it_talks(base: Path, chats: Path, tmp_path: Path) -> None:
+    _run(_config(base, chats, "data.pause_tokens=2", "train.steps=1"), tmp_path)
+    info = inspect(tmp_path / "ckpt.safetensors")
+    tokenizer = tokenizer_of(info)
+    asked = [Message("user", "fox")]
+    for pauses, seen in ((None, 2), (0, 0), (5, 5)):
+        request = Request(prompt="fox", model=info.path, params=SamplingParams(), chat=True, pauses=pauses)
+        _, ids = resolved(request, tokenizer, info)
+        assert ids == render(asked, tokenizer, reply=True, pauses=seen).ids
+        assert ids.count(tokenizer.specials[PAUSE]) == seen
+    session = Session(tokenizer, params=SamplingParams(seed=1), chat=True, pauses=3)
+    session.say("fox")
+    assert list(session.tree.path.ids) == render(asked, tokenizer, reply=True, pauses=3).ids
+    assert " --pause-tokens 3 " in command(session)
+    origin = inspect(base / "best.safetensors")
+    request = Request(prompt="fox", model=origin.path, params=SamplingParams(), chat=True, pauses=1)
+    with pytest.raises(UsageError, match="was not trained with pauses"):
+        resolved(request, tokenizer_of(origin), origin)
 
 
 # --- the loss ----------------------------------------------------------------------------------------------------
