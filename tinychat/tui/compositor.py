@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rich.color import ColorSystem
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+from rich.style import Style
 from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate
 from textual.geometry import Region
 from textual.screen import Screen
@@ -18,26 +21,32 @@ from textual.strip import Strip
 
 from tinychat.tui.lineview import LineView
 
+NO_STYLE = Style()
 Place = tuple[LineView, Region]
+Part = tuple[int, int, list[Segment]]  # x, y, cells
 
 
 class RowsUpdate(CompositorUpdate):
     """Parts of rows at their places, and what came Textual's way."""
 
-    def __init__(self, parts: list[tuple[int, int, Strip]], rest: ChopsUpdate | None) -> None:
+    def __init__(self, parts: list[Part], rest: ChopsUpdate | None) -> None:
         self._parts = parts
         self._rest = rest
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._rest is not None:
             yield self._rest
-        for _, _, strip in self._parts:
-            yield from strip
+        for _, _, cells in self._parts:
+            yield from cells
 
     def render_segments(self, console: Console) -> str:
         """The escape codes of it all."""
-        rest = "" if self._rest is None else self._rest.render_segments(console)
-        return rest + "".join(f"\x1b[{y + 1};{x + 1}H{strip.render(console)}" for x, y, strip in self._parts)
+        colors = console._color_system or ColorSystem.TRUECOLOR
+        written = [] if self._rest is None else [self._rest.render_segments(console)]
+        for x, y, cells in self._parts:
+            written.append(f"\x1b[{y + 1};{x + 1}H")
+            written += [Strip.render_style(style or NO_STYLE, text, colors) for text, style, _ in cells]
+        return "".join(written)
 
 
 class RowCompositor(Compositor):
@@ -55,7 +64,7 @@ class RowCompositor(Compositor):
         update = super().render_partial_update()
         return RowsUpdate(parts, update) if parts else update  # type: ignore[return-value]  # also a CompositorUpdate
 
-    def _parts(self, regions: Iterable[Region]) -> tuple[list[tuple[int, int, Strip]], set[Region]]:
+    def _parts(self, regions: Iterable[Region]) -> tuple[list[Part], set[Region]]:
         """The rows that can go the short way as (x, y, cells), and the regions that cannot."""
         places, rest = self._free_places(), set[Region]()
         spans: dict[tuple[int, LineView, Region], tuple[int, int]] = {}
@@ -69,12 +78,10 @@ class RowCompositor(Compositor):
                     break
             else:
                 rest.add(region)
-        parts = []
-        for (y, view, place), (x1, x2) in spans.items():
-            strip = view.strip_at(y - place.y)
-            if (x1, x2) != place.column_span:
-                strip = strip.crop(x1 - place.x, x2 - place.x)
-            parts.append((x1, y, strip))
+        parts = [
+            (x1, y, view.part_at(y - place.y, x1 - place.x, x2 - place.x))
+            for (y, view, place), (x1, x2) in spans.items()
+        ]
         return parts, rest
 
     def _free_places(self) -> list[Place]:

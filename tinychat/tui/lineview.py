@@ -19,6 +19,7 @@ from textual.widget import Widget
 from tinychat.text.terminal import clean
 from tinychat.tui import palette
 from tinychat.tui.palette import GLYPHS, GlyphSet, Look
+from tinychat.tui.wrap import cut_cells
 
 Piece = tuple[str, str]  # text, role of palette.ROLES; several roles joined by "+" are laid over each other
 Row = tuple[Piece, ...]
@@ -200,6 +201,25 @@ class LineView(Widget):
         if strip is None:
             strip = self._strips[y] = self.make_strip(self._rows[y] if y < len(self._rows) else EMPTY, width)
         return strip
+
+    def part_at(self, y: int, first: int, last: int) -> list[Segment]:
+        """The cells `first` to `last` of a visible row."""
+        width, height = self.size
+        if self._rows_size != (width, height):
+            self.strip_at(y)
+        segments, x = [], 0
+        for text, role in self._rows[y] if y < len(self._rows) else EMPTY:
+            text = safe(text)
+            cells = cell_len(text)
+            if x + cells > first and x < last:
+                start, stop = max(first - x, 0), min(last - x, cells)
+                text = text if stop - start == cells else cut_cells(text, start, stop)
+                segments.append(Segment(text, self.style_of(role)))
+            x += cells
+            if x >= last:
+                return segments
+        segments.append(Segment(" " * (last - max(x, first)), self.style_of("text")))
+        return segments
 
     def _take_rows(self, width: int, height: int) -> list[Row]:
         rows = self.rows(width, height)[:height]
