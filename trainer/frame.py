@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tinychat.text.terminal import clean, one_line
 from trainer import figures
-from trainer.events import Progress, TrainStep
+from trainer.events import Progress, Sampled, TrainStep
 from trainer.history import Point
 from trainer.plot import plot
 from trainer.strips import probe_line, probe_lines, rate_strip, series_strip
@@ -287,10 +287,18 @@ def _sample(view: View, width: int, height: int) -> list[Text]:
     if said is None or height < 2:
         return []
     heading = Text(f"sample at step {said.step}, temperature {said.temperature:g}", style="dim")
-    body = Text(clean(said.prompt, keep=""), style="bold")
+    lines = [heading, *_wrapped(_said(said), width)[: height - 1]]
+    before = view.earlier.get(said.prompt)
+    if before is not None and height - len(lines) >= 2:
+        lines.append(Text(f"before, at step {before.step}", style="dim"))
+        lines += _wrapped(_said(before), width)[: height - len(lines)]
+    return lines
+
+
+def _said(sampled: Sampled) -> Text:
+    body = Text(clean(sampled.prompt, keep=""), style="bold")
     # as Text, never as markup: brackets in what a model says mean nothing here
-    body.append(clean(said.text, keep="\n").replace("\n\n", "\n"), "not bold")
-    return [heading, *_wrapped(body, width)[: height - 1]]
+    return body.append(clean(sampled.text, keep="\n").replace("\n\n", "\n"), "not bold")
 
 
 def _wrapped(text: Text, width: int) -> list[Text]:

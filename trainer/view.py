@@ -40,6 +40,7 @@ class View:
     evaluated: Evaluated | None = None
     best: Evaluated | None = None
     sampled: Sampled | None = None
+    earlier: dict[str, Sampled] = field(default_factory=dict)  # by prompt, the sample before the last one
     saved: Saved | None = None
     progress: Progress | None = None
     stopped: Stopped | None = None
@@ -69,6 +70,8 @@ class View:
             self.best = event if event.best else self.best
             self.curve.add_valid(event.step, event.loss)
         elif isinstance(event, Sampled):
+            if self.sampled is not None:
+                self.earlier[self.sampled.prompt] = self.sampled
             self.sampled = event
         elif isinstance(event, Probed):
             self.curve.add_probe(event)

@@ -194,6 +194,21 @@ def test_what_has_passed_leaves_the_screen_a_pause_and_a_scaled_rate_are_on_it()
     assert "something" in text  # another warning stays
 
 
+def test_where_there_is_room_the_sample_before_stands_below_the_last_one() -> None:
+    view = _view()
+    for step, prompt, text in (
+        (100, "A", " was."),
+        (200, "B", " and B."),
+        (300, "A", " fox ran."),
+        (400, "A", " fox sat."),
+    ):
+        view.take(Sampled(step=step, prompt=prompt, text=text, temperature=1.0))
+    text = "\n".join(plain_lines(frame(view, 120, 40), 120))
+    last, before = text.index("A fox sat."), text.index("A fox ran.")
+    assert last < text.index("before, at step 300") < before
+    assert "and B." not in text
+
+
 def test_the_history_of_the_probe_rises_with_the_odds() -> None:
     probes = [Probed(step=step, prompt="a", top=(("x", step / 10), ("y", 0.05))) for step in range(1, 9)]
     heading, first, second = (line.plain for line in probe_lines(probes, 50, 3, ascii_only=False))
@@ -271,7 +286,7 @@ def test_a_run_of_a_million_steps_fits_into_the_memory() -> None:
 
 def test_what_earlier_sittings_saw_comes_back_from_the_log(tmp_path: Path) -> None:
     probed = Probed(step=1, prompt="a", top=(("b", 0.5), ("c", 0.25)))
-    events = [_step(1, 5.0), _evaluated(1, 5.5), probed, Warned(step=1, message="old"), _step(2, 4.0)]
+    events: list[Event] = [_step(1, 5.0), _evaluated(1, 5.5), probed, Warned(step=1, message="old"), _step(2, 4.0)]
     written = [json.dumps(as_record(event)) for event in events]
     written[4:4] = ["torn", "[]", '{"event": "trainstep", "step": 2}', '{"event": "of tomorrow", "step": 2}']
     (tmp_path / "log.jsonl").write_text("\n".join(written) + "\n")
