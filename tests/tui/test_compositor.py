@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from textual.app import App, ComposeResult
@@ -20,10 +21,10 @@ WORDS = ["a", "be", "sea ", "  ", "wide 猫", "█▌", "12.5%", "text that is l
 class Rows(LineView):
     """Shows the rows it is given."""
 
-    content: list[Row] = []
+    content: Sequence[Row] = ()
 
     def rows(self, width: int, height: int) -> list[Row]:
-        return self.content
+        return list(self.content)
 
 
 class RowsScreen(Screen[None]):
