@@ -259,6 +259,7 @@ def line_of(event: Event, steps: int) -> str:
                 f" vocabulary {event.vocab_size}, context {event.context}, {event.device},"
                 f" {event.threads} thread{'s' * (event.threads != 1)}{', ' * bool(event.precision)}{event.precision},"
                 f" {figures.count(event.train_tokens)} tokens of text, {event.steps} steps of {event.tokens_per_step}"
+                + (f", rate x {event.rate_scale:g} by a key" if event.rate_scale != 1 else "")
             )
         case TrainStep():
             return (

@@ -326,6 +326,10 @@ def test_plain_lines_come_at_intervals_and_hold_no_control_codes(capsys: pytest.
 
 
 def test_every_event_has_a_plain_line_but_progress() -> None:
+    assert "by a key" not in line_of(_started(), 5)
+    assert "rate x 0.25 by a key" in line_of(replace(_started(), rate_scale=0.25), 5)
+    assert "no longer: heat" in line_of(Eased(step=1, about="heat"), 5)
+    assert "a: b 50%" in line_of(Probed(step=1, prompt="a", top=(("b", 0.5),)), 5)
     assert line_of(Progress(what="x", done=0, total=0, unit=""), 5) == ""
     assert "saved a.safetensors" in line_of(Saved(step=1, path=Path("a.safetensors"), best=True, seconds=0.1), 5)
 
