@@ -14,6 +14,7 @@ from tinychat.options import Order, Preset, with_settings
 
 @with_settings
 def bench(
+    what: Annotated[str, typer.Argument(metavar="[WHAT]", help="decode, or train: the speed of training.")] = "decode",
     model: Annotated[
         Path | None, typer.Option("-m", "--model", metavar="PATH", readable=False, help="A checkpoint or a run folder.")
     ] = None,
@@ -53,6 +54,9 @@ def bench(
     given: dict[str, str | list[str]],
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="At most 3 rounds of 32 tokens: a first look.")] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", readable=False, help="Of `bench train`: what to train.")
+    ] = None,
     screen: Annotated[
         bool, typer.Option("--screen", help="Measure the playground instead: from a key to the screen that shows it.")
     ] = False,
@@ -64,9 +68,16 @@ def bench(
     tinychat bench --shape 110m --threads 2 --peer hf
     tinychat bench -m runs/small --dtype int8 --kl own --json
     tinychat bench --screen
+    tinychat bench train --config assets/small.toml
 
     Without settings it decodes greedily. The shipped model is measured if neither model nor shape is given.
     """
+    if options.one_of("WHAT", what, ("decode", "train")) == "train":
+        from tinychat.bench.training_door import run as run_training
+
+        raise typer.Exit(run_training(config, as_json=json_output, quick=quick))
+    if config is not None:
+        raise UsageError("--config belongs to training.", "Say so:  tinychat bench train --config FILE")
     if screen:
         from tinychat.bench.screen import PRESSES, QUICK_PRESSES
         from tinychat.bench.screen import run as run_screen
