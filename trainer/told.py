@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from trainer import machine
+from trainer import figures, machine
 from trainer.checkpoints import Progressed
 from trainer.config import TrainConfig
 from trainer.distributed import Ranks
@@ -38,7 +38,8 @@ def started(
         step=now.step,
         steps=now.steps,
         parameters=model.n_parameters(),
-        shape=f"{model.layers} layers x {model.width}, {model.heads} heads{shared}, {config.model.family}",
+        shape=f"{model.layers} layers x {model.width}, {model.heads} heads{shared}, {config.model.family}"
+        + _origin(config, learner),
         vocab_size=model.vocab_size,
         context=model.context,
         tokens_per_step=config.rows_per_step * model.context,
@@ -54,6 +55,17 @@ def started(
         matrix_flops=matrix_flops(learner.device, learner.precision.dtype) * ranks.world,
         planned_lr=config.train.rates(now.steps).planned(),
     )
+
+
+def _origin(config: TrainConfig, learner: Learner) -> str:
+    """What is trained of which checkpoint, where a run starts from one."""
+    if config.train.from_ is None:
+        return ""
+    base = f" from {Path(config.train.from_).name}"
+    if not config.lora.rank:
+        return base
+    count = sum(parameter.numel() for parameter in learner.model.parameters() if parameter.requires_grad)
+    return f"{base}, adapters of rank {config.lora.rank} ({figures.count(count)})"
 
 
 def trained(taken: Taken, lr: float, now: Progressed, config: TrainConfig, learner: Learner, meter: Meter) -> TrainStep:

@@ -239,7 +239,9 @@ def test_merged_weights_are_base_and_adapters(base: Path) -> None:
 
 
 def test_only_adapters_are_trained_and_kept(base: Path, chats: Path, tmp_path: Path) -> None:
-    _run(_config(base, chats, "lora.rank=2", 'lora.targets=["qkv", "down"]'), tmp_path)
+    events = _run(_config(base, chats, "lora.rank=2", 'lora.targets=["qkv", "down"]'), tmp_path)
+    shape = next(event for event in events if isinstance(event, Started)).shape
+    assert shape.endswith("llama from run, adapters of rank 2 (512)")
     found, _ = checkpoints.newest(tmp_path / "checkpoints")
     assert found is not None
     assert found.weights() == {}
