@@ -234,3 +234,8 @@ def test_hostile_words_in_a_file_do_not_reach_the_terminal(drawn: dict[str, Any]
     run = verify(drawn)
     assert run.code == 1
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(run.text + run.err)
+
+
+def test_a_session_is_named_as_everywhere_and_a_file_stays_a_file(tinychat: Any) -> None:
+    assert "There is no session 'last'" in tinychat("verify", "last").err
+    assert "fox.json: cannot be read" in tinychat("verify", "fox.json").err

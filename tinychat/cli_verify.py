@@ -7,12 +7,17 @@ from typing import Annotated
 import typer
 
 from tinychat.errors import TinychatError, UsageError
-from tinychat.options import Model
+from tinychat.options import Model, session_names
 
 
 def verify(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A session, the output of sample --json or --jsonl, or - for stdin.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A session (its file, its name, or last), the output of sample --json or --jsonl, or - for stdin.",
+            autocompletion=session_names,
+        ),
     ],
     model: Model = None,
     device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = None,
@@ -31,6 +36,7 @@ def verify(
     \b
     tinychat sample -p "The fox" --json --trace 5 > fox.json
     tinychat verify fox.json
+    tinychat verify last
     tinychat verify session.jsonl -m runs/small
 
     Same prompt, settings, schedule, forced tokens and seed, on the model that the file names or on -m. Ends with 0 for

@@ -190,8 +190,8 @@ LESSONS: tuple[Lesson, ...] = (
                 "P, then .9 and Enter; the pipeline says how many each stage kept.",
             ),
             LessonStep(
-                "285: to gather 90 % of a flat law takes many. Min-p asks something else: has a token at least this "
-                "share of what the likeliest has?",
+                "285: to gather 90 % of a flat distribution takes many. Min-p asks something else: has a token at "
+                "least this share of what the likeliest has?",
                 "Switch P off (P, then 0) and turn M to 0.1.",
                 lambda scene: scene.params.top_p == 1 and scene.params.min_p >= 0.1 and 0 < scene.kept <= 40,
                 "M, then .1 and Enter.",
@@ -240,14 +240,14 @@ LESSONS: tuple[Lesson, ...] = (
         params=_PLAIN.with_(temperature=1.5, top_p=0.9),
         steps=(
             LessonStep(
-                "The stages work one after the other. In the default order T comes first: flattened by 1.5, the law "
-                "needs 36 tokens for 90 % of its mass.",
+                "The stages work one after the other. In the default order T comes first: flattened by 1.5, the "
+                "distribution needs 36 tokens for 90 % of its mass.",
                 "Press o until the order is llama.cpp.",
                 lambda scene: scene.params.order == "llama.cpp" and scene.params.temperature == 1.5,
                 "The knobs panel names the order.",
             ),
             LessonStep(
-                "28: llama.cpp cuts first, so top-p sees the model's own law. The same numbers are another sampler "
+                "28: llama.cpp cuts first, so top-p sees the model's own odds. The same numbers are another sampler "
                 "in another program.",
                 "Turn T to 0.5 and look at the pipeline.",
                 lambda scene: scene.params.order == "llama.cpp" and scene.params.temperature == 0.5,

@@ -15,7 +15,7 @@ TITLES: dict[Kind, tuple[str, str, float]] = {  # before the value, after it, an
     "surprisal": ("surprisal of the drawn token above", "bit", 8.0),
     "rank": ("raw rank of the drawn token above", "(1: not the likeliest)", 1.0),
     "text": ("this text appears in the reply", "", 0.0),
-    "ngram": ("the last tokens stand in the reply already", "tokens", 4.0),
+    "ngram": ("the same tokens stood in the reply before, in a row", "", 4.0),
 }
 FORMS = "entropy>6  p<1%  surprisal>8  rank>1  ngram 4  text moon  off"
 _NAMES: dict[str, Kind] = {"h": "entropy", "p": "prob", "probability": "prob", "s": "surprisal", "top": "rank"}

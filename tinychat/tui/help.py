@@ -82,5 +82,5 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help-panel") as panel:
             panel.border_title = "Keys"
-            panel.border_subtitle = "Esc closes"
+            panel.border_subtitle = "Up Down scroll, Esc closes"
             yield Static(Content(self._text), id="help-text", markup=False)

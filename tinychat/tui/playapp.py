@@ -152,7 +152,7 @@ class PlayApp(App[int]):
         )  # fmt: skip
 
     def action_command_palette(self) -> None:
-        if not CommandPalette.is_open(self):
+        if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(placeholder="Find an action by name", id="--command-palette"))
 
     def action_other_ground(self) -> None:

@@ -26,7 +26,7 @@ SAME, OTHER = 0, 1  # exit codes
 def run(name: str, *, model: Path | None, overrides: Mapping[str, Any], json_output: bool, quiet: bool) -> int:
     """Verify a file; the exit code. Errors are raised as TinychatError."""
     notices = Notices(quiet=quiet)
-    case = read_case(name)
+    case = read_case(_file_of(name))
     if not case.tokens:
         raise UsageError("The file holds no token that was drawn.", "There is nothing to verify.")
     from tinychat.model import checkpoint as checkpoints
@@ -49,6 +49,15 @@ def run(name: str, *, model: Path | None, overrides: Mapping[str, Any], json_out
         for line in report(verdict):
             print(one_line(line))
     return SAME if verdict.difference is None else OTHER
+
+
+def _file_of(name: str) -> str:
+    """A file as it is named; of a word that is none, the saved session of that name."""
+    if name == "-" or Path(name).exists() or Path(name).suffix or Path(name).parent != Path():
+        return name
+    from tinychat.session.saved import find
+
+    return str(find(name))
 
 
 def model_path(case: Case, named: Path | None) -> Path:

@@ -166,7 +166,7 @@ class FanView(View[Ray]):
         lanes = f"lanes {self.rays[0].dart} to {self.rays[-1].dart}"
         facts = f" | {len(self.rays)} continuations from token {start + 1}, seed {self.params.seed}, {lanes}"
         self.show_title((state, "chosen"), (facts, "text"))
-        self.show_foot(("Up Down choose  Enter branch  Space longer  = - how many  r other draws  Esc back", "quiet"))
+        self.show_foot(("Up Down choose  Enter branch  Space longer  = - how many  r redraw  Esc back", "quiet"))
         if self._trouble:
             self.facts.show(((f" {clean(self._trouble, keep='')}", "warn"),))
             return

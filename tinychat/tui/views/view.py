@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -53,7 +54,13 @@ class View(Screen[Result]):
 
     def show_title(self, *pieces: tuple[str, str]) -> None:
         """The first row: what this is, and how things stand."""
-        self.title_line.show(self._spelled((" ", "text"), (self.TITLE_TEXT, "strong"), ("  ", "text"), *pieces))
+        row = self._spelled((" ", "text"), (self.TITLE_TEXT, "strong"), ("  ", "text"), *pieces)
+        used, whole = 0, 4  # the name and the first fact stay, cut if need be; of the others none is cut
+        for count, (text, _) in enumerate(row, 1):
+            used += cell_len(text)
+            if used <= self.app.size.width:
+                whole = max(whole, count)
+        self.title_line.show(row[:whole])
 
     def show_foot(self, *pieces: tuple[str, str]) -> None:
         """The last row: its keys, or a notice."""

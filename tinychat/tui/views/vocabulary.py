@@ -218,7 +218,7 @@ class VocabularyView(View[int]):
             pieces += [(f"   {count} tokens by {self.order}", "text"), (f"   {survey.kept[-1]} can be drawn", "quiet")]
         self.show_title(*pieces)
         self._paint_fate()
-        keys = "type to find   Up Down PgUp PgDn   Tab sort: raw, final, id   Enter take   Esc back"
+        keys = "type to find  Up Down PgUp PgDn  Tab sort: raw, final, id  Enter take  Esc back"
         self.show_foot(self.notice if self.notice[0] else (keys, "quiet"))
 
     def _paint_fate(self) -> None:
