@@ -233,6 +233,7 @@ class Save(Table):
 class Run(Table):
     log_every: int = Field(default=20, ge=1, description="steps between plain lines")
     exact_resume: bool = Field(default=False, description="refuse to go on where the result would not be bit-exact")
+    tensorboard: bool = Field(default=False, description="write the run for TensorBoard too; a package of its own")
 
 
 class TrainConfig(Table):

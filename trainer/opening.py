@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trainer import checkpoints
+from trainer.board import Board
 from trainer.config import TrainConfig
 from trainer.distributed import Ranks
 from trainer.events import Event
@@ -30,7 +31,9 @@ def begun(
             if ranks.first:
                 folder = opened.enter_context(claim(out))
                 beginning = begin(config, folder, resume=resume, fresh=fresh)
-                log = Log(folder.log, keep_until=beginning.found.progress.step if beginning.found else None)
+                step = beginning.found.progress.step if beginning.found else None
+                board = Board(folder.board, step or 0) if config.run.tensorboard else None
+                log = Log(folder.log, keep_until=step, board=board)
                 opened.callback(log.close)
         found = ranks.tell(str(beginning.found.folder) if beginning.found else None)
         same_limits = ranks.tell(beginning.same_limits)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tinychat import files
 from tinychat.errors import CorpusError, UsageError
-from trainer import checkpoints
+from trainer import board, checkpoints
 from trainer.checkpoints import Found, Surroundings
 from trainer.config import TrainConfig
 from trainer.config_file import differences, dumps, load
@@ -39,6 +39,7 @@ def look_first(config: TrainConfig, path: Path, *, resume: bool, fresh: bool) ->
     Raises UsageError when a run is there and neither `resume` nor `fresh` is, or when there is none to resume;
     CorpusError when a new run's text is not there, FileFormatError for its tokenizer.
     """
+    board.check(config)
     folder = RunFolder(path, locked=False)
     if resume:
         if not folder.config.exists():

@@ -4,6 +4,7 @@
     tokenizer.json     the vocabulary                     best.safetensors   lowest held-out loss, plays
     data/              token shards                       checkpoints/       what --resume needs
     log.jsonl          every event                        .lock              held by the kernel while a run writes
+    tensorboard/       with run.tensorboard = true
 
 Nothing here knows torch or what training is.
 """
@@ -25,6 +26,7 @@ from typing import IO
 
 from tinychat import files
 from tinychat.errors import RunBusyError, StorageError, UsageError
+from trainer.board import Board
 from trainer.events import Event, Progress, as_record
 
 TRIES, WAIT_S = 5, 0.01  # for a lock that somebody has
@@ -44,6 +46,7 @@ class RunFolder:
         self.data = path / "data"
         self.checkpoints = path / "checkpoints"
         self.log = path / "log.jsonl"
+        self.board = path / "tensorboard"
 
     @property
     def holds_checkpoint(self) -> bool:
@@ -56,7 +59,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove the run, and nothing that tinychat did not put here. The config goes last: until then it is a run."""
-        for folder in (self.checkpoints, self.data):
+        for folder in (self.checkpoints, self.data, self.board):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.latest, self.best, self.log, self.tokenizer, self.config):
             file.unlink(missing_ok=True)
@@ -123,9 +126,13 @@ def holder_of(text: str) -> tuple[int, str]:
 class Log:
     """log.jsonl: one line an event. A full disk costs lines, not the run: the first failure is told, once."""
 
-    def __init__(self, path: Path, *, keep_until: int | None) -> None:
-        """`keep_until` None begins a new log; else lines of later steps go, for those steps come again."""
+    def __init__(self, path: Path, *, keep_until: int | None, board: Board | None = None) -> None:
+        """`keep_until` None begins a new log; else lines of later steps go, for those steps come again.
+
+        What is written goes to `board` too.
+        """
         self._told = False
+        self._board = board
         kept = b"" if keep_until is None or not path.exists() else b"".join(_lines_until(path, keep_until))
         files.write_atomic(path, kept)
         try:
@@ -139,6 +146,8 @@ class Log:
             return None
         try:
             self._file.write(json.dumps(as_record(event)) + "\n")
+            if self._board is not None:
+                self._board.take(event)
         except OSError as error:
             if not self._told:
                 self._told = True
@@ -148,6 +157,9 @@ class Log:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._file.close()
+        if self._board is not None:
+            with contextlib.suppress(OSError):
+                self._board.close()
 
 
 def _lines_until(path: Path, step: int) -> Iterator[bytes]:
