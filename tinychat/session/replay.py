@@ -53,6 +53,25 @@ def command(session: Session) -> str:
     return shlex.join(words)
 
 
+class LastCommand:
+    """The command of a session that is asked for with every key: made again only when something changed."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._words = ""
+
+    def of(self, session: Session) -> str:
+        """As `command`."""
+        tree = session.tree
+        key = (
+            id(session), tree.moves, len(tree), len(session.found), session.params, session.model, session.machine,
+            session.mode, session.prompt, session.system, session.max_tokens,
+        )  # fmt: skip
+        if key != self._key:
+            self._key, self._words = key, command(session)
+        return self._words
+
+
 def _goes_past_an_end(session: Session) -> bool:
     """Whether a person ran on where the model had ended."""
     return any(token in session.tokenizer.end_ids for token in session.tree.path.ids[session.reply_start : -1])

@@ -147,10 +147,13 @@ class PlayLayout(Layout):
 
     def __init__(self) -> None:
         self.wish = Wish()
+        self._places: tuple[Size, Wish, dict[str, Region]] | None = None
 
     def places(self, size: Size) -> dict[str, Region]:
         """Where everything is at a size."""
-        return arrange(size.width, size.height, self.wish)
+        if self._places is None or self._places[:2] != (size, self.wish):  # asked for with every picture
+            self._places = size, self.wish, arrange(size.width, size.height, self.wish)
+        return self._places[2]
 
     def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
         places = self.places(size)

@@ -12,7 +12,7 @@ from tinychat.engine.presets import PRESETS
 from tinychat.engine.trace import Odds, Step
 from tinychat.errors import TinychatError
 from tinychat.session.presets import own_presets
-from tinychat.session.replay import command
+from tinychat.session.replay import LastCommand
 from tinychat.session.transcript import Speller
 from tinychat.session.tree import KIND_NAMES, PROMPT, SEARCHED
 from tinychat.text.terminal import clean
@@ -68,6 +68,7 @@ class PanelScreen(TickScreen):
         self._first_prompt = prompt
         self._candidates_note = ""
         self._titles: dict[str, tuple[str, str]] = {}
+        self._command = LastCommand()
 
     def compose(self) -> ComposeResult:
         look = self.look
@@ -283,7 +284,7 @@ class PanelScreen(TickScreen):
         self.header_line.show(joined(groups))
         rows: list[Row] = [joined(self._status_groups(roomy), width=self.app.size.width)]
         if roomy and self.player is not None and not self.player.running:
-            line = clean(command(self.player.session), keep="") if len(self.player.session.tree) else ""
+            line = clean(self._command.of(self.player.session), keep="") if len(self.player.session.tree) else ""
             rows.append(status.command_row(line, self.app.size.width))
         self.status_line.show(*rows)
         self.help_line.show(
