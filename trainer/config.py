@@ -309,6 +309,9 @@ def cross_problems(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str]
             yield from _batch_problems(train, model.context)
     if isinstance(sample, Sample) and sample.every and not sample.prompts and not sample.chats:
         yield "sample", "prompts", "nothing to sample: give prompts or chats, or set every = 0"
+    evaluation = tables.get("eval")
+    if isinstance(evaluation, Eval) and evaluation.patience and not evaluation.every:
+        yield "eval", "patience", "counts evaluations, of which there are none: set every above 0"
 
 
 def _data_problems(data: Data) -> Iterator[tuple[str, str, str]]:

@@ -16,9 +16,11 @@ import torch
 from tinychat.errors import NumbersError, OutOfMemoryError_, UsageError
 from tinychat.model.checkpoint import read
 from trainer import checkpoints, compiled
+from trainer.batches import Batch
 from trainer.config import TrainConfig
 from trainer.config_file import parse
 from trainer.events import Evaluated, Event, Started, Stopped, TrainStep, Warned
+from trainer.fitting import fit_rows
 from trainer.learner import Learner
 from trainer.loop import train
 from trainer.precision import GROWS_AFTER, Scaler, choose, cpu_has_bf16
@@ -167,6 +169,11 @@ def test_patience_ends_a_run_that_gets_no_better_and_more_of_it_goes_on(
     assert (last.reason, last.step) == ("finished", 8)
 
 
+def test_patience_without_evaluations_is_refused(made: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(UsageError, match="patience"):
+        made("eval.every=0", "eval.patience=3")
+
+
 # --- memory ---
 
 
@@ -310,3 +317,65 @@ def test_a_gradient_that_no_scale_saves_ends_the_run(
     monkeypatch.setattr("trainer.learner.clip_gradients", lambda *_: math.inf)
     with pytest.raises(NumbersError):
         _run(made("train.precision=fp16", "train.micro_rows=4"), tmp_path)
+
+
+# --- on a GPU ---
+
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.mark.cuda
+@on_cuda
+@pytest.mark.parametrize("optimizer", ["fused", "muon"])
+@pytest.mark.parametrize("precision", ["auto", "fp16", "tf32"])
+def test_cuda_learns_what_the_cpu_learns(
+    precision: str, optimizer: str, made: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    found = {}
+    for device in ("cpu", "cuda"):
+        wanted = precision if device == "cuda" else "fp32"
+        config = made(f"train.device={device}", f"train.precision={wanted}", f"train.optimizer={optimizer}")
+        events = _run(config, tmp_path / device)
+        found[device] = [event.loss for event in events if isinstance(event, Evaluated)][-1]
+    assert found["cuda"] == pytest.approx(found["cpu"], abs=0.03)
+
+
+@pytest.mark.cuda
+@on_cuda
+def test_cuda_compiles_or_says_why_not(made: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    events = _run(made("train.device=cuda"), tmp_path)
+    assert all("torch.compile" in line for line in _told(events))
+    assert isinstance(events[-1], Stopped)
+    assert events[-1].reason == "finished"
+
+
+@pytest.mark.cuda
+@on_cuda
+def test_cuda_memory_that_is_too_little_halves_the_rows(made: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    try:
+        config = made(
+            "train.device=cuda", "train.compile=off", "model.context=1024", "model.width=512", "model.heads=4",
+            "train.tokens_per_step=4194304", "train.steps=1", "eval.every=0", "data.mode=windows",
+        )  # fmt: skip
+        rows: Any = _Ones(config)
+        lengths = np.ones(300, np.int32)
+        device = torch.device("cuda")
+        learner = Learner.fresh(config, batches=rows, vocab_size=300, byte_lengths=lengths, device=device)
+        learner.micro_rows = config.rows_per_step
+        told = list(fit_rows(learner, 0))
+        assert told
+        assert learner.micro_rows < config.rows_per_step
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
+
+
+class _Ones:
+    """Any number of rows of ones."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.shape = (config.rows_per_step, config.model.context)
+
+    def batch(self, index: int, part: range | None = None) -> Any:
+        return Batch(np.ones(self.shape, np.int64), np.ones(self.shape, np.int64), None)
