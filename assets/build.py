@@ -152,8 +152,8 @@ SCREENS: dict[str, tuple[tuple[int, int], Callable[[Any], Awaitable[None]]]] = {
 }
 
 
-def _train_picture() -> str:
-    """The dashboard near the end of the shipped model's training, from its log."""
+def _train_picture(run: Path = RUN, config: str = "assets/tinychat.toml") -> str:
+    """The dashboard near the end of a training, from its log."""
     from rich.console import Console
 
     from trainer.events import Started, from_record
@@ -161,15 +161,15 @@ def _train_picture() -> str:
     from trainer.view import View
 
     view = View(keys=True)
-    for line in (RUN / "log.jsonl").read_text().splitlines():
+    for line in (run / "log.jsonl").read_text().splitlines():
         event = from_record(json.loads(line))
         if isinstance(event, Started):
             view.started = event  # of a later sitting too: the curve is already here
-    view.read_log(RUN / "log.jsonl")
+    view.read_log(run / "log.jsonl")
     console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for row in frame(view, 120, 38):
         console.print(row, soft_wrap=True)
-    return console.export_svg(title="tinychat train --config assets/tinychat.toml")
+    return console.export_svg(title=f"tinychat train --config {config}")
 
 
 if __name__ == "__main__":
