@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
+import os
 import random
+import resource
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -267,8 +271,6 @@ def test_time_before_the_first_step_is_in_no_forecast(
         restore = learner.restore
 
         def slowly(*parts: Any) -> None:
-            import time
-
             time.sleep(1.0)
             restore(*parts)
 
@@ -281,6 +283,56 @@ def test_time_before_the_first_step_is_in_no_forecast(
     events = _run(_config(text, "train.steps=30"), out, resume=True)
     first = next(_steps(events, 3))
     assert first.eta_s < 20  # with that second in every step it would be 27 and more
+
+
+def test_files_that_may_not_grow_cost_one_save_and_no_training(text: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    out, events = tmp_path / "run", []
+    _run(_config(text), tmp_path / "whole")
+    try:
+        for event in train(_config(text), out=out):
+            events.append(event)
+            if isinstance(event, TrainStep) and event.step == 3:
+                # less than a checkpoint, more than the log
+                resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+            if isinstance(event, TrainStep) and event.step == 5:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [message for message in _warnings(events) if message.startswith("not saved: ")]
+    assert sorted(folder.name for folder in (out / "checkpoints").iterdir()) == ["step-000002", "step-000006"]
+    assert list(out.rglob(files.TEMP_PREFIX + "*")) == []
+    assert _weights(out) == _weights(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("left", [0, 600])
+def test_tokens_that_are_cut_off_under_the_run_end_it_by_name(left: int, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def cut_off() -> None:
+        for event in train(_config(text, "train.steps=200"), out=out):
+            if isinstance(event, TrainStep) and event.step == 3:
+                os.truncate(out / "data" / "train-00-00000.bin", left)
+
+    with pytest.raises(CorpusError, match=r"train-00-00000\.bin") as caught:
+        cut_off()
+    assert caught.value.exit_code == 4
+    found, _ = checkpoints.newest(out / "checkpoints")
+    assert found is not None
+
+
+def test_a_clock_that_jumps_moves_no_time_of_the_run(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumps = itertools.cycle([0.0, -86_400.0, 3.2e8, 2.0**31])
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+    monkeypatch.setattr(time, "time_ns", lambda: int((real() + next(jumps)) * 1e9))
+    steps = [event for event in _run(_config(text), tmp_path / "run") if isinstance(event, TrainStep)]
+    elapsed = [event.elapsed_s for event in steps]
+    assert elapsed == sorted(elapsed)
+    assert elapsed[-1] < 600
+    assert all(0 <= event.eta_s < 600 for event in steps)
 
 
 # --- the folder itself -------------------------------------------------------------------------------------------
