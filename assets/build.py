@@ -9,6 +9,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
@@ -72,7 +73,8 @@ async def _picture(name: str, size: tuple[int, int], show: Callable[[Any], Await
             await pilot.press("escape")
             await show(pilot)
             await _settled(pilot)
-            return app.export_screenshot(title=f"tinychat {'learn order' if name == 'lesson' else 'play'}")
+            svg = app.export_screenshot(title=f"tinychat {'learn order' if name == 'lesson' else 'play'}")
+            return re.sub(r"terminal-\d+-", "t-", svg)  # a third less to load
     finally:
         decoder.close()
 
