@@ -103,6 +103,7 @@ def _events(
     yield from run.start(beginning)
     run.settle()
     if beginning.found and run.end:
+        yield from run.catch_up()
         if not run.keeper.is_saved(run.now):
             yield from run.keeper.save(run.now, last=True)
         yield stopped(run.now, folder, f"already {run.end}", saved=True)
@@ -285,6 +286,13 @@ class _Run:
             yield from self.sample()
         if self.probe and step > self.probed_at and (last or _due(config.sample.probe_every, step)):
             yield from self._probe(self.probe)
+
+    def catch_up(self) -> Iterator[Event]:
+        """Evaluation and sample of the last step, where a stop wish had cut them off."""
+        step = self.now.step
+        evaluate = self.held_out and step > self.now.evaluated_at
+        if evaluate or (self.prompts and self.config.sample.every and step > self.now.sampled_at):
+            yield from self._looks(last=True)
 
     def _evaluate(self, held_out: Batches) -> Iterator[Event]:
         count = max(1, min(self.config.eval.batches, int(held_out.batches_per_epoch)))

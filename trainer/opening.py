@@ -31,9 +31,12 @@ def begun(
             if ranks.first:
                 folder = opened.enter_context(claim(out))
                 beginning = begin(config, folder, resume=resume, fresh=fresh)
-                step = beginning.found.progress.step if beginning.found else None
+                now = beginning.found.progress if beginning.found else None
+                step, done = (
+                    (now.step, {"evaluated": now.evaluated_at, "sampled": now.sampled_at}) if now else (None, {})
+                )
                 board = Board(folder.board, step or 0) if config.run.tensorboard else None
-                log = Log(folder.log, keep_until=step, board=board)
+                log = Log(folder.log, keep_until=step, done=done, board=board)
                 opened.callback(log.close)
         found = ranks.tell(str(beginning.found.folder) if beginning.found else None)
         same_limits = ranks.tell(beginning.same_limits)

@@ -19,7 +19,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -126,14 +126,17 @@ def holder_of(text: str) -> tuple[int, str]:
 class Log:
     """log.jsonl: one line an event. A full disk costs lines, not the run: the first failure is told, once."""
 
-    def __init__(self, path: Path, *, keep_until: int | None, board: Board | None = None) -> None:
+    def __init__(
+        self, path: Path, *, keep_until: int | None, done: Mapping[str, int] | None = None, board: Board | None = None
+    ) -> None:
         """`keep_until` None begins a new log; else lines of later steps go, for those steps come again.
 
+        `done` says of kinds of events until which step they are done: a stop can cut off what is due at its own step.
         What is written goes to `board` too.
         """
         self._told = False
         self._board = board
-        kept = b"" if keep_until is None or not path.exists() else b"".join(_lines_until(path, keep_until))
+        kept = b"" if keep_until is None or not path.exists() else b"".join(_lines_until(path, keep_until, done or {}))
         files.write_atomic(path, kept)
         try:
             self._file: IO[str] = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  # closed by close()
@@ -162,12 +165,12 @@ class Log:
                 self._board.close()
 
 
-def _lines_until(path: Path, step: int) -> Iterator[bytes]:
+def _lines_until(path: Path, step: int, done: Mapping[str, int]) -> Iterator[bytes]:
     with path.open("rb") as file:
         for line in file:
             try:
                 record = json.loads(line)
-                if line.endswith(b"\n") and int(record["step"]) <= step:
+                if line.endswith(b"\n") and int(record["step"]) <= min(step, done.get(record["event"], step)):
                     yield line
             except (ValueError, TypeError, KeyError):
                 continue  # torn by a kill

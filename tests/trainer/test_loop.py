@@ -529,3 +529,31 @@ def test_signals_set_the_flag_and_a_second_ctrl_c_leaves() -> None:
         assert flag.take_suspended()
         assert not flag.take_suspended()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("name", ["evaluate", "sample"])
+def test_what_a_stop_cuts_off_at_the_last_step_comes_when_the_run_is_gone_on_with(
+    name: str, config: TrainConfig, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = StopFlag()
+    real, calls = getattr(loop, name), 0
+
+    def interrupted(*args: Any, **keywords: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == (3 if name == "evaluate" else 2):  # of the last step
+            flag.request("SIGTERM")
+        return (yield from real(*args, **keywords))
+
+    monkeypatch.setattr(loop, name, interrupted)
+    stopped = _run(config, tmp_path, stop=flag)[-1]
+    assert isinstance(stopped, Stopped)
+    assert (stopped.step, stopped.reason) == (STEPS, "SIGTERM")
+    monkeypatch.undo()
+    for _ in range(2):  # and no line of it twice
+        _run(config, tmp_path, resume=True)
+        for kind in ("evaluated", "sampled"):
+            records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+            told = [record["step"] for record in records if record["event"] == kind]
+            assert told == sorted(set(told))
+            assert told[-1] == STEPS
