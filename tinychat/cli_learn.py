@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from tinychat import files
-from tinychat.lessons.catalogue import LESSONS, find_lesson
 from tinychat.tui.config import Taste, in_force, read_config
 
 
 def lesson_names(incomplete: str) -> list[str]:
     """For the shell's completion."""
+    from tinychat.lessons.catalogue import LESSONS
+
     return [lesson.name for lesson in LESSONS if lesson.name.startswith(incomplete)]
 
 
@@ -41,6 +42,8 @@ def learn(
 
     Each has a few steps with a task that the playground itself sees done. F2 is a hint, F3 goes on, F4 lists them.
     """
+    from tinychat.lessons.catalogue import find_lesson
+
     found = None if lesson is None else find_lesson(lesson)
     if found is None or json_output:
         _list(json_output)
@@ -79,6 +82,7 @@ def learn(
 
 
 def _list(json_output: bool) -> None:
+    from tinychat.lessons.catalogue import LESSONS
     from tinychat.lessons.progress import done
 
     passed = done()

@@ -16,7 +16,6 @@ from tinychat.tui.actions import ActionScreen
 from tinychat.tui.explain import explain, next_words
 from tinychat.tui.player import Player
 from tinychat.tui.timelines import CHARTS, Chart, Line, Timelines, share_of
-from tinychat.tui.views.breaks import BreaksScreen
 from tinychat.tui.widgets.watch import Watched
 
 SUPERSCRIPTS = str.maketrans({"²": "^2"})
@@ -158,6 +157,8 @@ class InspectScreen(ActionScreen):
         def changed() -> None:
             player.set_breaks(screen.conditions)
             self.paint_titles()
+
+        from tinychat.tui.views.breaks import BreaksScreen
 
         screen = BreaksScreen(self.look, player.breaks, self._break_values, changed)
         self.app.push_screen(screen)

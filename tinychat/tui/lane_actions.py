@@ -19,7 +19,6 @@ from tinychat.tui.fans import Ray
 from tinychat.tui.hosts import ModelHost, PlayerHost
 from tinychat.tui.lanes import Lane
 from tinychat.tui.player import Player
-from tinychat.tui.views.compare import CompareView
 from tinychat.tui.views.fan import FanView
 from tinychat.tui.views.lanes import LanesScreen
 from tinychat.tui.whatif import WhatIf
@@ -150,6 +149,8 @@ class LaneScreen(ActionScreen):
             begin = self.position
         host = PlayerHost(player, name)
         lanes = [Lane.of_path(host, session, len(session.tree)), Lane.of_path(host, session, begin)]
+        from tinychat.tui.views.compare import CompareView
+
         view = CompareView(
             self.look, lanes, rate=player.rate, max_tokens=session.max_tokens, mode=self.stream.mode,
             marks=self.stream.marks, budget=self.budget, open_model=self._open_model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
@@ -12,8 +12,9 @@ from tinychat.tui.fates import Fate, Fates
 from tinychat.tui.player import Player
 from tinychat.tui.searchoptions import Options
 from tinychat.tui.survey import Names
-from tinychat.tui.views.search import SearchView, Taken
-from tinychat.tui.views.vocabulary import VocabularyView
+
+if TYPE_CHECKING:  # views are loaded when they are opened
+    from tinychat.tui.views.search import Taken
 
 
 class SearchingScreen(ActionScreen):
@@ -80,6 +81,8 @@ class SearchingScreen(ActionScreen):
         params = player.session.params if step is None else self.settings_of(step)
         if self._names is None or self._names.tokenizer is not player.session.tokenizer:
             self._names = Names(player.session.tokenizer)
+        from tinychat.tui.views.vocabulary import VocabularyView
+
         view = VocabularyView(
             self.look, player, position=position, step=step, params=params, label=self.label_of, names=self._names,
             fates=self._fates,
@@ -119,6 +122,8 @@ class SearchingScreen(ActionScreen):
             self.say("the context is full: go back some tokens")
             return
         self._options = self._options or Options()
+        from tinychat.tui.views.search import SearchView
+
         view = SearchView(self.look, player, position=position, label=self.label_of, options=self._options)
         self.app.push_screen(view, self._searched)
 

@@ -21,7 +21,6 @@ from tinychat.tui import copying
 from tinychat.tui.keeping import EVERY_S, Keeper
 from tinychat.tui.lineview import Piece
 from tinychat.tui.player import Player
-from tinychat.tui.views.sessions import SessionsView
 from tinychat.tui.walking import BranchScreen
 
 SESSION = "session.jsonl"
@@ -84,6 +83,8 @@ class SessionScreen(BranchScreen):
         if self.keeper is not None:
             saver = self.keeper.saver
             self.keeper.save()
+        from tinychat.tui.views.sessions import SessionsView
+
         self.app.push_screen(SessionsView(self.look, saver), self._open)
 
     def _open(self, path: Path | None) -> None:
