@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,10 @@ class Average:
 
     @torch.no_grad()
     def _swap(self) -> None:
+        for module in self.model.modules():
+            reshard: Any = getattr(module, "reshard", None)
+            if reshard is not None:  # a sharded module keeps whole weights after a pass, which would be stale
+                reshard()
         for name, parameter in self._trained():
             if is_sharded(parameter):  # whose memory must stay where it is
                 own = parameter.detach().clone()

@@ -39,37 +39,39 @@ def objective_sum(
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """log-sum-exp(z) - z[target], and its gradient softmax(z) - one-hot(target), in one buffer instead of five."""
+    """-log softmax(z)[target], and its gradient softmax(z) - one-hot(target) in the buffer of log softmax(z)."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> tuple[Tensor, Tensor]:
-        # log-sum-exp takes the maximum out first, so scores of 1000 neither overflow nor vanish
-        total = torch.logsumexp(logits, dim=-1)
+        # log-softmax takes the maximum out first, so scores of 1000 neither overflow nor vanish
+        logs = torch.log_softmax(logits, dim=-1)
         trained = targets != IGNORED
         places = targets.clamp(min=0).unsqueeze(-1)
-        ctx.save_for_backward(logits, total, trained, places)
-        ctx.smoothing, ctx.z_loss = smoothing, z_loss
-        zero = torch.zeros_like(total)
-        losses = total - logits.gather(-1, places).squeeze(-1)
+        losses = -logs.gather(-1, places).squeeze(-1)
+        zero = torch.zeros_like(losses)
         nats = torch.where(trained, losses, zero).sum()
         objective = nats.clone()
         if smoothing:
-            objective += smoothing * (torch.where(trained, total - logits.mean(dim=-1), zero).sum() - nats)
+            objective += smoothing * (torch.where(trained, -logs.mean(dim=-1), zero).sum() - nats)
+        total = None
         if z_loss:
+            total = torch.logsumexp(logits, dim=-1)
             objective += z_loss * torch.where(trained, total.square(), zero).sum()
+        ctx.save_for_backward(logs, total, trained, places)
+        ctx.smoothing, ctx.z_loss = smoothing, z_loss
         ctx.mark_non_differentiable(nats)
         return objective, nats
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        logits, total, trained, places = ctx.saved_tensors
+        logs, total, trained, places = ctx.saved_tensors
         weight = (trained * grads[0]).unsqueeze(-1)  # (..., 1): 0 where nothing is trained
-        gradient = torch.sub(logits, total.unsqueeze(-1)).exp_()
-        if ctx.z_loss:
+        gradient = logs.exp_()  # in place: torch refuses a second backward pass then, which nobody makes
+        if total is not None:
             gradient.mul_(weight * (1 + 2 * ctx.z_loss * total.unsqueeze(-1)))
         else:
             gradient.mul_(weight)
         if ctx.smoothing:
-            gradient.sub_(weight * (ctx.smoothing / logits.shape[-1]))
+            gradient.sub_(weight * (ctx.smoothing / logs.shape[-1]))
             weight = weight * (1 - ctx.smoothing)
         return gradient.scatter_add_(-1, places, -weight), None, None, None

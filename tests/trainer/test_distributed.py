@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinychat.model.checkpoint import read
 from trainer import checkpoints
 from trainer.config import TrainConfig
 from trainer.config_file import parse
@@ -51,6 +52,7 @@ max_tokens = 4
 [save]
 every = 2
 """
+MUON = ["train.optimizer=muon", "train.ema=0.9", "train.steps=4"]
 
 
 def _free_port() -> int:
@@ -115,6 +117,7 @@ def pair(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
         "copies": {},
         "parts": {"set": ["train.shard=fsdp"]},
         "fused parts": {"set": ["train.shard=fsdp", "train.optimizer=fused", "train.steps=2"]},
+        "muon parts": {"set": ["train.shard=fsdp", *MUON]},
         "resumed": {"resume": True, "victim": 1, "stop_at": 6},
         "stopped": {"victim": 1, "stop_at": 5},
         "stopped early": {"victim": 1, "stop_at": 0},
@@ -216,3 +219,13 @@ def test_a_step_that_cannot_be_shared_names_the_nearest_that_can(pair: Pair) -> 
 
 def test_the_fused_optimizer_takes_parts(pair: Pair) -> None:
     assert [answer["stopped"] for answer in pair["fused parts"]] == [[[2, "finished"]]] * 2
+
+
+def test_muon_and_the_average_take_parts(pair: Pair, text: Path, tmp_path: Path) -> None:
+    events = list(train(_config(text, *MUON), out=tmp_path))
+    for answer in pair["muon parts"]:
+        assert answer["error"] is None
+        assert np.allclose(answer["losses"], _numbers(events)[0], rtol=1e-4)
+        assert np.allclose(answer["held_out"], _numbers(events)[1], rtol=1e-4)
+    parts, whole = (read(folder / "ckpt.safetensors")[1] for folder in (pair.folder / "muon parts", tmp_path))
+    assert all(np.allclose(parts[name], array, atol=1e-3) for name, array in whole.items())
