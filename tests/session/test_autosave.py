@@ -198,6 +198,11 @@ def test_a_session_nobody_closed_is_known_for_cut_off(tokenizer: Tokenizer) -> N
     newer = fresh_path("the moon")
     record.save(session, newer)
     assert cut_off() is None, "only the newest is worth a word"
+    held = claim(newer)
+    assert held is not None
+    assert (found := cut_off()) is not None
+    assert found.path == path, "the newer one is open in another window"
+    held.release()
 
 
 def test_a_session_that_is_open_elsewhere_goes_on_in_a_copy(tokenizer: Tokenizer) -> None:

@@ -96,18 +96,16 @@ def find(name: str) -> Path:
 
 
 def cut_off() -> Summary | None:
-    """The newest autosaved session, if it was never closed and nobody has it open: the connection or power went."""
-    newest, when = None, -1
+    """The newest autosaved session that nobody has open, if it was never closed: the connection or power went."""
+    stamped = []
     for path in autosave_folder().glob("*" + SUFFIX):
         with contextlib.suppress(OSError):
-            if (at := path.stat().st_mtime_ns) > when:
-                newest, when = path, at
-    if newest is None:
-        return None
-    with contextlib.suppress(FileFormatError):
-        found = glimpse(newest)
-        if found.open and not is_claimed(newest):
-            return found
+            stamped.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(stamped, reverse=True):
+        with contextlib.suppress(FileFormatError):
+            if not is_claimed(path):  # another window's is left aside
+                found = glimpse(path)
+                return found if found.open else None
     return None
 
 
