@@ -136,6 +136,6 @@ def test_a_flood_of_marks_is_bounded() -> None:
 
 @pytest.mark.parametrize("text", ["plain text " * 100_000, "\x1b" * 1_000_000, "é\u202e" * 500_000, "中文字" * 330_000])
 def test_a_megabyte_takes_no_time_to_notice(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     clean(text)
-    assert time.perf_counter() - start < 0.5  # about 0.02 to 0.08 s; the rest is for busy machines
+    assert time.process_time() - start < 2  # about 0.02 to 0.08 s; what grows with the square takes minutes

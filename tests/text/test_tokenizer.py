@@ -115,17 +115,17 @@ def test_a_vocabulary_below_the_alphabet_is_refused() -> None:
 
 def test_training_on_one_endless_word_stays_quick() -> None:
     letters = random.Random(1).choices("etaoinshrdlu", k=300_000)
-    start = time.perf_counter()
+    start = time.process_time()
     Tokenizer.train(["".join(letters), " " * 300_000, "\ud800"], vocab_size=600)
-    assert time.perf_counter() - start < 5  # 0.3 s; uncut it takes the library 15 s and grows with the square
+    assert time.process_time() - start < 5  # 0.3 s; uncut it takes the library 15 s and grows with the square
 
 
 @pytest.mark.parametrize("unit", ["a", "ab", " ", "!", "中", " \n", "é", "1"])
 def test_a_line_of_a_megabyte_encodes_in_linear_time(tokenizer: Tokenizer, unit: str) -> None:
     text = unit * (1_000_000 // len(unit.encode()))
-    start = time.perf_counter()
+    start = time.process_time()
     ids = tokenizer.encode(text)
-    assert time.perf_counter() - start < 5  # 0.2 to 0.4 s
+    assert time.process_time() - start < 5  # 0.2 to 0.4 s
     assert sum(tokenizer.byte_lengths()[ids]) == len(text.encode())
 
 

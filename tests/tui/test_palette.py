@@ -57,7 +57,8 @@ def test_heat_never_falls_as_a_token_gets_less_likely(mode: palette.Mode) -> Non
         for bits in (0, 0.3, 1.2, 2.5, 3.5, 4, 5, 7, 12)
     ]
     assert steps == sorted(steps)
-    assert (steps[0], steps[-1]) == ((-1, -1) if mode in ("source", "speculation", "off") else (0, palette.HEAT_STEPS - 1))
+    plain = mode in ("source", "speculation", "off")
+    assert (steps[0], steps[-1]) == ((-1, -1) if plain else (0, palette.HEAT_STEPS - 1))
 
 
 def test_unknown_numbers_have_no_heat() -> None:
