@@ -186,6 +186,8 @@ SCENES: dict[str, Callable[[Any], Awaitable[None]]] = {
     "given": _given, "sessions": _sessions, "breaks": _breaks, "lesson": _lesson, "help": _help,
 }  # fmt: skip
 
+SEEN = {"lanes": "2 tok | ppl 2.5 | ended"}
+
 
 @pytest.mark.parametrize("name", SCENES)
 async def test_a_view(written: Any, name: str) -> None:
@@ -194,4 +196,6 @@ async def test_a_view(written: Any, name: str) -> None:
         await SCENES[name](play)
         for width, height in SIZES[:2]:
             await resized(play, (width, height))
+            while SEEN.get(name, "") not in play.text():  # a view that paints in its own time
+                await play.pilot.pause(0.02)
             compare(f"{name}-{width}x{height}", text_of(play))
