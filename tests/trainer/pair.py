@@ -1,6 +1,6 @@
 """One of two processes that train together: runs the jobs of a file in turn and writes what it saw. Not a test itself.
 
-    python pair.py JOBS.json RANK        each job: config text, folder, what to do to this rank; answers beside the file
+python pair.py JOBS.json RANK        each job: config text, folder, what to do to this rank; answers beside the file
 """
 
 from __future__ import annotations

@@ -19,9 +19,7 @@ from trainer.run_folder import Log
 ON = ["train.steps=5", "run.tensorboard=true"]
 
 
-def test_a_missing_package_is_named_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="not installed") as caught:
         look_first(parse("", name="x", overrides=ON), tmp_path / "run", resume=False, fresh=False)

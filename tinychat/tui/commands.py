@@ -123,8 +123,20 @@ class Compare:
 
 
 Wish = (
-    Fan | Compare | Settings | MaxTokens | Rate | System | Label | Line | Speculate | Perform | Words | SavePreset
-    | Name | Export
+    Fan
+    | Compare
+    | Settings
+    | MaxTokens
+    | Rate
+    | System
+    | Label
+    | Line
+    | Speculate
+    | Perform
+    | Words
+    | SavePreset
+    | Name
+    | Export
 )
 
 WORDS = {

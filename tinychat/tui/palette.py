@@ -110,8 +110,12 @@ def legend(mode: Mode) -> list[tuple[str, str, str]]:
     if mode == "source":
         return [(".", "prompt", "prompt"), (" ", "drawn", "text"), (SEARCHED_MARK, "searched", "searched"), *people]
     if mode == "speculation":
-        return [(GUESS_MARKS["accepted"], "guessed right", "accepted"),
-                (GUESS_MARKS["rejected"], "guessed wrong", "rejected"), (" ", "no guess", "text"), *people]
+        return [
+            (GUESS_MARKS["accepted"], "guessed right", "accepted"),
+            (GUESS_MARKS["rejected"], "guessed wrong", "rejected"),
+            (" ", "no guess", "text"),
+            *people,
+        ]
     if mode == "off":
         return people
     return [(mark, text, role) for mark, text, role in zip(".:*#", _SCALES[mode], _LEGEND_ROLES, strict=True)] + people

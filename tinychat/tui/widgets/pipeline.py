@@ -150,7 +150,6 @@ class PipelineView(ScrolledView, can_focus=False):
             (f" in [{step.low:.3f},{step.high:.3f}) {self.glyphs.arrow} ", "quiet"), (label, "chosen"),
         )  # fmt: skip
 
-
     def _fate_row(self, fate: Fate) -> Row:
         """Raw and final odds of a token that was not chosen, or who cut it."""
         raw, *_ = fate.probs.values()
