@@ -151,6 +151,7 @@ def test_the_names_of_this_version_have_not_moved() -> None:
     assert ",".join(NAMES) == (
         "raw,guidance,contrastive,dola,grammar,allowed,bad_words,min_tokens,no_repeat_ngram,encoder_no_repeat_ngram,"
         "logit_bias,sequence_bias,repetition,encoder_repetition,frequency,presence,dry,end_decay,top_n_sigma,"
-        "temperature,quadratic,top_k,typical,top_p,min_p,epsilon,eta,tfs,top_a,top_h,xtc,mirostat,adaptive_p"
+        "temperature,quadratic,top_k,typical,top_p,min_p,epsilon,eta,tfs,top_a,top_h,xtc,mirostat,adaptive_p,"
+        "think_budget,watermark,synthid"
     )
     assert set(NAMES) == {"raw", *STAGE_NAMES}

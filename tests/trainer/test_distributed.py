@@ -136,7 +136,11 @@ def pair(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
         subprocess.Popen([*command, str(rank)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=300)[0].decode() for process in running]
+    try:
+        said = [process.communicate(timeout=300)[0].decode() for process in running]
+    finally:
+        for process in running:
+            process.kill()
     assert [process.returncode for process in running] == [0, 0], "\n".join(said)
     answers = {
         name: [json.loads((folder / f"jobs-{number}-{rank}.json").read_text()) for rank in range(2)]

@@ -16,9 +16,11 @@ from typing import Any, Literal
 from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.trace import REGIONS, Odds, SamplerState, StageView, Step, candidates_of
 
-# Names travel as their index here. A change of this list (a new stage) is a new VERSION.
+# Names travel as their index here: those that came later stand last, so that old records keep their meaning. Any other
+# change of this list is a new VERSION.
 VERSION = 2
-NAMES: tuple[str, ...] = ("raw", *STAGE_NAMES)
+_LATER = ("think_budget", "watermark", "synthid")
+NAMES: tuple[str, ...] = ("raw", *(name for name in STAGE_NAMES if name not in _LATER), *_LATER)
 _INDEX = {name: index for index, name in enumerate(NAMES)}
 _NOBODY = 255  # cut by nobody
 _FATES: tuple[Literal["accepted", "rejected"] | None, ...] = (None, "accepted", "rejected")  # of a draft

@@ -22,7 +22,7 @@ class Vocabulary:
 
     token_bytes: tuple[bytes, ...]
     end_ids: tuple[int, ...] = ()
-    specials: Mapping[str, int] = field(default_factory=dict)
+    specials: Mapping[str, int] = field(default_factory=dict, hash=False)
     _found: dict[str, frozenset[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

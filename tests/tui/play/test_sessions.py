@@ -96,7 +96,7 @@ def reopened(model: CheckpointInfo) -> Reopen:
 
 async def until(play: Play, reached: Callable[[], object]) -> None:
     """Let the writer's thread and the loop work until it is so."""
-    for _ in range(500):
+    for _ in range(5000):
         if reached():
             return
         await play.pilot.pause()
