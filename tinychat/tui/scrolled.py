@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual import events
+from textual.message import Message
 
 from tinychat.tui.lineview import LineView
 
@@ -24,3 +25,24 @@ class ScrolledView(LineView):
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
         self.scroll_rows(-1)
+
+
+class WheelView(LineView):
+    """Rows whose screen keeps the place: the wheel is told to it, `wheel_rows` at a time."""
+
+    wheel_rows = 1
+
+    class Scrolled(Message):
+        """The wheel was turned."""
+
+        def __init__(self, delta: int) -> None:
+            super().__init__()
+            self.delta = delta
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.post_message(self.Scrolled(self.wheel_rows))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.post_message(self.Scrolled(-self.wheel_rows))

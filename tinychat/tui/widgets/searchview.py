@@ -12,7 +12,8 @@ from textual import events
 from textual.message import Message
 
 from tinychat.engine.search_tree import Node
-from tinychat.tui.lineview import LineView, Piece, Row, fit, safe
+from tinychat.tui.lineview import Piece, Row, fit, safe
+from tinychat.tui.scrolled import WheelView
 from tinychat.tui.searchtree import Growth, Line
 
 BEST, COMPLETE, LIVE, GIVEN_UP = "*", "=", "+", "x"
@@ -22,7 +23,7 @@ SCORE = 8
 DEEPEST = 12  # levels that are drawn: further ones stand beneath each other
 
 
-class SearchTree(LineView, can_focus=False):
+class SearchTree(WheelView, can_focus=False):
     """`lines` are what is there, `selected` the number of a node (0 for none)."""
 
     growth = Growth()
@@ -39,26 +40,11 @@ class SearchTree(LineView, can_focus=False):
             super().__init__()
             self.node = node
 
-    class Scrolled(Message):
-        """The wheel was turned."""
-
-        def __init__(self, delta: int) -> None:
-            super().__init__()
-            self.delta = delta
-
     def on_click(self, event: events.Click) -> None:
         event.stop()
         at = self._first + event.y
         if at < len(self.lines):
             self.post_message(self.Picked(self.lines[at].nodes[-1]))
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.post_message(self.Scrolled(1))
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.post_message(self.Scrolled(-1))
 
     def rows(self, width: int, height: int) -> list[Row]:
         if not self.lines:

@@ -8,8 +8,9 @@ from textual import events
 from textual.message import Message
 
 from tinychat.tui.bars import odds_bar, percent
-from tinychat.tui.lineview import LineView, Piece, Row, fit, safe
+from tinychat.tui.lineview import Piece, Row, fit, safe
 from tinychat.tui.palette import spelled
+from tinychat.tui.scrolled import WheelView
 from tinychat.tui.survey import Entry, Survey
 from tinychat.tui.widgets.candidates import stage_label
 
@@ -18,7 +19,7 @@ BAR = 24
 FATE = 14
 
 
-class VocabularyRows(LineView, can_focus=False):
+class VocabularyRows(WheelView, can_focus=False):
     """`tokens` are the ids in the order to show; only the rows in sight are made."""
 
     survey: Survey | None = None
@@ -26,6 +27,7 @@ class VocabularyRows(LineView, can_focus=False):
     chosen = 0  # a place in `tokens`
     taken: int | None = None  # the token that stands there
     label: Callable[[int], str] = staticmethod(str)
+    wheel_rows = 3
     waiting = ""
     _first = 0
 
@@ -36,25 +38,10 @@ class VocabularyRows(LineView, can_focus=False):
             super().__init__()
             self.index = index
 
-    class Scrolled(Message):
-        """The wheel was turned."""
-
-        def __init__(self, delta: int) -> None:
-            super().__init__()
-            self.delta = delta
-
     def on_click(self, event: events.Click) -> None:
         event.stop()
         if event.y >= 1 and self._first + event.y - 1 < len(self.tokens):
             self.post_message(self.Picked(self._first + event.y - 1))
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.post_message(self.Scrolled(3))
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.post_message(self.Scrolled(-3))
 
     def rows(self, width: int, height: int) -> list[Row]:
         survey = self.survey
