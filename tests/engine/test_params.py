@@ -363,6 +363,8 @@ def test_four_nudges_there_and_back_are_no_change() -> None:
 def test_a_switched_off_knob_starts_where_it_is_useful() -> None:
     assert SamplingParams().nudge("top_k", 1).top_k == KNOB_BY_NAME["top_k"].start == 40
     assert SamplingParams().nudge("top_n_sigma", 1).top_n_sigma == 1.0
+    assert SamplingParams().nudge("top_h", -1).top_h == KNOB_BY_NAME["top_h"].start == 0.4
+    assert SamplingParams().nudge("top_h", 1).top_h == 1.0
     assert SamplingParams().nudge("top_p", 1).top_p == 1.0
     assert SamplingParams().nudge("top_p", -1).top_p == 0.99
 

@@ -191,7 +191,7 @@ class SamplingParams:
         if knob.choices:
             return self.with_(**{name: knob.at(knob.place(value) + steps)})
         number = float(value)
-        if knob.start is not None and number == knob.neutral and steps > 0:
+        if knob.start is not None and number == knob.neutral and steps * (knob.start - knob.neutral) > 0:
             moved = knob.start
         else:
             size = knob.coarse if coarse else knob.step

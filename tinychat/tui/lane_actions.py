@@ -22,6 +22,7 @@ from tinychat.tui.player import Player
 from tinychat.tui.views.fan import FanView
 from tinychat.tui.views.lanes import LanesScreen
 from tinychat.tui.whatif import WhatIf
+from tinychat.tui.wording import one_line
 
 
 class LaneScreen(ActionScreen):
@@ -205,7 +206,7 @@ class LaneScreen(ActionScreen):
             host = await self._host_of(player, path)
             lane = self._first_lane(player, host)
         except TinychatError as error:
-            view.say(clean(f"{error.what} {error.hint}", keep=""))
+            view.say(one_line(error))
             return
         except ValueError as error:
             view.say(str(error))

@@ -38,7 +38,7 @@ from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
 from tinychat.tui.widgets.tree import TreeView
 from tinychat.tui.widgets.why import WhyView
-from tinychat.tui.wording import MAIN, shown_settings
+from tinychat.tui.wording import MAIN, one_line, shown_settings
 
 READABLE_RATE = 60  # tokens a second
 NAN = float("nan")
@@ -124,7 +124,7 @@ class PanelScreen(TickScreen):
         try:
             self.knobs.presets = PRESETS | own_presets()
         except TinychatError as error:
-            self.notice = (clean(f"{error.what} {error.hint}", keep=""), "warn")
+            self.notice = (one_line(error), "warn")
             self.paint_lines()
 
     # painting

@@ -32,7 +32,7 @@ from tinychat.tui.palette import spelled
 from tinychat.tui.player import Player
 from tinychat.tui.status import moves
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
-from tinychat.tui.wording import short_text
+from tinychat.tui.wording import one_line, short_text
 
 LEAVE_S = 3.0  # a second Ctrl+C within this time leaves
 
@@ -270,7 +270,7 @@ class PlayScreen(DoorScreen):
         try:
             path = save_preset(name, params)
         except TinychatError as error:
-            self.say(f"{error.what} {error.hint}", "warn")
+            self.say(one_line(error), "warn")
             return
         self.read_presets()
         self.knobs_changed()

@@ -14,6 +14,7 @@ from tinychat.lessons.lesson import Course, Lesson, Scene
 from tinychat.tui.actions import ActionScreen
 from tinychat.tui.widgets.lesson import LessonView, lesson_height
 from tinychat.tui.widgets.panel import Panel
+from tinychat.tui.wording import one_line
 
 
 class TeachingScreen(ActionScreen):
@@ -77,7 +78,7 @@ class TeachingScreen(ActionScreen):
                 try:
                     progress.remember(course.lesson.name)
                 except TinychatError as error:
-                    self.say(f"{error.what} {error.hint}", "warn")
+                    self.say(one_line(error), "warn")
             self.show_lesson()
 
     def show_lesson(self) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from tinychat.engine.knobs import KNOBS, Knob
 from tinychat.engine.lists import LISTS, ListSetting
 from tinychat.engine.params import SamplingParams
+from tinychat.errors import TinychatError
+from tinychat.text.terminal import clean
+
+_FOLDERS = re.compile(r"(?<![^\s'\"])~?/(?:[^/\s:]+/)+")  # the folders in front of a file's name
 
 MAIN = 5  # knobs that are always shown
 LONGEST = 24  # cells of a list's value where it stands among others
 
 Setting = Knob | ListSetting
+
+
+def one_line(error: TinychatError) -> str:
+    """An error for a line of the screen: what is wrong comes into view, for the files are without their folders."""
+    return clean(f"{_FOLDERS.sub('', error.what)} {error.hint}".rstrip(), keep="")
 
 
 def clock_time(saved: str, *, now: datetime | None = None) -> str:

@@ -15,7 +15,7 @@ import pytest
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import SamplerState
 from tinychat.engine.wire import Force, Frame, Open, Run, SetContext, SetParams, StepOnce
-from tinychat.errors import StorageError
+from tinychat.errors import StorageError, TinychatError
 from tinychat.model.checkpoint import CheckpointInfo, inspect, tokenizer_of
 from tinychat.session import record
 from tinychat.session.claim import claim
@@ -30,7 +30,7 @@ from tinychat.tui.palette import Look
 from tinychat.tui.playapp import PlayApp
 from tinychat.tui.recorded import NO_MODEL, RecordedDecoder
 from tinychat.tui.screen import PlayScreen
-from tinychat.tui.wording import clock_time
+from tinychat.tui.wording import clock_time, one_line
 
 from .conftest import FakeDecoder, Play
 
@@ -101,7 +101,7 @@ async def until(play: Play, reached: Callable[[], object]) -> None:
             return
         await play.pilot.pause()
         await play.pilot.pause(0.002)
-    raise AssertionError("it never came")
+    raise AssertionError("it never came:\n" + screen_text(play))
 
 
 async def type_command(play: Play, line: str) -> None:
@@ -567,3 +567,9 @@ def test_when_something_was_saved_is_said_shortly() -> None:
     ):  # fmt: skip
         assert clock_time(then.astimezone().isoformat(), now=now) == words
     assert clock_time("never \x1b") == "never \x1b"
+
+
+def test_an_error_on_the_line_of_the_screen_names_the_file_without_its_folders() -> None:
+    error = TinychatError("/a/very/long/way/evil.jsonl: line 6: the digest does not fit", "See:  /keep/this")
+    assert one_line(error) == "evil.jsonl: line 6: the digest does not fit See:  /keep/this"
+    assert one_line(TinychatError("3/4 of 'x/y' and ~/me/z.json\x1b[2J", "")) == "3/4 of 'x/y' and z.json"

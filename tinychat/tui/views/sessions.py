@@ -25,7 +25,7 @@ from tinychat.tui.scrolled import ScrolledView
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.lines import Lines
 from tinychat.tui.widgets.prompt import OneLine
-from tinychat.tui.wording import clock_time
+from tinychat.tui.wording import clock_time, one_line
 
 WHEN, NAME, NUMBER, MODEL = 15, 16, 8, 24  # cells of the columns
 AROUND = 24  # characters of the text before what was found
@@ -134,6 +134,7 @@ class SessionsView(View[Path | None]):
         self._special: dict[Path, str] = {}
         self._texts: dict[Path, str] = {}  # as far as they are read; case folded
         self._asking: Summary | None = None
+        self._sought = ""  # what the list shows the sessions for
 
     def body(self) -> ComposeResult:
         self.find = OneLine(placeholder="type to search names, prompts and texts", id="find", select_on_focus=False)
@@ -175,7 +176,8 @@ class SessionsView(View[Path | None]):
 
     @on(Input.Changed, "#find")
     def _filter(self) -> None:
-        wanted = " ".join(self.find.value.casefold().split())
+        self._sought = self.find.value
+        wanted = " ".join(self._sought.casefold().split())
         entries = []
         for each in self._all:
             words = each.words
@@ -191,6 +193,9 @@ class SessionsView(View[Path | None]):
         self._say_detail()
 
     def _picked(self) -> Summary | None:
+        """The chosen session among those that fit what is typed: Enter may overtake the box's own message."""
+        if self.find.value != self._sought:
+            self._filter()
         return self.list.entries[self.list.chosen][0] if self.list.entries else None
 
     def _say_detail(self) -> None:
@@ -264,7 +269,7 @@ class SessionsView(View[Path | None]):
         try:
             remove(each.path)
         except TinychatError as error:
-            self.show_foot((clean(f"{error.what} {error.hint}", keep=""), "warn"))
+            self.show_foot((one_line(error), "warn"))
             return
         self._all.remove(each)
         self._filter()
