@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import termios
 from typing import IO, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
 
-from tinychat.tui.terminal_input import END, ESCAPE_SIGN, START, PasteFilter, SteadyParser, SteadyWriter
+from tinychat.tui.terminal_input import (
+    END,
+    ESCAPE_SIGN,
+    START,
+    PasteFilter,
+    SteadyParser,
+    SteadyWriter,
+    end_line_editing,
+)
 
 pieces = st.lists(st.sampled_from(["a", "\x1b", "[", "2", "0", "1", "~", "\r", START, END, "\x1b[A", "é"]), max_size=20)
 
@@ -57,3 +69,23 @@ def test_a_writer_outlives_its_terminal() -> None:
         writer.write("x")
     writer.stop()
     assert not writer.is_alive()
+
+
+def test_enter_typed_before_the_terminal_is_taken_is_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, "füx\rno line yet".encode())
+        before, waiting = end_line_editing(terminal)
+        assert before[3] & termios.ICANON
+        assert not termios.tcgetattr(terminal)[3] & termios.ICANON
+        monkeypatch.setattr(SteadyParser, "typed_ahead", waiting)
+        os.write(keyboard, b"\n\r")  # from here on ctrl+j and Enter are two keys
+        parser = SteadyParser()
+        typed = os.read(terminal, 100).decode()
+        found = [event for event in parser.feed(typed) if isinstance(event, events.Key)]
+        assert [event.key for event in found if not event.is_printable] == ["enter", "ctrl+j", "enter"]
+        assert "".join(event.character or "" for event in found if event.is_printable) == "füxno line yet"
+        assert [event.key for event in SteadyParser().feed("\n") if isinstance(event, events.Key)] == ["ctrl+j"]
+    finally:
+        os.close(keyboard)
+        os.close(terminal)

@@ -3,15 +3,22 @@
 Textual 8.2 ends the program at a byte that is no UTF-8 (a Latin-1 terminal, Alt as an eighth bit), and takes a paste
 with an escape sequence in it for single keys: then letters act, and a line end submits. When the terminal is gone (a
 closed window, a broken line) its writer dies of the first write, and who writes on waits for it for ever.
+
+What was typed before the terminal was taken went through the terminal's line editing, where Enter becomes the line end
+that is ctrl+j to us: it is made Enter again.
 """
 
 from __future__ import annotations
 
 import codecs
 import contextlib
+import fcntl
+import struct
+import termios
+import tty
 from collections.abc import Iterable
 from functools import partial
-from typing import IO, cast
+from typing import IO, Any, ClassVar, cast
 
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
@@ -53,14 +60,36 @@ class PasteFilter:
         return out
 
 
+def end_line_editing(fileno: int) -> tuple[list[Any], int]:
+    """Take a terminal's keys as they are; how it was set before, and how many bytes were typed until then.
+
+    Raises termios.error where there is no terminal.
+    """
+    before = termios.tcgetattr(fileno)
+    now = termios.tcgetattr(fileno)
+    now[tty.IFLAG] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR)
+    now[tty.LFLAG] &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(fileno, termios.TCSANOW, now)
+    (waiting,) = struct.unpack("i", fcntl.ioctl(fileno, termios.FIONREAD, bytes(4)))
+    return before, waiting
+
+
 class SteadyParser(XTermParser):
     """Textual's parser behind a PasteFilter."""
+
+    typed_ahead: ClassVar[int] = 0  # bytes in which a line end was Enter, the first ones that the next parser gets
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
         self._filter = PasteFilter()
+        self._ahead, SteadyParser.typed_ahead = SteadyParser.typed_ahead, 0
 
     def feed(self, data: str) -> Iterable[Message]:
+        if self._ahead > 0:
+            coded = data.encode()
+            early, later = coded[: self._ahead], coded[self._ahead :]
+            self._ahead -= len(early)
+            data = (early.replace(b"\n", b"\r") + later).decode()
         # an empty string ends the parser, so it passes only when it was given
         kept = self._filter.feed(data)
         return super().feed(kept) if kept or not data else ()
@@ -91,9 +120,22 @@ class SteadyWriter(WriterThread):
         super().__init__(cast(IO[str], Faithless(file)))
 
 
+class SteadyDriver(linux_driver.LinuxDriver):
+    """Textual's driver, which knows what was typed before it had the terminal."""
+
+    def start_application_mode(self) -> None:
+        before = None
+        with contextlib.suppress(termios.error):
+            before, SteadyParser.typed_ahead = end_line_editing(self.fileno)
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        if before is not None:
+            self.attrs_before = before
+
+
 def make_steady() -> None:
     """From now on Textual's driver reads and writes in this way."""
     decoder = partial(codecs.getincrementaldecoder("utf-8"), errors="replace")
     vars(linux_driver).update(
-        XTermParser=SteadyParser, getincrementaldecoder=lambda name: decoder, WriterThread=SteadyWriter
-    )
+        XTermParser=SteadyParser, getincrementaldecoder=lambda name: decoder, WriterThread=SteadyWriter,
+        LinuxDriver=SteadyDriver,
+    )  # fmt: skip
