@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tinychat import options
+from tinychat import cli, options
 from tinychat.engine.knobs import KNOBS
 from tinychat.engine.lists import LISTS
 from tinychat.engine.params import SamplingParams
@@ -38,12 +38,7 @@ def test_a_value_that_is_none_of_the_knobs_names_the_knob_and_its_rule(knob) -> 
 
 @pytest.mark.parametrize("command", ["sample", "play"])
 def test_every_knob_and_list_is_an_option(command: str) -> None:
-    import typer.main
-
-    from tinychat.cli import app
-
-    group = typer.main.get_group(app)
-    flags = {flag for option in group.commands[command].params for flag in option.opts}
+    flags = {flag for option in cli.command(command).params for flag in option.opts}
     assert {each.flag for each in (*KNOBS, *LISTS)} | {"-t", "--order", "--preset", "--seed"} <= flags
 
 

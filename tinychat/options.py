@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from tinychat.engine.knobs import Knob
 from tinychat.engine.lists import ListSetting
@@ -24,6 +23,7 @@ from tinychat.engine.themes import THEME_OF, THEMES
 from tinychat.errors import TinychatError, UsageError
 from tinychat.machine_options import MACHINE_NAMES, SPECULATION_NAMES
 from tinychat.option_groups import spread
+from tinychat.quick_options import QuickCommand
 from tinychat.search_options import SEARCH_NAMES
 from tinychat.session.presets import find_preset, own_presets
 from tinychat.session.spelling import SETTINGS, read_changes, read_flags
@@ -91,7 +91,7 @@ MOST_LANES = 1 << 16  # a record keeps the lane in two bytes
 SHORT = {"temperature": "-t"}  # the one knob that has a letter
 
 
-class SettingsCommand(TyperCommand):
+class SettingsCommand(QuickCommand):
     """A command whose help has a section for each theme of settings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

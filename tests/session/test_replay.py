@@ -78,17 +78,14 @@ def test_a_reply_that_went_past_an_end_says_so(tokenizer: Tokenizer, make_step: 
 
 
 def test_what_it_runs_on_is_read_back_by_the_command(tokenizer: Tokenizer, checkpoint: Path) -> None:
-    import typer.main
-
-    from tinychat.cli import app
+    from tinychat import cli
     from tinychat.machine_options import read_machine
 
     plan = {"kind": "draft", "length": 3, "verify": "residual"}
     machine = Machine(dtype="bfloat16", amateur=str(checkpoint), draft=str(checkpoint), speculation=plan)
     session = Session(tokenizer, params=SamplingParams(), machine=machine)
     session.complete("the")
-    sample = typer.main.get_group(app).commands["sample"]
-    given = sample.make_context("sample", options(command(session))).params
+    given = cli.command("sample").make_context("sample", options(command(session))).params
     assert read_machine({name: value for name, value in given.items() if value is not None}) == machine
 
 

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import pytest
-import typer.main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +24,7 @@ from tinychat.session.spelling import (
     settings_flags,
 )
 
-SAMPLE = typer.main.get_group(cli.app).commands["sample"]
+SAMPLE = cli.command("sample")
 IDS = st.integers(0, 5000)
 BIAS = st.one_of(st.just(-math.inf), st.floats(-1e6, 1e6, allow_nan=False), st.floats(-1e-300, 1e-300))
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=12)
