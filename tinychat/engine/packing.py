@@ -23,7 +23,7 @@ _LATER = ("think_budget", "watermark", "synthid")
 NAMES: tuple[str, ...] = ("raw", *(name for name in STAGE_NAMES if name not in _LATER), *_LATER)
 _INDEX = {name: index for index, name in enumerate(NAMES)}
 _NOBODY = 255  # cut by nobody
-_FATES: tuple[Literal["accepted", "rejected"] | None, ...] = (None, "accepted", "rejected")  # of a draft
+FATES: tuple[Literal["accepted", "rejected"] | None, ...] = (None, "accepted", "rejected")  # of a draft
 
 # version, stages, bytes of the region's name, candidates, leading candidates whose rank is their place, position,
 # vocabulary, kept, entropy, varentropy, final entropy, temperature
@@ -85,7 +85,7 @@ def pack_step(step: Step) -> bytes:
     mu, sums = step.state.mirostat, step.state.adaptive
     try:
         head = _STEP.pack(
-            VERSION, step.forced, _FATES.index(step.drafted), step.lane, step.token, step.raw_rank, step.final_rank,
+            VERSION, step.forced, FATES.index(step.drafted), step.lane, step.token, step.raw_rank, step.final_rank,
             step.raw, step.final, step.surprisal, step.u, step.low, step.high, step.time_s,
             math.nan if mu is None else mu, *(sums or (math.nan, math.nan)),
         )  # fmt: skip
@@ -99,7 +99,7 @@ def unpack_step(data: bytes) -> Step:
     _check_version(data, _STEP.size)
     head = _STEP.unpack_from(data)
     _, forced, fate, lane, token, raw_rank, final_rank, raw, final, surprisal, u, low, high, time_s, mu, *sums = head
-    if fate >= len(_FATES):
+    if fate >= len(FATES):
         raise ValueError(f"packed record names an unknown fate {fate}")
     state = SamplerState(
         mirostat=None if math.isnan(mu) else mu, adaptive=None if math.isnan(sums[0]) else (sums[0], sums[1])
@@ -107,7 +107,7 @@ def unpack_step(data: bytes) -> Step:
     return Step(
         odds=_read_odds(data, _STEP.size), token=token, lane=lane, forced=bool(forced), raw=raw, final=final,
         raw_rank=raw_rank, final_rank=final_rank, surprisal=surprisal, u=u, low=low, high=high, time_s=time_s,
-        drafted=_FATES[fate], state=state,
+        drafted=FATES[fate], state=state,
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def lane_in(data: bytes) -> int:
 
 def fate_of(data: bytes) -> Literal["accepted", "rejected"] | None:
     """What became of a guess for this packed step."""
-    return _FATES[data[2]]
+    return FATES[data[2]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def glance(data: bytes, vocab_size: int) -> Glance:
         raise ValueError("packed record names an unknown stage")
     if max(data[end - r - s : end - r], default=0) >= len(NAMES):
         raise ValueError("packed record names an unknown stage")
-    if fate >= len(_FATES):
+    if fate >= len(FATES):
         raise ValueError(f"packed record names an unknown fate {fate}")
     if r and data[end - r : end].decode(errors="replace") not in REGIONS:
         raise ValueError("packed odds name an unknown region")

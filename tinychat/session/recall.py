@@ -215,7 +215,7 @@ class _Reader:
             if len(self.branches[-1].own) < self.places[number - 1][2]:
                 return
             parent, fork, length = self.places[number]
-            self.branches.append(Branch(number, parent, fork))
+            self.branches.append(Branch(number, parent, fork, self.branches[0].own.fresh()))
             if length:
                 return
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinychat.engine.machine import Machine
-from tinychat.engine.packing import fate_of, lane_in
+from tinychat.engine.packing import FATES, lane_in
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.found import Found
@@ -158,14 +158,14 @@ class Session:
             self._tally_key, self._tally = key, Tally()
         tally, done = self._tally, start + self._tally.tokens
         if done < len(path):
-            fates = [fate_of(packed) for packed in path.packed[done:] if packed is not None]
+            right, wrong = (path.fate.count(FATES.index(fate), done) for fate in ("accepted", "rejected"))
             self._tally = Tally(
                 tokens=len(path) - start,
                 bits=tally.bits + sum(path.surprisal[done:]),
                 forced=tally.forced + path.kinds.count(FORCED, done),
                 knob_moves=tally.knob_moves + sum(self.moved(position) for position in range(done, len(path))),
-                guessed=tally.guessed + sum(fate is not None for fate in fates),
-                accepted=tally.accepted + fates.count("accepted"),
+                guessed=tally.guessed + right + wrong,
+                accepted=tally.accepted + right,
             )
         return self._tally
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tinychat.engine.packing import Glance, pack_step, unpack_step
+from tinychat.engine.packing import FATES, Glance, fate_of, pack_step, unpack_step
 from tinychat.engine.trace import Step
+from tinychat.session.records import Records
 
 PROMPT, DRAWN, FORCED, SEARCHED = 0, 1, 2, 3
 KIND_NAMES: tuple[Literal["prompt", "drawn", "forced", "searched"], ...] = ("prompt", "drawn", "forced", "searched")
@@ -23,15 +24,16 @@ KIND_NAMES: tuple[Literal["prompt", "drawn", "forced", "searched"], ...] = ("pro
 class Column:
     """Tokens in order, one array for each thing a screen needs of all of them; the whole record stays packed."""
 
-    ids: array[int] = field(default_factory=lambda: array("L"))
+    ids: array[int] = field(default_factory=lambda: array("I"))
     kinds: bytearray = field(default_factory=bytearray)
     surprisal: array[float] = field(default_factory=lambda: array("f"))  # bits, of the raw odds
     prob: array[float] = field(default_factory=lambda: array("f"))  # final
     entropy: array[float] = field(default_factory=lambda: array("f"))  # bits, raw
     final_entropy: array[float] = field(default_factory=lambda: array("f"))
-    rank: array[int] = field(default_factory=lambda: array("L"))  # raw, from 1; 0 for a prompt token
-    setting: array[int] = field(default_factory=lambda: array("L"))  # whatever number the session gave
-    packed: list[bytes | None] = field(default_factory=list)
+    rank: array[int] = field(default_factory=lambda: array("I"))  # raw, from 1; 0 for a prompt token
+    setting: array[int] = field(default_factory=lambda: array("I"))  # whatever number the session gave
+    fate: bytearray = field(default_factory=bytearray)  # of a guess at the token: its place in packing.FATES
+    packed: Records = field(default_factory=Records)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,6 +47,7 @@ class Column:
         self.final_entropy.append(step.odds.final_entropy if step else 0.0)
         self.rank.append(step.raw_rank if step else 0)
         self.setting.append(setting)
+        self.fate.append(FATES.index(step.drafted) if step else 0)
         self.packed.append(packed)
 
     def restore(self, token: int, kind: int, seen: Glance | None, setting: int, packed: bytes | None) -> None:
@@ -57,19 +60,25 @@ class Column:
         self.final_entropy.append(seen.final_entropy if seen else 0.0)
         self.rank.append(seen.raw_rank if seen else 0)
         self.setting.append(setting)
+        self.fate.append(0 if packed is None else FATES.index(fate_of(packed)))
         self.packed.append(packed)
 
-    def extend(self, other: Column, stop: int) -> None:
-        """Add the first `stop` tokens of another column."""
-        self.ids.extend(other.ids[:stop])
-        self.kinds.extend(other.kinds[:stop])
-        self.surprisal.extend(other.surprisal[:stop])
-        self.prob.extend(other.prob[:stop])
-        self.entropy.extend(other.entropy[:stop])
-        self.final_entropy.extend(other.final_entropy[:stop])
-        self.rank.extend(other.rank[:stop])
-        self.setting.extend(other.setting[:stop])
-        self.packed.extend(other.packed[:stop])
+    def extend(self, other: Column, stop: int, start: int = 0) -> None:
+        """Add the tokens of another column from `start` to `stop`."""
+        self.ids.extend(other.ids[start:stop])
+        self.kinds.extend(other.kinds[start:stop])
+        self.surprisal.extend(other.surprisal[start:stop])
+        self.prob.extend(other.prob[start:stop])
+        self.entropy.extend(other.entropy[start:stop])
+        self.final_entropy.extend(other.final_entropy[start:stop])
+        self.rank.extend(other.rank[start:stop])
+        self.setting.extend(other.setting[start:stop])
+        self.fate.extend(other.fate[start:stop])
+        self.packed.extend(other.packed, start, stop)
+
+    def fresh(self) -> Column:
+        """An empty column that keeps its records where this one does."""
+        return Column(packed=Records(self.packed.store))
 
 
 @dataclass(slots=True)
@@ -105,7 +114,7 @@ class Tree:
     def __init__(self) -> None:
         self.branches: list[Branch] = [Branch(0, None, 0)]
         self.current = 0
-        self.path = Column()
+        self.path = self.branches[0].own.fresh()
         self.moves = 0  # grows with every change of branch, so that a screen knows when to draw all of it again
         self._undo: list[int] = []
         self._redo: list[int] = []
@@ -157,8 +166,8 @@ class Tree:
         packed = pack_step(step) if step is not None else None
         branch = self.branch
         branch.stop = ""
-        for column in (branch.own, self.path):
-            column.append(token, kind, step, setting, packed)
+        branch.own.append(token, kind, step, setting, packed)
+        self.path.extend(branch.own, len(branch.own), len(branch.own) - 1)
 
     def step(self, position: int) -> Step | None:
         """The whole record of a position of the path; None for a prompt token."""
@@ -184,14 +193,14 @@ class Tree:
             left.parent, left.fork = parent.number, length
             self._stand_on(left.number)
         else:
-            self.branches.append(Branch(len(self.branches), parent.number, length))
+            self.branches.append(self._new_branch(parent.number, length))
             self._move(len(self.branches) - 1)
         return True
 
     def part(self) -> None:
         """Go on from here in a branch of its own, so that undo comes back to this very place."""
         if len(self.branch.own):
-            self.branches.append(Branch(len(self.branches), self.current, len(self)))
+            self.branches.append(self._new_branch(self.current, len(self)))
             self._move(len(self.branches) - 1)
 
     def give(self, ids: Iterable[int], *, keep: int = 0) -> None:
@@ -298,7 +307,14 @@ class Tree:
 
     def ids_of(self, number: int) -> list[int]:
         """All token ids from the first to the last of a branch."""
-        return list(self._column(number).ids)
+        ids: list[int] = []
+        for at, stop in reversed(self._line(number)):
+            branch = self.branches[at]
+            ids += branch.own.ids[: stop - branch.fork]
+        return ids
+
+    def _new_branch(self, parent: int, fork: int) -> Branch:
+        return Branch(len(self.branches), parent, fork, self.path.fresh())
 
     def _move(self, number: int) -> None:
         self._undo.append(self.current)
@@ -322,7 +338,7 @@ class Tree:
             at, stop = branch.parent, branch.fork
 
     def _column(self, number: int) -> Column:
-        column = Column()
+        column = self.branches[0].own.fresh()
         for at, stop in reversed(self._line(number)):
             branch = self.branches[at]
             column.extend(branch.own, stop - branch.fork)

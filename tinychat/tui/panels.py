@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Size
 
-from tinychat.engine.packing import fate_of
+from tinychat.engine.packing import FATES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.presets import PRESETS
 from tinychat.engine.trace import Odds, Step
@@ -187,8 +187,7 @@ class PanelScreen(TickScreen):
             )
             numbers = (NAN, NAN, NAN, 0) if given else (path.surprisal[i], path.prob[i], path.entropy[i], path.rank[i])
             text = self._speller.push(path.ids[i], given=given)
-            packed = path.packed[i]
-            guess = "" if packed is None else fate_of(packed) or ""
+            guess = FATES[path.fate[i]] or ""
             tokens.append(StreamToken(text, KIND_NAMES[path.kinds[i]], *numbers, moved=moved, guess=guess))
         self._shown = len(path)
         return tokens

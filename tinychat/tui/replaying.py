@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from tinychat.session.session import Session
-from tinychat.session.tree import Branch, Column, Tree
+from tinychat.session.tree import Branch, Tree
 from tinychat.tui.player import Player
 from tinychat.tui.recorded import RecordedDecoder
 from tinychat.tui.session_actions import SessionScreen
@@ -94,7 +94,7 @@ class ReplayScreen(SessionScreen):
         if start >= stop or not isinstance(player.decoder, RecordedDecoder):
             self.say("nothing was drawn here that could be replayed")
             return False
-        begun, shown = copy.copy(whole), Column()
+        begun, shown = copy.copy(whole), path.fresh()
         shown.extend(path, start)
         begun.tree = Tree.restored([Branch(0, None, 0, shown)], current=0, undo=(), redo=())
         begun.tree.moves = whole.tree.moves + 1

@@ -1,0 +1,128 @@
+"""Packed records of choices by the hundred thousand: the newest in memory, older ones in a file without a name.
+
+A record (engine/packing.py) is some 1.4 kB, and a session never forgets one. So what is older than the last KEEP or so
+is put into a temporary file that goes with the process, whatever ends it; reading one back is one small read. Where no
+file can be had, or the disk is full, records stay in memory. A store may be read by other threads while one adds to it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import IO, overload
+
+from tinychat import files
+from tinychat.errors import StorageError
+
+KEEP = 1024  # records that stay in memory at least, and as many again before they are put away
+NONE = -1
+
+
+class Store:
+    """Records by number, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._ends = array("Q")  # bytes up to the end of each
+        self._recent: tuple[int, list[bytes]] = (0, [])  # the number of the first one in memory, and these
+        self._room = 2 * KEEP  # how many there may be
+        self._file: IO[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @property
+    def in_memory(self) -> int:
+        """How many records are held in memory."""
+        return len(self._recent[1])
+
+    def add(self, record: bytes) -> int:
+        """Keep a record; its number."""
+        self._ends.append((self._ends[-1] if self._ends else 0) + len(record))
+        self._recent[1].append(record)
+        if len(self._recent[1]) >= self._room:
+            self._put_away()
+        return len(self._ends) - 1
+
+    def get(self, number: int) -> bytes:
+        """The record of a number. StorageError when the disk does not give it back."""
+        first, recent = self._recent  # together: another thread may be putting some away
+        if number >= first:
+            return recent[number - first]
+        assert self._file is not None, "records are put away into a file"
+        start = self._ends[number - 1] if number else 0
+        size = self._ends[number] - start
+        try:
+            data = os.pread(self._file.fileno(), size, start)
+        except OSError as error:
+            raise _unreadable(error.strerror or str(error)) from error
+        if len(data) != size:
+            raise _unreadable(f"{len(data)} of {size} bytes")
+        return data
+
+    def _put_away(self) -> None:
+        """All but the last KEEP into the file; what is in memory is let go only then."""
+        first, recent = self._recent
+        going = len(recent) - KEEP
+        data = memoryview(b"".join(recent[:going]))
+        place = self._ends[first - 1] if first else 0
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=files.state_folder(), buffering=0)  # noqa: SIM115  # kept open
+            while data:
+                written = os.pwrite(self._file.fileno(), data, place)
+                data, place = data[written:], place + written
+        except (OSError, StorageError):
+            self._room = 2 * len(recent)  # not asked again for every token
+            return
+        self._recent, self._room = (first + going, recent[going:]), 2 * KEEP
+
+
+class Records(Sequence[bytes | None]):
+    """The records of a row of tokens, None where a token has none: numbers into a store that rows may share."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store or Store()
+        self._numbers = array("i")
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes | None]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes | None] | None:
+        if isinstance(index, slice):
+            return [self._get(number) for number in self._numbers[index]]
+        return self._get(self._numbers[index])
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        return map(self._get, self._numbers)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Records) or len(self) != len(other):
+            return False
+        return all(one == two for one, two in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def append(self, record: bytes | None) -> None:
+        """Add a record at the end."""
+        self._numbers.append(NONE if record is None else self.store.add(record))
+
+    def extend(self, other: Records, start: int, stop: int) -> None:
+        """Add those of another row from `start` to `stop`; of the same store none is copied."""
+        if other.store is self.store:
+            self._numbers.extend(other._numbers[start:stop])
+        else:
+            for at in range(start, min(stop, len(other))):
+                self.append(other[at])
+
+    def _get(self, number: int) -> bytes | None:
+        return None if number == NONE else self.store.get(number)
+
+
+def _unreadable(why: str) -> StorageError:
+    return StorageError(f"A token's record cannot be read back from {files.state_folder()} ({why}).", "Check the disk.")
