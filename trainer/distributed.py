@@ -10,7 +10,9 @@ Nothing here knows what is trained, or what is summed.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
@@ -28,6 +30,7 @@ from trainer.signals import EXIT_CODES, StopFlag
 
 PATIENCE = timedelta(minutes=30)  # with one exchange; the first process may sample or save meanwhile
 POLL_S = 0.05
+LAST_S = 10.0  # an exchange that others do not take part in any more holds up an error by no more than this
 
 Result = TypeVar("Result")
 
@@ -42,6 +45,7 @@ class Ranks:
         self.rank, self.world, self.local = rank, world, local
         self._store = store
         self._turns = 0
+        self._bound: list[Callable[[], None]] = []
 
     @property
     def first(self) -> bool:
@@ -114,6 +118,15 @@ class Ranks:
         finally:
             self._store.set(done, outcome)
 
+    def at_end(self, let_go: Callable[[], None]) -> None:
+        """`let_go` is called before this process leaves the others: drop there what keeps their group open."""
+        self._bound.append(let_go)
+
+    def let_go(self) -> None:
+        """Drop what at_end() was told of. An error keeps its frames, and so the model, alive beyond joined()."""
+        while self._bound:
+            self._bound.pop()()
+
     def _wait(self, done: str, wish: str, own: StopFlag) -> None:
         assert self._store is not None, "there are others to wait for"
         told = False
@@ -180,6 +193,8 @@ def joined(device: str) -> Iterator[Ranks]:
         )
     if on_cuda:
         torch.cuda.set_device(local)
+    # torch imports it with the first copy of a model, and its default arguments would hold our group open for ever
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
         dist.init_process_group(
@@ -190,11 +205,33 @@ def joined(device: str) -> Iterator[Ranks]:
             f"The {world} processes do not find each other: {error}.",
             "Start them with  torchrun --nproc-per-node N -m tinychat train ...",
         ) from None
+    ranks = Ranks(rank, world, local, store)
     try:
-        yield Ranks(rank, world, local, store)
-    finally:
+        yield ranks
+    except BaseException:
+        ranks.let_go()
+        leave(LAST_S)
+        raise
+    ranks.let_go()
+    leave(None)
+
+
+def leave(patience_s: float | None) -> None:
+    """Close the connections, which tells the others; after `patience_s` seconds whether that has worked or not.
+
+    Closing waits for exchanges under way: after an error, for some that may never end.
+    """
+
+    def close() -> None:
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
+
+    if patience_s is None:
+        close()
+        return
+    closing = threading.Thread(target=close, daemon=True)
+    closing.start()
+    closing.join(patience_s)
 
 
 @contextlib.contextmanager

@@ -44,6 +44,9 @@ class Spread:
                 # rotary tables are the same everywhere; newer torch has another name for this, and says so
                 warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
                 self.forward = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+                # its reducer must not be the last to hold the group: it would close it holding Python's lock, and wait
+                # for threads of the group that need that lock
+                ranks.at_end(vars(self.forward).clear)
 
     def exchanging(self, last: bool) -> AbstractContextManager[None]:
         """Around a micro-batch: gradients are summed over the processes in the `last` one of a step only."""
