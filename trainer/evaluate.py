@@ -86,7 +86,8 @@ def evaluate(
             index = min(begin + ranks.rank, count - 1)
             x, y, documents = batches.batch(index)
             apart = None if documents is None else torch.from_numpy(documents).to(device)
-            with torch.inference_mode():
+            # not inference mode: weights in parts that are first gathered in it cannot be trained any more
+            with torch.no_grad():
                 logits = model(torch.from_numpy(x).to(device), documents=apart)
                 part, trained = loss_sum(logits, torch.from_numpy(y).to(device))
             if begin + ranks.rank < count:

@@ -118,6 +118,10 @@ def pair(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
         "parts": {"set": ["train.shard=fsdp"]},
         "fused parts": {"set": ["train.shard=fsdp", "train.optimizer=fused", "train.steps=2"]},
         "muon parts": {"set": ["train.shard=fsdp", *MUON]},
+        "adapters": {
+            "config": BASE.replace("[tokenizer]\nvocab_size = 280\n", ""),
+            "set": ["train.shard=fsdp", "lora.rank=2", "train.steps=2", f"train.from={folder / 'resumed'}"],
+        },
         "resumed": {"resume": True, "victim": 1, "stop_at": 6},
         "stopped": {"victim": 1, "stop_at": 5},
         "stopped early": {"victim": 1, "stop_at": 0},
@@ -127,7 +131,7 @@ def pair(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     }
     for name, job in jobs.items():
         given = [f"data.text={text}", *job.get("set", [])]
-        job.update(config=BASE, out=str(folder / name), port=_free_port(), set=given)
+        job.update(config=job.get("config", BASE), out=str(folder / name), port=_free_port(), set=given)
     path = folder / "jobs.json"
     path.write_text(json.dumps(list(jobs.values())))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -233,3 +237,11 @@ def test_muon_and_the_average_take_parts(pair: Pair, text: Path, tmp_path: Path)
         assert np.allclose(answer["held_out"], _numbers(events)[1], rtol=1e-4)
     parts, whole = (read(folder / "ckpt.safetensors")[1] for folder in (pair.folder / "muon parts", tmp_path))
     assert all(np.allclose(parts[name], array, atol=1e-3) for name, array in whole.items())
+
+
+def test_adapters_of_parts_learn_after_a_look_at_the_base(pair: Pair) -> None:
+    # evaluation comes before the first step here: weights first gathered there must still be trainable
+    for answer in pair["adapters"]:
+        assert (answer["error"], answer["stopped"]) == (None, [[2, "finished"]])
+        assert len(answer["held_out"]) == 2
+    assert _bytes(pair.folder / "adapters")
