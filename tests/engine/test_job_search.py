@@ -15,7 +15,7 @@ from tinychat.engine.questions import Desk
 from tinychat.engine.search import search
 from tinychat.engine.search_events import from_plain
 from tinychat.engine.search_params import METHODS, SearchParams
-from tinychat.engine.search_tree import SearchEvent
+from tinychat.engine.search_tree import Done, SearchEvent
 from tinychat.model.vocabulary import Vocabulary
 
 WORDS = Vocabulary(tuple(b"%d" % (token % 10) for token in range(VOCAB)), (7,))
@@ -80,3 +80,17 @@ def test_what_contradicts_itself_is_refused() -> None:
     values = {"spec": SearchParams(method="best-of").to_dict(), "ids": PROMPT, "prompt_len": 5, "state": None}
     with pytest.raises(ValueError, match="best-of compares samples"):
         next(answer(Desk(engine=an_engine(), params=SamplingParams(temperature=0.0)), values))
+
+
+def test_asked_to_finish_it_weighs_what_is_there() -> None:
+    desk = Desk(engine=an_engine(), params=PARAMS)
+    spec = SearchParams(method="cot", paths=3, max_tokens=50)
+    values = {"spec": spec.to_dict(), "ids": PROMPT, "prompt_len": len(PROMPT), "state": None}
+    events: list[SearchEvent] = []
+    for reply in answer(desk, values):
+        events += from_plain(reply.values, reply.steps)
+        desk.patience.is_over = True
+    done = events[-1]
+    assert isinstance(done, Done)
+    assert done.stop == "interrupted"
+    assert len(done.hypotheses) == 3

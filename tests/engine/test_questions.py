@@ -10,7 +10,7 @@ from workers import MODEL, PROMPT, WARM, Room, expected
 
 from tinychat.engine import questions
 from tinychat.engine.questions import Desk, Reply
-from tinychat.engine.wire import Answer, Ask, Drop, Frame, Open, Run, SetContext
+from tinychat.engine.wire import Answer, Ask, Drop, Finish, Frame, Open, Run, SetContext
 from tinychat.errors import UsageError
 
 
@@ -30,7 +30,7 @@ class Jobs:
 
     def forever(self, desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
         try:
-            while True:
+            while not desk.patience.is_over:
                 yield Reply(dict(values))
         finally:
             self.ended.append(str(values.get("name")))
@@ -91,6 +91,19 @@ def test_a_run_goes_on_beside_a_question(room: Room, jobs: Jobs) -> None:
     assert client.tokens == expected(40)
     assert answers(client.frames, "forever")
     client.do(Drop("forever"))
+    assert jobs.ended == ["it"]
+
+
+def test_a_question_that_is_to_finish_comes_to_its_own_end(room: Room, jobs: Jobs) -> None:
+    client = room.ready()
+    seq = client.send(Ask("forever", {"name": "it"}))
+    client.wait(lambda frame: bool(frame.answers))
+    client.send(Finish("forever"))
+    client.wait(is_done("forever", seq))
+    assert answers(client.frames, "forever")[-1].error is None
+    client.do(Finish("forever"))  # nothing is open any more
+    again = client.send(Ask("forever", {"name": "again"}))
+    client.wait(lambda frame: any(answer.seq == again for answer in frame.answers))
     assert jobs.ended == ["it"]
 
 

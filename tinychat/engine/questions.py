@@ -31,12 +31,20 @@ class Reply:
     blob: bytes = b""
 
 
+@dataclass(slots=True)
+class Patience:
+    """How long a job may take."""
+
+    is_over: bool = False  # it is asked to end with what it has
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """What a job may look at: the engine that is open (an Engine; `Any`, so that this file knows no torch)."""
 
     engine: Any
     params: SamplingParams  # in force when it was asked
+    patience: Patience = field(default_factory=Patience)
 
 
 Job = Callable[[Desk, Mapping[str, Any]], Iterator[Reply]]
@@ -56,6 +64,7 @@ class Questions:
     def __init__(self, story: Story) -> None:
         self._story = story
         self._open: dict[str, tuple[int, Iterator[Reply]]] = {}
+        self._patience: dict[str, Patience] = {}  # of the last question of each kind
         self._answers: list[Answer] = []
 
     def __bool__(self) -> bool:
@@ -76,7 +85,9 @@ class Questions:
         """Begin; what the older question of its kind has still to say is not told any more."""
         self.drop(question.kind)
         try:
-            self._open[question.kind] = (seq, find_job(question.kind)(desk(), question.values))
+            given = desk()
+            self._patience[question.kind] = given.patience
+            self._open[question.kind] = (seq, find_job(question.kind)(given, question.values))
         except Exception as error:
             self._end(question.kind, seq, self._story(error))
 
@@ -84,6 +95,11 @@ class Questions:
         """End the question of a kind without another word."""
         self._close(kind)
         self._answers = [answer for answer in self._answers if answer.kind != kind]
+
+    def finish(self, kind: str) -> None:
+        """Ask the question of a kind, if one is open, to end with what it has."""
+        if kind in self._open:
+            self._patience[kind].is_over = True
 
     def clear(self) -> None:
         """End all of them: the model they were asked of goes."""

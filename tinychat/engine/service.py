@@ -33,6 +33,7 @@ from tinychat.engine.wire import (
     Close,
     Command,
     Drop,
+    Finish,
     Force,
     Frame,
     Open,
@@ -91,7 +92,7 @@ class Service:
         self._prefill_s = 0.0
         self._urgent = False  # do not wait for FRAME_S
         self._sent_at = 0.0
-        self._questions = Questions(self._story)
+        self._questions = Questions(self._answer_story)
         self._breaks = Breaks()
         # on the line
         self._frames_out = 0
@@ -158,6 +159,8 @@ class Service:
             self._questions.ask(self._seq, command, lambda: Desk(engine=self._opened(), params=self._trial.params))
         elif isinstance(command, Drop):
             self._questions.drop(command.kind)
+        elif isinstance(command, Finish):
+            self._questions.finish(command.kind)
         else:
             self._apply_to(self._opened(), command)
         self._urgent = self._urgent or self._state != "running"
@@ -391,6 +394,13 @@ class Service:
         self._write_log("".join(traceback.format_exception(error)))
         what = f"The engine failed: {type(error).__name__}: {error}".splitlines()[0][:300]
         return what, f"The whole story is in {self._log}." if self._log is not None else ""
+
+    def _answer_story(self, error: Exception) -> tuple[str, str]:
+        """What is wrong with a question: said as it is, for who asked sees what was asked."""
+        if isinstance(error, ValueError):
+            words = str(error)
+            return f"{words[:1].upper()}{words[1:]}.", ""
+        return self._story(error)
 
     def _write_log(self, story: str) -> None:
         if self._log is None:

@@ -122,6 +122,13 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """The question of this kind is to come to its end with what it has; one that cannot goes on as it is."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetBreaks:
     """Stop after a token that meets any of these, in place of those before; a person's own token is none."""
 
@@ -149,8 +156,8 @@ class Close:
 
 
 Command = (
-    Open | SetContext | SetParams | Run | SetRate | Pause | StepOnce | Force | Peek | Ask | Drop | SetBreaks | SetWatch
-    | Ack | Close
+    Open | SetContext | SetParams | Run | SetRate | Pause | StepOnce | Force | Peek | Ask | Drop | Finish | SetBreaks
+    | SetWatch | Ack | Close
 )  # fmt: skip
 _COMMANDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Command)}
 

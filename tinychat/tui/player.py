@@ -20,6 +20,7 @@ from tinychat.engine.wire import (
     Ask,
     Command,
     Drop,
+    Finish,
     Force,
     Frame,
     Open,
@@ -208,6 +209,11 @@ class Player:
         """No more answers of this kind."""
         if self._listeners.pop(kind, None) is not None:
             self.decoder.send(Drop(kind))
+
+    def finish(self, kind: str) -> None:
+        """The answer of this kind is to come to its end with what there is."""
+        if kind in self._listeners:
+            self.decoder.send(Finish(kind))
 
     def write(self, position: int, ids: Sequence[int]) -> None:
         """These tokens from a position on, as if a person had chosen each; what stood there stays a branch."""

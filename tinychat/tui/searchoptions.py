@@ -30,7 +30,7 @@ TIPS = {
     "memory": "hypotheses that stay in the cache",
     "heuristic": "nats that a token still to come is expected to cost",
     "contrast_alpha": "weight of being unlike what came before",
-    "phrases": "texts that the reply must hold, as a shell has words",
+    "phrases": "texts that the reply must hold, as a shell has words; ' red' with its space is not in 'scared'",
     "paths": "how many replies",
     "answer": "a regular expression: what an answer looks like; empty is the last number",
     "rollout": "tokens that each rival is tried for",

@@ -12,6 +12,7 @@ from tinychat.engine.search_tree import Done, Finished, Grown, Node, Pruned, Sea
 from tinychat.engine.trace import Step
 
 ROOT = 0
+CUT_OFF = ("stopped", "interrupted")  # reasons of ways that the person ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,10 @@ class Growth:
         return [number for number, node in self.nodes.items() if node.state == state and not self.children[number]]
 
     def count(self, state: str) -> int:
-        """How many ways are in this state; one that is complete may have another beyond it."""
-        if state == "finished":
-            return sum(node.state == state for node in self._told.values())
+        """How many ways are in this state, or were cut off; one that is complete may have another beyond it."""
+        if state in ("finished", "cut off"):
+            ends = [node for node in self._told.values() if node.state == "finished"]
+            return sum((node.reason in CUT_OFF) == (state == "cut off") for node in ends)
         return len(self.leaves(state))
 
     @property

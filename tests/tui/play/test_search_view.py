@@ -11,7 +11,7 @@ from tinychat.engine.search_events import to_plain
 from tinychat.engine.search_tree import Answer as Said
 from tinychat.engine.search_tree import Done, SearchEvent, Tree
 from tinychat.engine.trace import Step
-from tinychat.engine.wire import Answer, Ask, Drop
+from tinychat.engine.wire import Answer, Ask, Drop, Finish
 from tinychat.session.tree import SEARCHED
 from tinychat.tui.palette import Look
 from tinychat.tui.views.search import SearchView
@@ -107,11 +107,45 @@ async def test_stopping_keeps_what_is_there(start: Any) -> None:
         search = Searched(play)
         await search.tell(search.grow(0, 40, -1.0), search.grow(0, 43, -3.0))
         await play.press("escape")
-        assert isinstance(play.decoder.sent[-1], Drop)
-        assert "STOPPED" in play.text()
+        assert isinstance(play.decoder.sent[-1], Finish)
+        assert "STOPPED  beam: 2 cut off, 0 complete, 0 given up" in play.text()
+        assert "Enter take" in play.text()
         await play.press("enter")
         assert play.player.session.tree.path.ids[-1] == 40
         assert not play.player.session.found[-1].complete
+        assert Drop("search") in play.decoder.sent
+
+
+async def test_stopped_paths_are_still_asked_for_their_answers(start: Any) -> None:
+    async with start() as play:
+        await play.run_some(3)
+        await play.press("space", "b", "M", "M", "space")
+        search = Searched(play)
+        await search.tell(search.grow(0, 40, -1.0), search.grow(0, 43, -3.0))
+        await play.press("space")
+        assert play.decoder.sent[-1] == Finish("search")
+        ends = [search.tree.finish(1, "interrupted"), search.tree.finish(2, "interrupted")]
+        done = search.tree.done("interrupted", calls=2, passes=1, best=2, answers=(said("nine", 1.0, 2),))
+        await search.tell(*ends, done, done=True)
+        assert "STOPPED  majority: 2 cut off, 0 complete, 0 given up" in play.text()
+        assert "answer nine" in play.text()
+        assert view_of(play).selected == 2
+        await play.press("enter")
+        assert play.player.session.tree.path.ids[-1] == 43
+        assert not play.player.session.found[-1].complete  # another search would not be stopped there
+
+
+async def test_behind_the_end_of_a_text_it_says_so(start: Any) -> None:
+    async with start() as play:
+        await play.run_some(3)
+        session = play.player.session
+        await play.press("space", "b")
+        assert "Space searches after the text" in play.text()
+        await play.press("escape")
+        play.player.take(len(session.tree), session.tokenizer.end_ids[0])
+        await play.settle()
+        await play.press("b")
+        assert "the text has ended here" in play.text()
 
 
 async def test_answers_are_a_table_with_weights(start: Any) -> None:
@@ -139,6 +173,10 @@ async def test_contradictions_and_errors_are_told(start: Any) -> None:
         assert search.question.values["spec"]["width"] == 9
         await search.tell(done=True, error=("The context is full.", "Go back."))
         assert "The context is full. Go back." in play.text()
+        assert "beam: not possible" in play.text()
+        await play.press("colon", *"constrained", "enter", "space")
+        assert "no phrases yet" in play.text()
+        assert view_of(play).options.picked == "phrases"
         await play.press("escape")
         assert play.app.screen is play.screen
 

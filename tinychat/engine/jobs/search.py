@@ -2,7 +2,7 @@
 
 values  spec (SearchParams.to_dict), ids, prompt_len, state (of the samplers after the ids, or null)
 answer  read: tokens of the prompt computed so far, while there are more; then events (search_events.py), the last of
-        them Done
+        them Done; asked to finish, it lets compete what is there
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def answer(desk: Desk, values: Mapping[str, Any]) -> Iterator[Reply]:
         paths.read(interrupt=lambda: True)
     waiting: list[SearchEvent] = []
     began = time.monotonic()
-    for event in METHODS[spec.method](paths, spec, lambda: False):
+    for event in METHODS[spec.method](paths, spec, lambda: desk.patience.is_over):
         waiting.append(event)
         if len(waiting) >= BATCH or time.monotonic() - began >= BATCH_S:
             yield Reply(*to_plain(waiting))

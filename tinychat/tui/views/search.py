@@ -29,7 +29,7 @@ from tinychat.tui.palette import Look
 from tinychat.tui.player import Player
 from tinychat.tui.searchoptions import TIPS, Options
 from tinychat.tui.searchtree import Growth, Line, step_over, ways_on
-from tinychat.tui.searchwords import answer_rows, option_rows, standing
+from tinychat.tui.searchwords import answer_rows, foot, option_rows, standing
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.lines import Lines, wrap
@@ -112,6 +112,7 @@ class SearchView(View[Taken]):
         self._lines: list[Line] = []
         self._read = 0  # tokens of a long prompt
         self._follow = True  # the best is selected until the person walks
+        self._refused = False  # the engine would not search so
         self._painted_at = self._paint_s = 0.0
 
     def body(self) -> ComposeResult:
@@ -163,7 +164,7 @@ class SearchView(View[Taken]):
             self.dismiss(None)
 
     def _stop(self) -> None:
-        self.player.drop(KIND)
+        self.player.finish(KIND)  # what is there is still weighed: answers of paths, the best of them
         self.running = False
         self.growth.stop()
         self.notice = ("stopped; what is there is kept", "strong")
@@ -173,11 +174,14 @@ class SearchView(View[Taken]):
         try:
             spec = self.options.spec
             check_search(session.params, spec)
+            if spec.method == "constrained" and not spec.phrases:
+                self.options.picked = "phrases"
+                raise ValueError("no phrases yet: type : and then, say, 'red balloon' good")
         except ValueError as error:
             self.notice = (clean(str(error), keep=""), "warn")
             return
         self.growth, self.spec, self.params = Growth(), spec, session.params
-        self.running, self.selected, self._read, self._follow = True, 0, 0, True
+        self.running, self.selected, self._read, self._follow, self._refused = True, 0, 0, True, False
         notes = search_notes(session.params, spec)
         self.notice = (notes[0] if notes else "", "dart")
         self.player.ask(KIND, {"spec": spec.to_dict(), **place_of(session, self.position)}, self.hear)
@@ -192,6 +196,7 @@ class SearchView(View[Taken]):
             self.running = False
             if not self.growth.over:
                 self.growth.stop()
+            self._refused = answer.error is not None and not self.growth.nodes
         # a tree of thousands is not drawn anew for every part: a fifth of the time at most goes into it
         if answer.done or time.monotonic() - self._painted_at > 4 * self._paint_s:
             self.paint()
@@ -242,7 +247,7 @@ class SearchView(View[Taken]):
         steps = growth.steps(self.selected)
         path = (*session.tree.path.ids[: self.position], *(step.token for step in steps))
         rank, complete = 0, False
-        if growth.done is not None:
+        if growth.done is not None and not growth.stopped:  # what was cut off is not found again
             ends = [each.node for each in growth.done.hypotheses]
             member = growth.member(self.selected)
             complete = member in ends
@@ -333,7 +338,7 @@ class SearchView(View[Taken]):
         self.show_title(*self._standing())
         self.option_lines.show(*option_rows(self.options, self.app.size.width))
         self._paint_answers()
-        self.show_foot(*([self.notice] if self.notice[0] else [(self._keys(), "quiet")]))
+        self.show_foot(*foot(self.notice, self._keys(), self.app.size.width - 1))
         self._painted_at = time.monotonic()
         self._paint_s = self._painted_at - started
 
@@ -342,18 +347,27 @@ class SearchView(View[Taken]):
             return f"reading the text: {self._read} of {self.position} tokens" if self._read else "searching ..."
         if self.spec is not None:
             return "nothing was found: the settings cut every first token" if not self.notice[0] else ""
+        if self._has_ended():
+            return "the text has ended here: Esc and an arrow key go to an earlier token, b searches from there"
         words = "after the text" if self.position == len(self.player.session.tree) else "in place of the cursor's token"
         return f"Space searches {words}, with the settings in force"
 
     def _standing(self) -> list[Piece]:
         if self.spec is None:
             return [(f"from token {self.position + 1} on", "quiet")]
+        if self._refused:
+            return [(f"{self.spec.method}: not possible", "warn")]
         return standing(self.growth, self.spec, running=self.running)
 
-    def _keys(self) -> str:
+    def _has_ended(self) -> bool:
+        """Whether the last token before the search is an end: what comes behind it is another text."""
+        path = self.player.session.tree.path
+        return self.position == len(path) and path.ids[-1] in self.player.session.tokenizer.end_ids
+
+    def _keys(self) -> tuple[str, ...]:
         start = "stop" if self.running else "search"
-        take = "   Enter take   b best   x pruned" if self.growth.nodes else ""
-        return f"Space {start}{take}   m method   Tab - = : options   Esc back"
+        take = ("Enter take", "b best", "x pruned") if self.growth.nodes else ()
+        return (f"Space {start}", *take, "m method", "Tab - = : options", "Esc back")
 
     def _paint_odds(self) -> None:
         node = self.growth.nodes.get(self.selected)

@@ -14,10 +14,10 @@ from textual.message import Message
 from tinychat.engine.search_tree import Node
 from tinychat.tui.lineview import Piece, Row, fit, safe
 from tinychat.tui.scrolled import WheelView
-from tinychat.tui.searchtree import Growth, Line
+from tinychat.tui.searchtree import CUT_OFF, Growth, Line
 
 BEST, COMPLETE, LIVE, GIVEN_UP = "*", "=", "+", "x"
-REASONS = {"no_legal_token": "no token left", "beaten": ""}
+REASONS = {"no_legal_token": "no token left", "beaten": "", "interrupted": "stopped", "phrases_unsaid": "unsaid"}
 GUIDES = {"unicode": ("│ ", "├ ", "└ ", "  "), "ascii": ("| ", "|-", "`-", "  ")}
 SCORE = 8
 DEEPEST = 12  # levels that are drawn: further ones stand beneath each other
@@ -90,7 +90,7 @@ class SearchTree(WheelView, can_focus=False):
     def _mark(self, node: Node, best: int | None) -> tuple[str, str]:
         if node.id == best:
             return BEST, "chosen"
-        if node.state == "finished":
+        if node.state == "finished" and node.reason not in CUT_OFF:
             return COMPLETE, "strong"
         if node.state == "pruned":
             return GIVEN_UP, "cut"
