@@ -60,6 +60,8 @@ def clean(text: str, *, keep: str = KEEP) -> str:
     C0 controls and DEL become control pictures (U+2400 and on), the rest reads like <U+202E>. Only newline and tab
     may be kept. Idempotent, and clean(a) + clean(b) == clean(a + b).
     """
+    if text.isascii() and text.isprintable() and keep in ("", KEEP):
+        return text  # the table, some thousand signs, is made for text that may need it
     signs = _signs_but(keep)
     present = set(text)
     if signs.keys().isdisjoint(present):

@@ -54,7 +54,8 @@ class PanelScreen(TickScreen):
         self.taste = Taste()
         self.model_name = name
         self.model_context = 0
-        self.editing = False
+        self.editing = True  # the prompt has the focus first
+        self.set_class(True, "editing", update=False)
         self.opening_mode, self.opening_params = "completion", SamplingParams()  # shown until there is a player
         self.picked = "temperature"
         self.selected: int | None = None  # the chosen row of the candidates; None: where the token stands

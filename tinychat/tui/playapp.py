@@ -74,7 +74,16 @@ class PlayApp(App[int]):
         self.set_class(look.glyphs == "ascii", "ascii")
         for each in THEMES:
             self.register_theme(each)
-        self.theme = theme or theme_for(look)
+        self._begin_with(theme or theme_for(look))
+
+    def _begin_with(self, name: str) -> None:
+        """The theme of the first frame: set as usual, all would be read, styled and laid out once more behind it."""
+        theme = self.get_theme(name)
+        if theme is None or theme.ansi or not theme.dark:  # Textual begins with a dark one in its own colours
+            self.theme = name
+        else:
+            self.set_reactive(App.theme, name)
+            self.stylesheet.set_variables(self.get_css_variables())
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         # Textual's own answer to NO_COLOR is grey, which is a colour, and black on black in some themes

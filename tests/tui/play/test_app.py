@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual.color import Color
 from textual.geometry import Region
 
 from tinychat.errors import FileFormatError
@@ -20,6 +21,7 @@ from tinychat.tui.layouts import TABS, Wish, arrange, shape_of
 from tinychat.tui.lineview import row_text
 from tinychat.tui.opening import Opening, command_name
 from tinychat.tui.palette import Look, styles
+from tinychat.tui.playapp import PlayApp
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.status import command_row
 from tinychat.tui.theme import THEMES, has_light_ground, theme_for
@@ -297,3 +299,14 @@ def test_neither_torch_nor_numpy_stand_between_a_person_and_the_first_frame() ->
     modules = "tinychat.cli, tinychat.model.checkpoint, tinychat.engine.worker, tinychat.tui.app, tinychat.tui.playapp"
     code = f"import sys, {modules}\nprint({{'torch', 'numpy'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+async def test_the_first_frame_needs_no_second_one(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[PlayApp] = []
+    monkeypatch.setattr(PlayApp, "refresh_css", lambda app, **_: read.append(app))
+    async with start() as play:
+        assert play.app.theme == "tinychat"
+        assert play.screen.styles.background == Color.parse(play.app.current_theme.background)
+        assert play.screen.has_class("editing")
+        assert play.screen.prompt_box.has_focus
+    assert not read, "all styles would be worked out once more"
