@@ -49,6 +49,40 @@ def write_atomic(path: Path, chunks: bytes | Iterable[bytes]) -> None:
         raise
 
 
+def append(path: Path, chunks: Iterable[bytes], *, size: int, inode: tuple[int, int]) -> bool:
+    """Add the chunks to the end of a file, durably; False where it is not the one with this size, device and inode.
+
+    Raises StorageError, with the file as long as it was. A killed writer may leave any beginning of the chunks behind.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(handle)
+        if (found.st_dev, found.st_ino) != inode or found.st_size != size:
+            return False
+        for chunk in chunks:
+            left = memoryview(chunk)
+            while left:
+                left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    except OSError as error:
+        _cut_back(handle, size)
+        raise storage_error(path, error) from error
+    except BaseException:
+        _cut_back(handle, size)
+        raise
+    finally:
+        os.close(handle)
+    return True
+
+
+def _cut_back(handle: int, size: int) -> None:
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, size)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` survive a power loss."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -18,6 +18,7 @@ from pathlib import Path
 from tinychat.errors import StorageError, UsageError
 from tinychat.session import record
 from tinychat.session.claim import claim
+from tinychat.session.growing import GrowingFile
 from tinychat.session.record import Source
 from tinychat.session.saved import KEEP, fresh_path, named_path, prune
 from tinychat.session.session import Session
@@ -55,8 +56,8 @@ class Autosave:
         self.took_s = 0.0  # of the last write
         self._done = done
         self._keep = keep
-        self._known: dict[tuple[int, int], bytes] = {}
-        self._known_of: Session | None = None
+        self._file = GrowingFile()
+        self._file_of: Session | None = None  # whose tokens are in it
         self._next: record.Snapshot | None = None
         self._last: record.Snapshot | None = None  # as it stands in the file
         self._old: list[Path] = []  # files of before a new name
@@ -76,8 +77,8 @@ class Autosave:
             return
         taken = record.snapshot(session, self.source, cursor=cursor, draft=draft, name=self.name, going=True)
         with self._news:
-            if self._known_of is not session:  # its runs are others
-                self._known, self._known_of = {}, session
+            if self._file_of is not session:  # its tokens are others
+                self._file, self._file_of = GrowingFile(), session
             self._next = taken
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="autosave", daemon=True)
@@ -132,12 +133,12 @@ class Autosave:
             with self._news:
                 while self._next is None and not self._closed:
                     self._news.wait()
-                taken, known, self._next = self._next or self._last, self._known, None
+                taken, file, self._next = self._next or self._last, self._file, None
                 closing, self._writing = self._closed, True
             assert taken is not None, "the thread starts with the first snapshot"
             if closing:
                 taken = replace(taken, first=taken.first | {"open": self._cut_off})
-            self._write(taken, known)
+            self._write(taken, file)
             with self._news:
                 self._writing = False
                 self._news.notify_all()
@@ -146,13 +147,13 @@ class Autosave:
             if closing:
                 return
 
-    def _write(self, taken: record.Snapshot, known: record.Lines) -> None:
+    def _write(self, taken: record.Snapshot, file: GrowingFile) -> None:
         started = time.monotonic()
         try:
             if self.path is None:
                 path = fresh_path(str(taken.first["words"]))
                 self._claim, self.path = claim(path), path
-            record.write(taken, self.path, known=known)
+            file.write(taken, self.path)
             self._last, self.failure = taken, None
             while self._old:
                 with contextlib.suppress(OSError):

@@ -6,15 +6,16 @@
     ...    runs of tokens, branch by branch (token_lines.py)
     last   how many lines there were, and their SHA-256
 
-`save` replaces the file in one move, so a killed writer leaves the old one. `snapshot` takes what there is at once, so
-that it can be written by another thread while the session goes on. Reading is recall.py.
+Behind the last line there may be sections that were added later (growing.py). `save` replaces the file in one move, so
+a killed writer leaves the old one. `snapshot` takes what there is at once, so that it can be written by another thread
+while the session goes on. Reading is recall.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +30,10 @@ from tinychat.session.transcript import Speller
 from tinychat.session.tree import PROMPT, Branch, Column
 from tinychat.text.tokenizer import Tokenizer
 
-SCHEMA = "tinychat.session/1"
+SCHEMA = "tinychat.session/2"
+READS = ("tinychat.session/1", SCHEMA)  # the first had no sections
+RUN_BEGINS = b'{"branch":'  # how a line of tokens begins
 FIRST_WORDS = 60  # characters of a list
-
-Lines = MutableMapping[tuple[int, int], bytes]  # (branch, first token of a run) -> its line; a full run stays as it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,43 +127,45 @@ def save(
     write(snapshot(session, source or Source(), cursor=cursor, draft=draft, name=name, now=now), path)
 
 
-def write(taken: Snapshot, path: Path, *, known: Lines | None = None) -> None:
-    """Write a snapshot; `known` keeps the lines of full runs for the next time. StorageError as of save."""
-    files.write_atomic(path, _sealed(lines(taken, known={} if known is None else known)))
+def write(taken: Snapshot, path: Path) -> None:
+    """Write a snapshot. StorageError as of save."""
+    files.write_atomic(path, _sealed(lines(taken)))
 
 
-def lines(taken: Snapshot, *, known: Lines) -> Iterator[bytes]:
+def lines(taken: Snapshot) -> Iterator[bytes]:
     """All lines but the last."""
-    yield _line(taken.first)
-    key = (-1, 0)
-    if key not in known:
-        text = taken.tokenizer.to_json().encode()
-        known[key] = _line({"tokenizer": deflate(text), "bytes": len(text), "digest": taken.tokenizer.digest})
-    yield known[key]
-    yield _line(taken.state)
+    yield line(taken.first)
+    text = taken.tokenizer.to_json().encode()
+    yield line({"tokenizer": deflate(text), "bytes": len(text), "digest": taken.tokenizer.digest})
+    yield line(taken.state)
     for number, length, own in taken.runs:
-        for start in range(0, length, RUN):
-            stop = min(start + RUN, length)
-            line = known.get((number, start))
-            if line is None:
-                line = _line({"branch": number, "start": start, **write_run(own, start, stop)})
-                if stop - start == RUN:
-                    known[number, start] = line
-            yield line
+        yield from runs(number, own, 0, length)
+
+
+def runs(number: int, own: Column, first: int, stop: int) -> Iterator[bytes]:
+    """The tokens of a branch from `first` to `stop`, as lines."""
+    for start in range(first, stop, RUN):
+        yield line({"branch": number, "start": start, **write_run(own, start, min(start + RUN, stop))})
+
+
+def seal(count: int, digest: str, *, at: int = 0) -> bytes:
+    """The last line: so many stand above it, with this digest; `at` is where the first line of its section begins."""
+    return line({"lines": count, "sha256": digest, **({"at": at} if at else {})})
+
+
+def line(values: dict[str, Any]) -> bytes:
+    """Values as a line."""
+    # escaped to ASCII, so that a list of files is safe to look at, and a lone surrogate can be written
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
 
 
 def _sealed(given: Iterator[bytes]) -> Iterator[bytes]:
     digest, count = hashlib.sha256(), 0
-    for line in given:
-        digest.update(line)
+    for each in given:
+        digest.update(each)
         count += 1
-        yield line
-    yield _line({"lines": count, "sha256": digest.hexdigest()})
-
-
-def _line(record: dict[str, Any]) -> bytes:
-    # escaped to ASCII, so that a list of files is safe to look at, and a lone surrogate can be written
-    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+        yield each
+    yield seal(count, digest.hexdigest())
 
 
 def _place(branch: Branch) -> list[int | None]:

@@ -78,7 +78,8 @@ class Reopening:
                 path=str(model.path.resolve()), digest=model.digest, step=model.step, context=context, machine=machine
             )
             screen.source = source
-            ours = is_ours(summary.path) and not recording.dropped  # what is left of a cut file stays as it is
+            kept = not recording.dropped or recording.unfinished  # what is left of a cut file stays as it is
+            ours = is_ours(summary.path) and kept
             saver = Autosave(
                 source, path=summary.path if ours else None, name=summary.name if ours else "", was_open=summary.open,
                 done=self._done(),
