@@ -234,6 +234,9 @@ class Run(Table):
     log_every: int = Field(default=20, ge=1, description="steps between plain lines")
     exact_resume: bool = Field(default=False, description="refuse to go on where the result would not be bit-exact")
     tensorboard: bool = Field(default=False, description="write the run for TensorBoard too; a package of its own")
+    watchdog: float = Field(
+        default=10.0, ge=0, le=1e6, description="minutes without a sign of life until a warning; 0: never"
+    )
 
 
 class TrainConfig(Table):

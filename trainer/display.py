@@ -52,6 +52,8 @@ class Display(Protocol):
     ) -> None: ...
     def waiting(self, what: str) -> None: ...
     def show(self, event: Event) -> None: ...
+    def alarm(self, event: Event) -> None: ...
+    def give_back(self) -> None: ...
 
 
 def choose_display(
@@ -100,6 +102,13 @@ class PlainLines:
         elif not isinstance(event, TrainStep) or event.step % self._every == 0 or event.eta_s == 0:
             self._say(line_of(event, self._view.started.steps if self._view.started else 0))
 
+    def alarm(self, event: Event) -> None:
+        """Print it at once, from any thread."""
+        self._say(line_of(event, 0))
+
+    def give_back(self) -> None:
+        """The terminal was never taken."""
+
     def _say(self, line: str) -> None:
         if self._dead:
             return
@@ -126,6 +135,12 @@ class Silent:
         pass
 
     def show(self, event: Event) -> None:
+        pass
+
+    def alarm(self, event: Event) -> None:
+        pass
+
+    def give_back(self) -> None:
         pass
 
 
@@ -186,6 +201,15 @@ class Dashboard:
         resized = self._console.size != self._size
         if acted or resized or time.monotonic() >= self._next or not isinstance(event, TrainStep | Progress):
             self._draw()
+
+    def alarm(self, event: Event) -> None:
+        """Show it at once, from any thread: the main one does not come to it."""
+        self._view.take(event)
+        self._draw()
+
+    def give_back(self) -> None:
+        """The terminal as it was, from any thread."""
+        self._leave()
 
     def _look(self, hand: Hand) -> bool:
         """Do what keys and the shell ask for; whether something is to be seen of it."""

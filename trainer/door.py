@@ -26,8 +26,10 @@ from trainer.hand import Hand
 from trainer.keyboard import Keyboard
 from trainer.launch import Left, is_first, launched
 from trainer.resume import look_first
+from trainer.run_folder import RunFolder
 from trainer.signals import EXIT_CODES, StopFlag, caught_signals
 from trainer.summary import Commands
+from trainer.watchdog import Watchdog, end_now
 from trainer.wishes import Wishes
 
 
@@ -113,8 +115,9 @@ def _train(task: _Task, fresh: bool, plain: bool, ascii_only: bool) -> int:
     alone = launched("WORLD_SIZE", 1) == 1  # several processes are steered by nobody
     reason = ""
     look_first(config, folder, resume=task.resume, fresh=fresh)
+    commands = _commands(task)
     display = choose_display(
-        commands=_commands(task),
+        commands=commands,
         plain=plain,
         ascii_only=ascii_only,
         log_every=config.run.log_every,
@@ -128,8 +131,14 @@ def _train(task: _Task, fresh: bool, plain: bool, ascii_only: bool) -> int:
         from trainer.loop import train  # here: importing torch takes seconds
 
         events = train(config, out=folder, resume=task.resume, fresh=fresh, stop=flag, name=task.name, wishes=wishes)
-        with closing(events):
+        log = RunFolder(folder, locked=False).log if is_first() else None
+        dog = Watchdog(
+            config.run.watchdog * 60, log, display.alarm, asleep=lambda: flag.wakes,
+            end=lambda: end_now(display.give_back, f"Ended in the middle of a step.\nGo on: {commands.go_on}"),
+        )  # fmt: skip
+        with dog, closing(events):
             for event in events:
+                dog.beat(event)
                 display.show(event)
                 if isinstance(event, Stopped):
                     reason = event.reason
