@@ -24,7 +24,7 @@ from tinychat.engine.wire import Command, Frame, Open, Pause, Run, SetContext
 from tinychat.text.tokenizer import Tokenizer
 
 CANDIDATES = 64
-EACH = 1000  # tokens a frame
+EACH = 200  # tokens a frame: more than thirty frames a second bring
 STAGES = ("raw", "repetition", "temperature", "top_k", "top_p", "min_p")
 
 
