@@ -43,6 +43,21 @@ def test_raw_and_final_stand_side_by_side_with_who_was_cut_by_whom(moon: Any) ->
     ]
 
 
+def test_a_long_rank_moves_no_column(moon: Any) -> None:
+    odds = replace(moon.odds, candidates=(*moon.odds.candidates, replace(moon.odds.candidates[4], token=9, rank=31375)))
+    view = CandidatesView(PLAIN)
+    view.show(odds, step=None, label=moon.label)
+    rows = screen(view, 58, 40)
+    assert rows[13][:5] == " 3137"
+    assert rows[13][rows[5].index("6.1") :] == rows[5][rows[5].index("6.1") :]
+
+
+def test_the_count_of_the_others_is_whole_or_short(moon: Any) -> None:
+    for width in range(30, 70):
+        row = next(row for row in screen(view_of(moon), width, 9) if "others" in row)
+        assert row.split()[3:] in ([], ["50250"], ["(50250", "tokens)"])
+
+
 def test_a_low_panel_gives_all_its_rows_to_candidates(moon: Any) -> None:
     rows = screen(view_of(moon), 58, 5)
     assert len(rows) == 5

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-
-from rich.cells import cell_len
 
 from tinychat.engine.search_params import SearchParams
 from tinychat.text.terminal import clean
@@ -25,18 +22,6 @@ def standing(growth: Growth, spec: SearchParams, *, running: bool) -> list[Piece
     if growth.done is not None:
         pieces.append((f"  {growth.done.calls} odds, {growth.done.passes} passes", "quiet"))
     return pieces
-
-
-def foot(notice: Piece, keys: Sequence[str], width: int) -> list[Piece]:
-    """The notice, and as many of the keys as there is room for behind it."""
-    room = width - cell_len(notice[0])
-    words = ""
-    for key in keys:
-        more = f"   {key}" if words or notice[0] else key
-        if cell_len(words) + cell_len(more) > room:
-            break
-        words += more
-    return [notice, (words, "quiet")]
 
 
 def option_rows(options: Options, width: int) -> list[Row]:

@@ -12,9 +12,11 @@ from tinychat.engine.breaks import Condition, Met
 from tinychat.engine.packing import pack_odds
 from tinychat.engine.totals import COLUMNS, Score
 from tinychat.engine.wire import Answer, Ask, Drop, Run, SetBreaks, SetContext, SetWatch
+from tinychat.text.terminal import clean
 from tinychat.tui.palette import Look
 from tinychat.tui.views.breaks import BreaksScreen
 from tinychat.tui.views.score import ScoreView
+from tinychat.tui.widgets.prompt import PromptBox
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -182,6 +184,20 @@ async def test_a_reply_is_scored_in_place_and_left(start, size) -> None:
         await play.press("escape")
         assert not isinstance(play.app.screen, ScoreView)
         assert last(play, Drop).kind in ("score", "odds")
+
+
+async def test_a_text_that_the_model_ended_can_be_edited(start) -> None:
+    async with start(size=(80, 24)) as play:
+        await play.run_some(3)
+        session = play.player.session
+        ids = list(session.tree.path.ids)
+        play.player.take(len(session.tree), session.tokenizer.end_ids[0])
+        await play.settle()
+        await play.press("p", "i")
+        view = play.app.screen
+        assert view.query_one(PromptBox).text == clean(session.tokenizer.decode(ids))
+        await play.press("escape")
+        assert play.text().rstrip().splitlines()[-1].split()[-1] == "back"  # the next key has no room for its word
 
 
 async def test_from_a_place_of_the_text_decoding_goes_on(start) -> None:

@@ -168,10 +168,12 @@ class ScoreView(View[GoOn | None]):
         self._paint()
 
     def action_edit(self) -> None:
-        text = clean(self._player.session.tokenizer.decode(self._text.ids)) if self._text.ids else ""
+        tokenizer, ids = self._player.session.tokenizer, self._text.ids
         self._note = ("", "text")
-        tokenizer = self._player.session.tokenizer
-        if any(tokenizer.is_special(token) for token in self._text.ids[1:]):  # roles have no form as text
+        while len(ids) > 1 and ids[-1] in tokenizer.end_ids:
+            ids = ids[:-1]  # where the model ended its text there is nothing to be edited
+        text = clean(tokenizer.decode(ids)) if ids else ""
+        if any(tokenizer.is_special(token) for token in ids[1:]):  # roles have no form as text
             text, self._note = "", ("a conversation is scored as it stands: this is a new text", "quiet")
         elif len(text) > MOST_TYPED:
             text, self._note = "", ("the text is too long to be edited here: this is a new one", "quiet")
@@ -298,11 +300,9 @@ class ScoreView(View[GoOn | None]):
         self.query_one("#score-odds").border_title = Content(self._here())
         self.query_one("#score-text").border_title = Content(f"Text: {self._name}" if self._name else "Text")
         self.query_one("#score-text").border_subtitle = Content(f"c {self._stream.mode}")
-        if self._note[0]:
-            self.show_foot(self._note)
-        else:
-            keys = _EDIT_KEYS if self.has_class("editing") else _KEYS
-            self.show_foot(*(piece for key, word in keys for piece in ((key, "strong"), (f" {word}  ", "quiet"))))
+        keys = _EDIT_KEYS if self.has_class("editing") else _KEYS
+        note = [(f"{self._note[0]}  ", self._note[1])] if self._note[0] else []
+        self.show_foot(*note, *(piece for key, word in keys for piece in ((key, "strong"), (f" {word}  ", "quiet"))))
 
     def _totals(self) -> list[Piece]:
         text, score = self._text, self._text.score

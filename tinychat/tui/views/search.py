@@ -29,7 +29,7 @@ from tinychat.tui.palette import Look
 from tinychat.tui.player import Player
 from tinychat.tui.searchoptions import TIPS, Options
 from tinychat.tui.searchtree import Growth, Line, step_over, ways_on
-from tinychat.tui.searchwords import answer_rows, foot, option_rows, standing
+from tinychat.tui.searchwords import answer_rows, option_rows, standing
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.lines import Lines, wrap
@@ -338,7 +338,8 @@ class SearchView(View[Taken]):
         self.show_title(*self._standing())
         self.option_lines.show(*option_rows(self.options, self.app.size.width))
         self._paint_answers()
-        self.show_foot(*foot(self.notice, self._keys(), self.app.size.width - 1))
+        notice = [(f"{self.notice[0]}   ", self.notice[1])] if self.notice[0] else []
+        self.show_foot(*notice, *((f"{key}   ", "quiet") for key in self._keys()))
         self._painted_at = time.monotonic()
         self._paint_s = self._painted_at - started
 

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tinychat.tui.compositor import use_rows
-from tinychat.tui.lineview import Row
+from tinychat.tui.lineview import Piece, Row
 from tinychat.tui.palette import Look, spelled
 from tinychat.tui.widgets.lines import Lines
 
@@ -63,8 +63,18 @@ class View(Screen[Result]):
         self.title_line.show(row[:whole])
 
     def show_foot(self, *pieces: tuple[str, str]) -> None:
-        """The last row: its keys, or a notice."""
-        self.foot_line.show(self._spelled((" ", "text"), *pieces))
+        """The last row: its keys, or a notice; what is not wholly in sight is left out, but for the first."""
+        row: list[Piece] = [(" ", "text")]
+        used = 1
+        for text, role in pieces:
+            shown = text if self.look.glyphs == "ascii" else text.replace("<- ->", "← →").replace("Up Down", "↑ ↓")
+            if used + cell_len(shown.rstrip()) > self.app.size.width and len(row) > 1:
+                if text.startswith(" "):
+                    del row[-1]  # a key goes with its word
+                break
+            used += cell_len(shown)
+            row.append((shown, role))
+        self.foot_line.show(self._spelled(*row))
 
     def _spelled(self, *pieces: tuple[str, str]) -> Row:
         return tuple((spelled(text, self.look.glyphs), role) for text, role in pieces)

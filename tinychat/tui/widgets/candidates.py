@@ -174,10 +174,12 @@ class _Table:
         role = "chosen" if chosen else "quiet" if cut else "text"
         over = "+selected" if selected else ""
         quiet = "text" if selected else "quiet"  # dim letters on a reversed ground are hard to read
-        label = fit(safe(view._label(candidate.token)), self.label_width, more=glyphs.more)
+        rank = f"{candidate.rank:>3}"
+        room = self.label_width + 3 - len(rank)  # a long rank takes of the name, and the columns stay
+        label = fit(safe(view._label(candidate.token)), room, more=glyphs.more)
         pieces: list[Piece] = [
             (glyphs.pointer if selected else " ", "strong" + over),
-            (f"{candidate.rank:>3}", quiet + over),
+            (rank, quiet + over),
             (">" if chosen else " ", ("chosen" if chosen else "text") + over),
             (label, role + over),
             (f"{percent(candidate.raw):>6}", quiet + over),
@@ -195,7 +197,8 @@ class _Table:
         final = max(1.0 - sum(candidate.final for candidate in shown), 0.0) if self.odds.kept else 0.0
         count = self.odds.vocab_size - len(shown)
         text = " " * 5 + fit("others", self.label_width)
-        return ((f"{text}{percent(raw):>6}{percent(final):>7} ({count} tokens)", "quiet"),)
+        count_said = next((t for t in (f"({count} tokens)", str(count)) if len(t) <= self.bar_width), "")
+        return ((f"{text}{percent(raw):>6}{percent(final):>7} {count_said}", "quiet"),)
 
 
 def stage_label(stage: str | None) -> str:
