@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import pty
 import termios
-from typing import IO, cast
+from types import SimpleNamespace
+from typing import IO, Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
+from textual.drivers.linux_driver import LinuxDriver
 
 from tinychat.tui.terminal_input import (
     END,
     ESCAPE_SIGN,
     START,
     PasteFilter,
+    SteadyDriver,
     SteadyParser,
     SteadyWriter,
     end_line_editing,
@@ -89,3 +92,18 @@ def test_enter_typed_before_the_terminal_is_taken_is_enter(monkeypatch: pytest.M
     finally:
         os.close(keyboard)
         os.close(terminal)
+
+
+def test_a_terminal_that_comes_back_is_painted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    painted: list[str] = []
+    screen = SimpleNamespace(refresh=lambda: painted.append("whole"))
+    app = SimpleNamespace(screen=screen, call_later=lambda call: call())
+    monkeypatch.setattr(LinuxDriver, "__init__", lambda self: None)
+    monkeypatch.setattr(LinuxDriver, "start_application_mode", lambda self: None)
+    driver = cast(Any, SteadyDriver)()
+    with open(os.devnull) as no_terminal:
+        driver._app, driver.fileno = app, no_terminal.fileno()
+        driver.start_application_mode()
+        assert painted == []  # the first frame comes by itself
+        driver.start_application_mode()  # behind ctrl+z and fg
+    assert painted == ["whole"]

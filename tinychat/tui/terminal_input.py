@@ -121,7 +121,9 @@ class SteadyWriter(WriterThread):
 
 
 class SteadyDriver(linux_driver.LinuxDriver):
-    """Textual's driver, which knows what was typed before it had the terminal."""
+    """Textual's driver, which knows what was typed before it had the terminal, and what was written meanwhile."""
+
+    _had_it = False
 
     def start_application_mode(self) -> None:
         before = None
@@ -130,6 +132,13 @@ class SteadyDriver(linux_driver.LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if before is not None:
             self.attrs_before = before
+        if self._had_it:
+            self._app.call_later(self._repaint)
+        self._had_it = True
+
+    def _repaint(self) -> None:
+        """All of the screen: only what has changed would be painted, over what a shell or an editor left there."""
+        self._app.screen.refresh()
 
 
 def make_steady() -> None:
