@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import sys
-import traceback
 
 import typer
 
@@ -102,6 +101,8 @@ def _out_of_memory() -> TinychatError:
 
 def _internal(error: Exception) -> TinychatError:
     """Our own mistake: the traceback goes to a file, the person gets its name."""
+    import traceback
+
     if os.environ.get("TINYCHAT_TRACEBACK"):
         traceback.print_exception(error)
     try:

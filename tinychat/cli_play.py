@@ -114,13 +114,17 @@ def play(
         if not wanted["color"]:
             os.environ["NO_COLOR"] = "1"
     from tinychat.model.follow import to_open
-    from tinychat.score import read_sources
-    from tinychat.session.reopen import is_session
-    from tinychat.session.saved import find
 
-    if session is None and checkpoint is not None and is_session(checkpoint):
-        session, checkpoint = os.path.join(".", checkpoint), None
-    saved = None if session is None else find(session)
+    if session is None and checkpoint is not None:
+        from tinychat.session.reopen import is_session
+
+        if is_session(checkpoint):
+            session, checkpoint = os.path.join(".", checkpoint), None
+    saved = None
+    if session is not None:
+        from tinychat.session.saved import find
+
+        saved = find(session)
     if saved is not None:
         own = {
             "--prompt": prompt, "--chat": chat, "--max-tokens": max_tokens, "--seed": seed is not None,
@@ -129,16 +133,17 @@ def play(
         }  # fmt: skip
         if too_many := [name for name, value in own.items() if value]:
             raise UsageError(f"{too_many[0]}: a saved session has its own.", "Leave it out, and change it inside.")
-    from tinychat.sample import draw_seed
-
-    params = options.settings(
-        wanted["preset"], given, default="story", seed=draw_seed() if seed is None else seed, order=order
-    )
+    seed_here = options.draw_seed() if seed is None else seed
+    params = options.settings(wanted["preset"], given, default="story", seed=seed_here, order=order)
     path = None if saved is not None and checkpoint is None else to_open(checkpoint)
     run = checkpoint if saved is None and checkpoint is not None and os.path.isdir(checkpoint) else None
     if score == "-":
         raise UsageError("--score -: stdin is the keyboard here.", "Name a file, or press p inside and paste the text.")
-    text = None if score is None else read_sources([score], None)[0]
+    text = None
+    if score is not None:
+        from tinychat.score import read_sources
+
+        text = read_sources([score], None)[0]
     from tinychat.tui.opening import Opening
 
     raise typer.Exit(

@@ -101,7 +101,7 @@ def sample(
         if prompt_ids is not None and (chat or prompt is not None):
             raise UsageError("--prompt-ids stands for the whole prompt.", "Leave --prompt and --chat out.")
         params = options.settings(
-            preset, given, default="neutral", seed=door.draw_seed() if seed is None else seed, order=order
+            preset, given, default="neutral", seed=options.draw_seed() if seed is None else seed, order=order
         )
         if search_after and search_after >= max_tokens:
             raise UsageError(f"--search-after {search_after} leaves no token of -n {max_tokens}.", "Ask for more.")

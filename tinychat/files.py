@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -28,7 +27,7 @@ def write_atomic(path: Path, chunks: bytes | Iterable[bytes]) -> None:
     temp = ""
     try:
         mode = _mode_of(target)
-        name = str(target.parent / (TEMP_PREFIX + secrets.token_hex(8)))
+        name = str(target.parent / (TEMP_PREFIX + os.urandom(8).hex()))
         # the kernel applies the umask: asking for it means setting it, for every thread of the process
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else mode)
         temp = name

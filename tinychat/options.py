@@ -6,6 +6,7 @@ Nothing here imports torch or textual: it is read for --help.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,6 +133,11 @@ def _annotation(setting: Knob | ListSetting) -> Any:
 
 
 with_settings = spread("given", {name: _annotation(setting) for name, setting in SETTINGS.items()})
+
+
+def draw_seed() -> int:
+    """A seed short enough to be typed again."""
+    return int.from_bytes(os.urandom(4), "little")
 
 
 def settings(

@@ -5,7 +5,6 @@ stdout carries the completion or the JSON and nothing else; stderr carries notic
 
 from __future__ import annotations
 
-import secrets
 import signal
 import sys
 import time
@@ -202,11 +201,6 @@ def sample(
             return
         yield step, text
     outcome.stop_reason = "length"  # only for zero tokens asked for
-
-
-def draw_seed() -> int:
-    """A seed short enough to be typed again."""
-    return secrets.randbits(32)
 
 
 _SIGNALS: dict[int, int] = {

@@ -6,7 +6,7 @@
 
 The child is spawned, not forked, in a session of its own: Ctrl-C in the terminal does not reach it, it holds no part of
 the terminal, and it ends when its end of the socket pair closes, whatever ended the parent. Nothing is pickled.
-Nothing here imports torch: the child does, after its first frame.
+Nothing here imports torch: the child does, after its first frame. What only the child needs is imported there.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import sysconfig
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tinychat
 from tinychat import files
 from tinychat.engine.channel import Channel
-from tinychat.engine.decoder import Decoder
-from tinychat.engine.machine import open_engine
-from tinychat.engine.service import Service
 from tinychat.engine.wire import Ack, Close, Command, Frame, Open, ProtocolError, decode_frame, encode_command
+
+if TYPE_CHECKING:
+    from tinychat.engine.decoder import Decoder
 
 LOG_LIMIT = 1 << 20  # bytes; a log above this becomes the old log
 SPARE_CORES = 1  # for the screen: an engine that takes all cores makes every key wait
@@ -154,6 +154,8 @@ def start_process() -> DecodeWorker:
 
 def start_thread(opener: Callable[[Open], Decoder] | None = None) -> DecodeWorker:
     """The same behind the same wire, in a thread of this process. `opener` None opens checkpoints."""
+    from tinychat.engine.service import Service
+
     log = _log_path()
     ours, theirs = socket.socketpair()
     channel = Channel(theirs)
@@ -172,6 +174,8 @@ def start_thread(opener: Callable[[Open], Decoder] | None = None) -> DecodeWorke
 
 def open_checkpoint(command: Open) -> Any:
     """The engine that a command asks for; imports torch."""
+    from tinychat.engine.machine import open_engine
+
     return open_engine(command.path, command.machine, end_ids=command.end_ids, spare_cores=SPARE_CORES)
 
 
@@ -207,6 +211,8 @@ def _signal_name(number: int) -> str:
 
 def main(arguments: list[str]) -> None:
     """The child: the number of its socket and the path of its log."""
+    from tinychat.engine.service import Service
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     channel = Channel(socket.socket(fileno=int(arguments[0])))

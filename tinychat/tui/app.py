@@ -7,6 +7,7 @@ taken, so that its import of torch runs while the first frame is drawn.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from dataclasses import replace
@@ -49,6 +50,8 @@ def run_play(
     from tinychat.engine.worker import start_process, start_thread
 
     with contextlib.ExitStack() as stack:
+        gc.disable()  # what is imported and built now stays: the first frame comes without a look at all of it
+        stack.callback(gc.enable)
 
         def start() -> DecodeWorker:
             worker = start_thread() if in_process else start_process()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinychat import files
 from tinychat.engine.params import SamplingParams
@@ -15,14 +16,15 @@ from tinychat.text.chat import PAUSE
 from tinychat.text.terminal import clean
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.actions import ActionScreen
-from tinychat.tui.fans import Ray
-from tinychat.tui.hosts import ModelHost, PlayerHost
-from tinychat.tui.lanes import Lane
 from tinychat.tui.player import Player
-from tinychat.tui.views.fan import FanView
-from tinychat.tui.views.lanes import LanesScreen
 from tinychat.tui.whatif import WhatIf
 from tinychat.tui.wording import one_line
+
+if TYPE_CHECKING:
+    from tinychat.tui.fans import Ray
+    from tinychat.tui.hosts import ModelHost
+    from tinychat.tui.lanes import Lane
+    from tinychat.tui.views.lanes import LanesScreen
 
 
 class LaneScreen(ActionScreen):
@@ -42,7 +44,7 @@ class LaneScreen(ActionScreen):
         self._forget_what_if()
         if self._turned:
             self._ask_what_if()
-        if not isinstance(self.app.screen, LanesScreen | FanView):  # which covers all of this
+        if not getattr(self.app.screen, "COVERS", False):
             super().paint()
 
     def _ask_what_if(self) -> None:
@@ -122,6 +124,8 @@ class LaneScreen(ActionScreen):
         if position >= player.context:
             self.say("the context is full: go back some tokens first")
             return
+        from tinychat.tui.views.fan import FanView
+
         view = FanView(self.look, player, position, count=count, mode=self.stream.mode)
 
         def chosen(ray: Ray | None) -> None:
@@ -148,10 +152,12 @@ class LaneScreen(ActionScreen):
             begin = session.reply_start
         else:
             begin = self.position
-        host = PlayerHost(player, name)
-        lanes = [Lane.of_path(host, session, len(session.tree)), Lane.of_path(host, session, begin)]
+        from tinychat.tui.hosts import PlayerHost
+        from tinychat.tui.lanes import Lane
         from tinychat.tui.views.compare import CompareView
 
+        host = PlayerHost(player, name)
+        lanes = [Lane.of_path(host, session, len(session.tree)), Lane.of_path(host, session, begin)]
         view = CompareView(
             self.look, lanes, rate=player.rate, max_tokens=session.max_tokens, mode=self.stream.mode,
             marks=self.stream.marks, budget=self.budget, open_model=self._open_model,
@@ -223,6 +229,8 @@ class LaneScreen(ActionScreen):
             raise ValueError("another model needs a process of its own, and there can be none here")
         if self._other is not None:
             self._other.close()
+        from tinychat.tui.hosts import ModelHost
+
         self._other_path = found
         self._other = ModelHost(found, player.session.machine, self.restart(), tokenizer, context=context)
         return self._other
@@ -239,6 +247,8 @@ class LaneScreen(ActionScreen):
             ids = encode_prompt(host.tokenizer, session.prompt, chat=chat, system=session.system, pauses=pauses)
         if len(ids) >= host.context:
             raise ValueError(f"the prompt has {len(ids)} of its tokens, its context holds {host.context}")
+        from tinychat.tui.lanes import Lane
+
         return Lane.of_prompt(host, ids, session.params)
 
 

@@ -16,7 +16,6 @@ from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from tinychat.errors import TinychatError, UsageError
-from tinychat.lessons.catalogue import find_lesson
 from tinychat.model.follow import Follow
 from tinychat.session.reopen import reopen
 from tinychat.session.session import Session
@@ -140,11 +139,14 @@ class PlayApp(App[int]):
             return
         self.reopening = reopening
         if opening.lesson:
+            from tinychat.lessons.catalogue import find_lesson
+
             screen.start_lesson(find_lesson(opening.lesson))
         if opening.score is not None:
             screen.score_text(*opening.score)
         gc.collect()
         gc.freeze()  # no pause of the collector walks the widgets again
+        gc.enable()
 
     def _new_session(self) -> Session:
         opening, tokenizer = self.opening, self._tokenizer()

@@ -22,9 +22,8 @@ from tinychat.session.replay import command
 from tinychat.session.spelling import SETTINGS, settings_flags
 from tinychat.session.transcript import reply_text
 from tinychat.session.words import with_words
-from tinychat.tui import commands, copying
+from tinychat.tui import copying
 from tinychat.tui.doors import DoorScreen
-from tinychat.tui.help import HelpScreen
 from tinychat.tui.keys import ACTION_BY_NAME, ACTIONS, PICKED_KNOBS
 from tinychat.tui.layouts import TABS
 from tinychat.tui.modes import MODES
@@ -213,6 +212,8 @@ class PlayScreen(DoorScreen):
         self.calm()
         if player is None:
             return
+        from tinychat.tui import commands
+
         try:
             wish = commands.parse(line, player.session.params, vocab_size=player.session.tokenizer.vocab_size)
         except ValueError as error:
@@ -277,6 +278,8 @@ class PlayScreen(DoorScreen):
         self.say(f"preset {name} {'replaced' if replaced else 'saved'} in {path}")
 
     def action_help(self) -> None:
+        from tinychat.tui.help import HelpScreen
+
         self.app.push_screen(HelpScreen(ascii_only=self.look.glyphs == "ascii", taste=self.taste))
 
     def action_palette(self) -> None:

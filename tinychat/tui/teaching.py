@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
 from tinychat.errors import TinychatError
-from tinychat.lessons import progress
-from tinychat.lessons.catalogue import LESSONS, next_lesson
-from tinychat.lessons.lesson import Course, Lesson, Scene
 from tinychat.tui.actions import ActionScreen
 from tinychat.tui.widgets.lesson import LessonView, lesson_height
 from tinychat.tui.widgets.panel import Panel
 from tinychat.tui.wording import one_line
+
+if TYPE_CHECKING:
+    from tinychat.lessons.lesson import Course, Lesson
 
 
 class TeachingScreen(ActionScreen):
@@ -39,6 +40,8 @@ class TeachingScreen(ActionScreen):
         if (session.machine.speculation is None) != (lesson.machine.speculation is None):
             self.say(f"this one is started from the shell: tinychat learn {lesson.name}", "warn")
             return
+        from tinychat.lessons.lesson import Course
+
         if player.running:
             player.pause()
         session.mode, session.fixed_seed, session.max_tokens = "completion", True, lesson.max_tokens
@@ -68,6 +71,9 @@ class TeachingScreen(ActionScreen):
         player, course = self.player, self.course
         if player is None or course is None or course.done or not len(player.session.tree):
             return
+        from tinychat.lessons import progress
+        from tinychat.lessons.lesson import Scene
+
         step = self.step_here() if self.stream.cursor is not None else None
         odds = step.odds if step is not None else player.odds
         scene = Scene(
@@ -85,6 +91,8 @@ class TeachingScreen(ActionScreen):
         """The panel as the course is now."""
         course = self.course
         if course is not None:
+            from tinychat.lessons.catalogue import next_lesson
+
             self.lesson_view.show(course, next_lesson(course.lesson))
             self.lay_out()
             at, count = course.at + 1, len(course.lesson.steps)
@@ -109,6 +117,8 @@ class TeachingScreen(ActionScreen):
         if course is None or player is None:
             self.say("no lesson is open: F4 lists them")
             return
+        from tinychat.lessons.catalogue import next_lesson
+
         self.calm()
         if course.go_on(player.session):
             self.selected = None
@@ -133,6 +143,9 @@ class TeachingScreen(ActionScreen):
             self.show_lesson()
 
     def action_lessons(self) -> None:
+        from tinychat.lessons import progress
+        from tinychat.lessons.catalogue import LESSONS
+
         done = progress.done()
         entries: list[tuple[str, Callable[[], None], str]] = [
             (

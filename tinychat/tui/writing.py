@@ -17,10 +17,9 @@ from tinychat.session.given import given_by, given_now, warnings_of
 from tinychat.session.rewrite import rewrite, spell
 from tinychat.session.turns import turn_at
 from tinychat.text.terminal import clean
-from tinychat.tui import commands, copying, editor
+from tinychat.tui import copying, editor
 from tinychat.tui.player import Player
 from tinychat.tui.recorded import NO_MODEL
-from tinychat.tui.views.given import GivenView
 from tinychat.tui.walking import BranchScreen
 from tinychat.tui.widgets.prompt import PromptBox
 
@@ -159,6 +158,8 @@ class WritingScreen(BranchScreen):
     def _slash(self, text: str) -> None:
         """A command typed into the chat: it stays in the box while it is wrong."""
         assert self.player is not None, "looked at before"
+        from tinychat.tui import commands
+
         session = self.player.session
         try:
             line = commands.from_slash(text)
@@ -372,6 +373,8 @@ class WritingScreen(BranchScreen):
             self.say("nothing yet: i types a message")
             return
         roles = {session.tokenizer.specials.get(f"<|{role}|>") for role in ("system", "user", "assistant")}
+        from tinychat.tui.views.given import GivenView
+
         self.app.push_screen(
             GivenView(
                 self.look, now=now, draft=then, context=player.context, label=self.label_of,

@@ -70,6 +70,7 @@ class FanView(View[Ray]):
     """Esc goes back with nothing, Enter with the chosen continuation."""
 
     TITLE_TEXT = "Fan"
+    COVERS = True  # the play screen under it is not painted
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "choose(1)", "Down", id="fan.down", tooltip="The next continuation.", show=False),
         Binding("up,k", "choose(-1)", "Up", id="fan.up", tooltip="The one before.", show=False),

@@ -39,6 +39,7 @@ class LanesScreen(View[Lane]):
     """A panel for each lane, and what they differ in."""
 
     TITLE_TEXT = "Lanes"
+    COVERS = True  # the play screen under it is not painted
     DEFAULT_CSS = """
     LanesScreen #lanes { layout: grid; height: 1fr; background: $background; }
     LanesScreen .view-body { layout: vertical; }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from tinychat.lessons.lesson import Course, Lesson, LessonStep
+from typing import TYPE_CHECKING
+
 from tinychat.tui.lineview import LineView, Row
 from tinychat.tui.widgets.lines import wrap
+
+if TYPE_CHECKING:
+    from tinychat.lessons.lesson import Course, Lesson, LessonStep
 
 LEAST, MOST = 3, 6  # rows inside
 
