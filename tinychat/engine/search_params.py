@@ -52,6 +52,9 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "heuristic": (0.0, 1000.0), "rollout": (1, 1000), "chaos_ratio": (0.0, 1.0), "chaos_top": (0.0, 1.0),
     "rollout_weight": (0.0, 1.0), "max_tokens": (1, 1_000_000_000), "memory": (1, 1024),
 }  # fmt: skip
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "variant": VARIANTS, "length_rule": LENGTH_RULES, "stop_rule": STOP_RULES,
+}  # fmt: skip
 _WHOLE = ("width", "groups", "paths", "rollout", "max_tokens", "memory")
 
 
@@ -82,20 +85,11 @@ class SearchParams:
     memory: int = 16  # hypotheses whose keys and values stay in memory; others are computed again when needed
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("method", METHODS), ("variant", VARIANTS), ("length_rule", LENGTH_RULES), ("stop_rule", STOP_RULES),
-        ):  # fmt: skip
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name, (low, high) in _LIMITS.items():
-            object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
-        object.__setattr__(self, "phrases", _texts("phrases", self.phrases))
-        if not isinstance(self.answer, str):
-            raise ValueError(f"answer must be a pattern, got {self.answer!r}")
-        try:
-            re.compile(self.answer)
-        except re.error as error:
-            raise ValueError(f"answer must be a regular expression ({error}), got {self.answer!r}") from None
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        for field in fields(self):
+            if field.name != "method":
+                object.__setattr__(self, field.name, check_option(field.name, getattr(self, field.name)))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -168,8 +162,29 @@ def search_notes(params: SamplingParams, spec: SearchParams) -> list[str]:
     return [f"{', '.join(unused)}: no effect, for {spec.method} search does not draw"] if unused else []
 
 
+def check_option(name: str, value: Any) -> Any:
+    """A value for one option, checked by itself; what options say together is checked by SearchParams. ValueError."""
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise ValueError(f"{name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
+        return value
+    if name in _LIMITS:
+        return _number(name, value, *_LIMITS[name])
+    if name == "phrases":
+        return _texts(name, value)
+    if name != "answer":
+        raise ValueError(f"unknown search option {name!r}")
+    if not isinstance(value, str):
+        raise ValueError(f"answer must be a pattern, got {value!r}")
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"answer must be a regular expression ({error}), got {value!r}") from None
+    return value
+
+
 def _texts(name: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(each, str) and each for each in value):
+    if not isinstance(value, (list, tuple)) or not all(isinstance(each, str) and each for each in value):
         raise ValueError(f"{name} must be a list of texts with something in them, got {value!r}")
     return tuple(dict.fromkeys(value))
 

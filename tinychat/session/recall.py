@@ -28,6 +28,7 @@ from tinychat.session.growing import SEAL, last_header
 from tinychat.session.record import READS, SCHEMA, Source
 from tinychat.session.session import Mode, Session
 from tinychat.session.token_lines import inflate, read_run
+from tinychat.session.tools import read_tools
 from tinychat.session.tree import Branch, Tree
 from tinychat.session.values import Wrong, is_whole, params_of, read_line, text_of, utf8, whole_of, wholes_of
 from tinychat.text.terminal import one_line
@@ -331,6 +332,11 @@ class _Reader:
         for params in self.settings:
             session.setting(params)
         session.tree = tree
+        if "tools" in state:
+            try:
+                session.tools = read_tools(state["tools"], vocab_size=self.tokenizer.vocab_size)
+            except ValueError as error:
+                raise Wrong(str(error)) from None
         return session
 
 

@@ -110,6 +110,7 @@ def state_of(session: Session, *, cursor: int | None = None, draft: str = "") ->
         "redo": list(tree.redo_path),
         "cursor": cursor,
         "draft": draft,
+        **({"tools": tools} if (tools := session.tools.to_dict()) else {}),
     }
 
 

@@ -17,6 +17,7 @@ from tinychat.engine.packing import FATES, lane_in
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.found import Found
+from tinychat.session.tools import Tools
 from tinychat.session.tree import DRAWN, FORCED, PROMPT, SEARCHED, Tree
 from tinychat.session.turns import Turn, turn_at, turns_of
 from tinychat.text.chat import MOST_PAUSES, PAUSE, Message, render
@@ -79,6 +80,7 @@ class Session:
         self.pauses = min(pauses, MOST_PAUSES) if PAUSE in tokenizer.specials else 0
         self.tree = Tree()
         self.settings: list[SamplingParams] = []
+        self.tools = Tools()
         self.found: list[Found] = []  # what searches found and was taken into the tree
         self._setting_of: dict[SamplingParams, int] = {}
         self._tally = Tally()

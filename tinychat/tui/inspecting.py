@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from textual.geometry import Size
 
-from tinychat.engine.breaks import MOST_WATCHED, Condition, Kind, Met
+from tinychat.engine.breaks import MOST_WATCHED, Met
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
 from tinychat.tui import breakpoints
@@ -30,7 +30,6 @@ class InspectScreen(ActionScreen):
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]  # passed on as they are
         self._timelines = Timelines()
-        self._break_values: dict[Kind, Condition] = {}
         self._met_shown: tuple[Met, ...] = ()
 
     @property
@@ -160,7 +159,7 @@ class InspectScreen(ActionScreen):
 
         from tinychat.tui.views.breaks import BreaksScreen
 
-        screen = BreaksScreen(self.look, player.breaks, self._break_values, changed)
+        screen = BreaksScreen(self.look, player.breaks, player.session.tools.typed, changed)
         self.app.push_screen(screen)
 
     def _stoppable(self) -> Player | None:
@@ -182,7 +181,7 @@ class InspectScreen(ActionScreen):
             self.say("no breakpoints")
         else:
             condition = breakpoints.read(text)
-            self._break_values[condition.kind] = condition
+            player.session.tools.typed[condition.kind] = condition
             player.set_breaks((*(each for each in player.breaks if each.kind != condition.kind), condition))
             self.say(f"stops behind a token with {breakpoints.short(condition)}")
         self.paint_titles()

@@ -67,9 +67,7 @@ class Player:
         self.refused: tuple[str, str] | None = None  # settings that the engine could not use; the screen takes it away
         self._opened: Open | None = None
         self._listeners: dict[str, tuple[int, Callable[[Answer], None]]] = {}  # by kind, for the question in hand
-        self.breaks: tuple[Condition, ...] = ()  # breakpoints that are on
         self.met: tuple[Met, ...] = ()  # those that the last token met, while it stands still
-        self.watch: tuple[int, ...] = ()  # tokens that every record lists
         self.recorded = False  # there is no engine: what is there is looked at
         self._params_seq = 0  # of the last settings sent
         self._context_seq = 0
@@ -81,6 +79,16 @@ class Player:
         return self._wants_tokens and self.state != "failed"
 
     _wants_tokens = False
+
+    @property
+    def breaks(self) -> tuple[Condition, ...]:
+        """Breakpoints that are on."""
+        return self.session.tools.breaks
+
+    @property
+    def watch(self) -> tuple[int, ...]:
+        """Tokens that every record lists."""
+        return self.session.tools.watch
 
     @property
     def overflows(self) -> bool:
@@ -103,13 +111,16 @@ class Player:
     def open_or_go_on(self, path: str, *, machine: Machine, end_ids: tuple[int, ...], old: Player | None) -> None:
         """As `open`; but where the player before has this very checkpoint open on this decoder, it stays open."""
         wanted = Open(path, machine, end_ids=end_ids)
-        self.breaks = () if old is None else old.breaks
         stays = old is not None and old.decoder is self.decoder and old._opened == wanted
         if old is None or not stays or old.state in ("loading", "failed"):
             self.open(path, machine=machine, end_ids=end_ids)
             return
-        self._opened, self.facts, self.state, self.watch = wanted, old.facts, "paused", old.watch
+        self._opened, self.facts, self.state = wanted, old.facts, "paused"
         self._context_seq = self._send(Pause())  # what was under way belongs to the session before
+        if self.breaks != old.breaks:
+            self._send(SetBreaks(self.breaks))
+        if self.watch != old.watch:
+            self._send(SetWatch(self.watch))
         self._params_seq = self._send(SetParams(self.session.params))
         self.sync()
 
@@ -172,12 +183,12 @@ class Player:
 
     def set_breaks(self, conditions: Sequence[Condition]) -> None:
         """Stop behind tokens that meet any of these."""
-        self.breaks = tuple(conditions)
+        self.session.tools.breaks = tuple(conditions)
         self._send(SetBreaks(self.breaks))
 
     def set_watch(self, ids: Sequence[int]) -> None:
         """List these tokens in every record from now on."""
-        self.watch = tuple(ids)
+        self.session.tools.watch = tuple(ids)
         self._send(SetWatch(self.watch))
 
     def set_rate(self, rate: float | None) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # views are loaded when they are opened
 class SearchingScreen(ActionScreen):
     """Actions that look further than the next token."""
 
-    _options: Options | None = None  # of the last search
+    _options: Options | None = None  # of the last search of this session
     _names: Names | None = None
 
     def __init__(self, *args: object, **options: object) -> None:
@@ -121,7 +121,9 @@ class SearchingScreen(ActionScreen):
         if position >= player.context:
             self.say("the context is full: go back some tokens")
             return
-        self._options = self._options or Options()
+        kept = player.session.tools.search
+        if self._options is None or self._options.kept is not kept:
+            self._options = Options(kept)
         from tinychat.tui.views.search import SearchView
 
         view = SearchView(self.look, player, position=position, label=self.label_of, options=self._options)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinychat.engine.scores import LENGTH_RULES
 from tinychat.engine.search_params import METHODS, READS, STOP_RULES, VARIANTS, SearchParams
+from tinychat.session.tools import Searching
 
 USUAL: dict[str, Any] = {field.name: field.default for field in fields(SearchParams)} | {"max_tokens": 48}
 CHOICES = {"variant": VARIANTS, "length_rule": LENGTH_RULES, "stop_rule": STOP_RULES}
@@ -56,12 +57,25 @@ METHOD_TIPS = {
 
 
 class Options:
-    """A method and values; values of other methods are remembered."""
+    """A method and values; values of other methods are remembered, all of them in what is `kept` with a session."""
 
-    def __init__(self) -> None:
-        self.method = METHODS[0]
-        self.picked = "width"
-        self._values = dict(USUAL)
+    def __init__(self, kept: Searching | None = None) -> None:
+        self.kept = Searching() if kept is None else kept
+        self._values = USUAL | self.kept.options
+        self.picked = self.names[0]
+        try:
+            self.spec  # noqa: B018  # made to be checked
+        except ValueError:  # a file may hold values that contradict each other
+            self._values = dict(USUAL)
+            self.picked = self.names[0]
+
+    @property
+    def method(self) -> str:
+        return self.kept.method
+
+    @method.setter
+    def method(self, method: str) -> None:
+        self.kept.method = method
 
     @property
     def names(self) -> list[str]:
@@ -150,3 +164,4 @@ class Options:
         except ValueError:
             self._values[name] = before
             raise
+        self.kept.options = {each: value for each, value in self._values.items() if value != USUAL[each]}

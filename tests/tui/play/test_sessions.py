@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from tinychat.engine.breaks import Condition
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import SamplerState
-from tinychat.engine.wire import Force, Frame, Open, Run, SetContext, SetParams, StepOnce
+from tinychat.engine.wire import Force, Frame, Open, Run, SetBreaks, SetContext, SetParams, SetWatch, StepOnce
 from tinychat.errors import StorageError, TinychatError
 from tinychat.model.checkpoint import CheckpointInfo, inspect, tokenizer_of
 from tinychat.session import record
@@ -23,6 +24,7 @@ from tinychat.session.recall import glimpse, load
 from tinychat.session.record import Source
 from tinychat.session.saved import autosave_folder, cut_off, fresh_path, keep_as, named_folder, saved
 from tinychat.session.session import Session
+from tinychat.session.tools import Searching, Tools
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.driver import ByteBudget
 from tinychat.tui.opening import Opening
@@ -373,6 +375,44 @@ async def test_a_session_with_the_same_model_opens_without_loading_it_again(reop
         assert play.screen.stream.count == len(context.ids)
 
 
+async def test_breakpoints_watched_tokens_and_the_search_come_back(reopened: Reopen, start, model) -> None:
+    async with start() as play:
+        await play.run_some(6)
+        play.player.pause()
+        await play.settle()
+        play.player.set_breaks((Condition("entropy", 2.5),))
+        play.player.set_watch((9, 40))
+        play.player.session.tools.search = Searching("diverse", {"width": 6, "groups": 3})
+        play.screen.keeper.glance()
+        play.screen.keeper.saver.settle()
+        await play.settle()
+    play.app.reopening.farewell()
+    path = saved()[0].path
+    tools = load(path).session.tools
+    assert (tools.breaks, tools.watch) == ((Condition("entropy", 2.5),), (9, 40))
+    other = keep_as("other", with_tools(model, tools), source=source_of(model))
+    plain = keep_as("plain", a_session(model), source=source_of(model))
+    async with reopened(other) as play:
+        sent = play.decoder.sent
+        assert SetBreaks(tools.breaks) in sent
+        assert SetWatch((9, 40)) in sent
+        assert "B break H>2.5" in play.text()
+        await play.press("escape", "b")
+        options = play.app.screen.options
+        assert (options.method, options.value("groups"), options.spec.width) == ("diverse", 3, 6)
+        await play.press("escape")
+        await play.app.reopening.switch(plain)
+        told = [each for each in sent if isinstance(each, (SetBreaks, SetWatch))]
+        assert told[-2:] == [SetBreaks(()), SetWatch(())], "the other session has none"
+        assert play.player.watch == ()
+
+
+def with_tools(model: CheckpointInfo, tools: Tools) -> Session:
+    session = a_session(model)
+    session.tools = tools
+    return session
+
+
 async def test_deleting_asks_and_anything_but_y_keeps(start, model) -> None:
     path = keep_as("alpha", a_session(model), source=source_of(model))
     async with start(editing=False) as play:
@@ -433,7 +473,7 @@ async def test_an_export_lands_where_it_says_and_never_on_another_file(
         await play.run_some(4)
         await play.press("space", "x")
         await play.pilot.pause()
-        await play.press(*"document", "enter")
+        await play.press(*"md", "enter")
         await until(play, lambda: play.screen.command_box.display)
         assert play.screen.command_box.value == "export the-cat-2.md"
         await play.press("enter")
