@@ -345,3 +345,26 @@ def test_an_interrupt_ends_cleanly_with_what_is_there(method: str, after: int) -
     if after:
         assert any(each.reason == "interrupted" for each in done.hypotheses)
         assert all(nodes[each.node].state == "finished" for each in done.hypotheses)
+
+
+@pytest.mark.parametrize("method", ["cot", "majority"])
+def test_a_stopped_search_weighs_the_answers_of_the_paths_that_had_ended(method: str) -> None:
+    cut_ones_left_out = none_had_ended = 0
+    for seed in range(30):
+        for after in range(1, 5):
+            asked = itertools.count()
+            spec = SearchParams(method=method, max_tokens=6, paths=5)
+            engine = TableEngine(Table(seed), vocabulary=DIGITS)
+            events = search(engine, LIVELY.with_(seed=seed), spec, lambda asked=asked, n=after: next(asked) >= n)  # type: ignore[misc]
+            _, done = tree_of(list(events))
+            assert done is not None
+            if done.stop != "interrupted":
+                continue
+            whole = [each for each in done.hypotheses if each.reason != "interrupted" and each.answer is not None]
+            cut = [each for each in done.hypotheses if each.reason == "interrupted" and each.answer is not None]
+            voters = {node for answer in done.answers for node in answer.nodes}
+            assert voters == {each.node for each in whole or cut}
+            cut_ones_left_out += bool(whole and cut)
+            none_had_ended += bool(cut and not whole)
+    assert cut_ones_left_out > 0
+    assert none_had_ended > 0

@@ -7,6 +7,9 @@ deltas; the heaviest answer wins, and the path with the largest delta (the singl
 Best-of-n: n samples, the best score wins. Self-consistency (Wang et al. 2022, arXiv 2203.11171): the most frequent
 answer wins, ties by the better path. Sample i throws the darts of lane i. Their log-probabilities are the model's own,
 before any setting: after a truncation to one token all would be 0.
+
+A search that is stopped weighs the answers of the paths that had ended: one that is cut may be cut in its answer. Where
+none of them has one, the answers so far of the others count.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ def cot(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> Iter
         said = found.text if found else None
         yield tree.finish(way.node, way.reason or "interrupted", delta, said)
         votes.append((said, delta, way.node))
-    yield _chosen(tree, paths, stop, votes)
+    yield _chosen(tree, paths, stop, votes, ended={way.node for way in ways if way.reason is not None})
 
 
 def sample(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> Iterator[SearchEvent]:
@@ -116,11 +119,13 @@ def sample(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> I
             votes.append((said, 1.0, way.node))
     # a stable sort by weight then keeps the answer of the better path in front
     votes.sort(key=lambda vote: -tree.nodes[vote[2]].score)
-    yield _chosen(tree, paths, stop, votes)
+    yield _chosen(tree, paths, stop, votes, ended={way.node for way in ways if way.reason is not None})
 
 
-def _chosen(tree: Tree, paths: Paths, stop: str, votes: list[tuple[str | None, float, int]]) -> Done:
+def _chosen(
+    tree: Tree, paths: Paths, stop: str, votes: list[tuple[str | None, float, int]], *, ended: set[int]
+) -> Done:
     """The end: the best path of the heaviest answer, or the best path where nobody has an answer."""
-    said = answers.tally(votes)
+    said = answers.tally(vote for vote in votes if vote[2] in ended) or answers.tally(votes)
     best = max(said[0].nodes, key=lambda node: tree.nodes[node].score) if said else None
     return tree.done(stop, calls=paths.calls, passes=paths.passes, best=best, answers=said)
