@@ -30,6 +30,8 @@ from tinychat.tui.modes import MODES
 from tinychat.tui.palette import spelled
 from tinychat.tui.player import Player
 from tinychat.tui.status import moves
+from tinychat.tui.titles import tab_at
+from tinychat.tui.widgets.panel import Panel
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.wording import one_line, short_text
 
@@ -164,6 +166,11 @@ class PlayScreen(DoorScreen):
 
     def action_previous_panel(self) -> None:
         self._turn(-1)
+
+    @on(Panel.NoteClicked)
+    def _note_clicked(self, message: Panel.NoteClicked) -> None:
+        if (tab := tab_at(message.note, message.at, self.tab)) is not None:
+            self._turn(TABS.index(tab) - TABS.index(self.tab))
 
     def _turn(self, delta: int) -> None:
         self.tab = TABS[(TABS.index(self.tab) + delta) % len(TABS)]

@@ -27,6 +27,15 @@ def tab_names(tab: str) -> str:
     return " ".join(f"[{_SHORT[each]}]" if each == tab else _SHORT[each] for each in TABS)
 
 
+def tab_at(note: str, at: int, tab: str) -> str | None:
+    """The panel whose name stands at a place of `tab_names(tab)`; None between the names, and on another note."""
+    if note != tab_names(tab):
+        return None
+    begin = note.rfind(" ", 0, at + 1) + 1
+    word = note[begin:].partition(" ")[0].strip("[]")
+    return next((each for each in TABS if _SHORT[each] == word and note[at] != " "), None)
+
+
 def panel_titles(tab: str, *, tabbed: bool) -> dict[str, tuple[str, str]]:
     """Title and note of the panels whose title is always the same. `tabbed`: they share one place.
 

@@ -45,6 +45,22 @@ async def test_every_panel_can_be_seen(start, size) -> None:
             assert words in seen
 
 
+async def test_a_click_on_the_name_of_a_panel_shows_it(start) -> None:
+    async with start(size=(80, 24)) as play:
+        await play.run_some(3)
+        await play.press("space")
+        for word, title in (("knobs", "5 Knobs"), ("tree", "6 Branches"), ("[tree]", "6 Branches"), ("cand", "3 ")):
+            row, line = next((y, text) for y, text in enumerate(play.text().splitlines()) if " pipe " in text)
+            await play.pilot.click(offset=(line.index(word), row))
+            await play.settle()
+            assert title in play.text()
+            assert f"[{word.strip('[]')}]" in play.text()
+        before = play.text()
+        await play.pilot.click(offset=(line.index("pipe") - 1, row))  # between two of them
+        await play.settle()
+        assert play.text() == before
+
+
 async def test_one_step_and_ten(start) -> None:
     async with start(prompt="", chat=True, editing=False) as play:
         await play.press("full_stop")
