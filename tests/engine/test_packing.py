@@ -95,8 +95,34 @@ def test_a_usual_step_is_small() -> None:
 @given(data=st.binary(max_size=400))
 def test_bytes_of_strangers_are_records_or_value_errors(data: bytes) -> None:
     for unpack in (unpack_step, unpack_odds):
+        found = None
         with contextlib.suppress(ValueError):
-            unpack(data)
+            found = unpack(data)
+        if found is not None:
+            repr(found)  # what has passed can be looked at as a whole
+
+
+def test_rows_are_made_when_they_are_looked_at_and_bytes_are_kept() -> None:
+    data = pack_step(a_step())
+    step = unpack_step(data)
+    assert pack_step(step) is data
+    assert step.odds.stages == a_step().odds.stages
+    assert step.odds == a_step().odds
+    assert hash(unpack_step(data)) == hash(step)
+    with pytest.raises(AttributeError, match="no such_thing"):
+        step.odds.such_thing  # noqa: B018
+
+
+def test_a_changed_step_is_packed_anew() -> None:
+    step = unpack_step(pack_step(a_step()))
+    assert unpack_step(pack_step(dataclasses.replace(step, token=77))).token == 77
+    moved = dataclasses.replace(step, odds=dataclasses.replace(step.odds, position=9))
+    assert unpack_step(pack_step(moved)).position == 9
+
+
+def test_a_stage_that_nobody_is_called_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown stage"):
+        unpack_odds(pack_odds(a_step().odds)[:-1] + b"\xff")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, 60, 100, -1])

@@ -7,14 +7,24 @@ candidates, against some 12 kB as Python objects. Nothing here knows tensors, th
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tinychat.engine.orders import STAGE_NAMES
-from tinychat.engine.trace import REGIONS, Odds, SamplerState, StageView, Step, candidates_of
+from tinychat.engine.trace import (
+    REGIONS,
+    Candidate,
+    Odds,
+    SamplerState,
+    StageView,
+    Step,
+    candidates_of,
+    odds_later,
+)
 
 # Names travel as their index here: those that came later stand last, so that old records keep their meaning. Any other
 # change of this list is a new VERSION.
@@ -22,6 +32,7 @@ VERSION = 2
 _LATER = ("think_budget", "watermark", "synthid")
 NAMES: tuple[str, ...] = ("raw", *(name for name in STAGE_NAMES if name not in _LATER), *_LATER)
 _INDEX = {name: index for index, name in enumerate(NAMES)}
+_NAME_OF = dict(enumerate(NAMES))
 _NOBODY = 255  # cut by nobody
 FATES: tuple[Literal["accepted", "rejected"] | None, ...] = (None, "accepted", "rejected")  # of a draft
 
@@ -82,6 +93,8 @@ def unpack_odds(data: bytes) -> Odds:
 
 def pack_step(step: Step) -> bytes:
     """The bytes of one step: its own fields, then its odds."""
+    if step.packed is not None:
+        return step.packed
     mu, sums = step.state.mirostat, step.state.adaptive
     try:
         head = _STEP.pack(
@@ -95,7 +108,10 @@ def pack_step(step: Step) -> bytes:
 
 
 def unpack_step(data: bytes) -> Step:
-    """The inverse of pack_step; ValueError for another version, cut or overlong bytes."""
+    """The inverse of pack_step; ValueError for another version, cut or overlong bytes.
+
+    All is checked now; the rows of the odds are made when they are looked at.
+    """
     _check_version(data, _STEP.size)
     head = _STEP.unpack_from(data)
     _, forced, fate, lane, token, raw_rank, final_rank, raw, final, surprisal, u, low, high, time_s, mu, *sums = head
@@ -104,11 +120,13 @@ def unpack_step(data: bytes) -> Step:
     state = SamplerState(
         mirostat=None if math.isnan(mu) else mu, adaptive=None if math.isnan(sums[0]) else (sums[0], sums[1])
     )
-    return Step(
+    step = Step(
         odds=_read_odds(data, _STEP.size), token=token, lane=lane, forced=bool(forced), raw=raw, final=final,
         raw_rank=raw_rank, final_rank=final_rank, surprisal=surprisal, u=u, low=low, high=high, time_s=time_s,
         drafted=FATES[fate], state=state,
     )  # fmt: skip
+    object.__setattr__(step, "packed", data)
+    return step
 
 
 def lane_in(data: bytes) -> int:
@@ -175,31 +193,43 @@ def _read_odds(data: bytes, start: int) -> Odds:
     _check_version(data, start + _ODDS.size, at=start)
     head = _ODDS.unpack_from(data, start)
     _, s, r, n, ranked, position, vocab_size, kept, entropy, varentropy, final_entropy, temperature = head
-    columns, rows = struct.Struct(_candidate_format(n, min(ranked, n))), struct.Struct(_stage_format(s))
     start += _ODDS.size
-    if ranked > n or len(data) != start + columns.size + rows.size + r:
+    fates = start + 16 * n + 4 * (n - min(ranked, n))  # after ids, three columns of floats and the ranks to be told
+    end = fates + n + 17 * s
+    if ranked > n or len(data) != end + r:
         raise ValueError(f"packed odds of {len(data)} bytes are cut or overlong")
+    for index in set(data[fates : fates + n]):
+        _name_or_none(index)
+    for index in data[end - s : end]:
+        _name(index)
+    try:
+        region = data[end:].decode() or None
+    except UnicodeDecodeError:
+        raise ValueError("packed odds name a region that is no text") from None
+    return odds_later(
+        functools.partial(_read_rows, data, start, n, ranked, s),
+        position=position, vocab_size=vocab_size, entropy=entropy, varentropy=varentropy,
+        final_entropy=final_entropy, kept=kept, temperature=temperature, region=region,
+    )  # fmt: skip
+
+
+def _read_rows(
+    data: bytes, start: int, n: int, ranked: int, s: int
+) -> tuple[tuple[Candidate, ...], tuple[StageView, ...]]:
+    """The candidates and stages of bytes that were checked."""
+    columns, rows = struct.Struct(_candidate_format(n, ranked)), struct.Struct(_stage_format(s))
     values: Sequence[Any] = columns.unpack_from(data, start)
     ranks = (*range(1, ranked + 1), *values[4 * n : 5 * n - ranked])
-    by: Iterable[str | None] = map(_name_or_none, values[5 * n - ranked :])
+    by = map(_NAME_OF.get, values[5 * n - ranked :])
     candidates = candidates_of(
         n, values[:n], values[n : 2 * n], values[2 * n : 3 * n], values[3 * n : 4 * n], ranks, by
     )
-    start += columns.size
-    values = rows.unpack_from(data, start)
+    values = rows.unpack_from(data, start + columns.size)
     stages = tuple(
         StageView(name=_name(index), kept=k, mass=mass, entropy=bits, chosen=None if math.isnan(chosen) else chosen)
         for k, mass, bits, chosen, index in zip(*(values[i * s : (i + 1) * s] for i in range(5)), strict=True)
     )
-    try:
-        region = data[start + rows.size :].decode() or None
-    except UnicodeDecodeError:
-        raise ValueError("packed odds name a region that is no text") from None
-    return Odds(
-        position=position, vocab_size=vocab_size, candidates=candidates, stages=stages, entropy=entropy,
-        varentropy=varentropy, final_entropy=final_entropy, kept=kept, temperature=temperature,
-        region=region,
-    )  # fmt: skip
+    return candidates, stages
 
 
 def _candidate_format(n: int, ranked: int) -> str:

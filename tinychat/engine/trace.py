@@ -7,10 +7,10 @@ before any setting; *final* is the one the token was drawn from. Ranks count fro
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 # where the entropy policy (temperature.py) finds a position: low, middle and high entropy, each first even, then uneven
 REGIONS: tuple[str, ...] = ("sure", "nearly", "forked", "leaning", "open", "lost")
@@ -50,6 +50,9 @@ class StageView:
     chosen: float | None = None  # probability of the token in question, after this stage; 0 when cut
 
 
+Rows = Callable[[], tuple[tuple[Candidate, ...], tuple[StageView, ...]]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Odds:
     """The distribution at one position. `stages[0]` is always the raw row."""
@@ -64,6 +67,19 @@ class Odds:
     kept: int  # tokens that could be drawn
     temperature: float  # the one used
     region: str | None = None  # one of REGIONS, where the entropy policy chose the temperature
+    _rows: Rows | None = field(default=None, init=False, repr=False, compare=False)  # makes what is not there yet
+
+    if not TYPE_CHECKING:  # a checker would take any name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            """Candidates and stages of `odds_later`, the first time somebody looks at them."""
+            if name not in ("candidates", "stages") or self._rows is None:
+                raise AttributeError(f"Odds has no {name}")
+            candidates, stages = self._rows()
+            object.__setattr__(self, "candidates", candidates)
+            object.__setattr__(self, "stages", stages)
+            object.__setattr__(self, "_rows", None)
+            return candidates if name == "candidates" else stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +101,7 @@ class Step:
     time_s: float  # from the previous token's odds to these
     drafted: Literal["accepted", "rejected"] | None = None  # what became of a draft for this position; None without one
     state: SamplerState = FRESH  # after this token
+    packed: bytes | None = field(default=None, init=False, repr=False, compare=False)  # the bytes that it was made of
 
     @property
     def position(self) -> int:
@@ -96,6 +113,18 @@ class Step:
 _SETTERS: tuple[Any, ...] = tuple(
     getattr(Candidate, name).__set__ for name in ("token", "logit", "raw", "final", "rank", "cut_by")
 )
+
+
+def odds_later(rows: Rows, **known: Any) -> Odds:
+    """Odds with these fields; candidates and stages are made by `rows` when they are first looked at.
+
+    Of the tokens that arrive between two pictures the screen looks at the last one only.
+    """
+    odds: Odds = object.__new__(Odds)
+    for name, value in known.items():
+        object.__setattr__(odds, name, value)
+    object.__setattr__(odds, "_rows", rows)
+    return odds
 
 
 def candidates_of(n: int, *columns: Iterable[object]) -> tuple[Candidate, ...]:
