@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinychat.engine.machine import open_engine
+from tinychat.engine.packing import pack_step, unpack_step
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.trace import Step
 from tinychat.model import checkpoint as checkpoints
 from tinychat.session.record import Source, save
+from tinychat.session.records import Records
 from tinychat.session.session import Session
 
 
@@ -139,6 +144,77 @@ def test_differences_below_rounding_are_said_and_are_no_divergence(drawn: dict[s
     assert run.code == 0
     assert "probabilities within" in run.text
     assert "rounding" in run.text
+
+
+@pytest.mark.parametrize("name", ["entropy_bits", "raw_logprob", "mirostat_mu_bits"])
+def test_what_differs_beside_the_probabilities_is_not_called_exact(
+    drawn: dict[str, Any], verify: Check, name: str
+) -> None:
+    drawn["tokens"][2][name] *= 1 + 1e-6
+    run = verify(drawn)
+    assert run.code == 0
+    assert "every probability to the last bit, logits and bits within" in run.text
+    assert "only rounding differs" in run.text
+    told = verify(drawn, "--json").json
+    assert (told["identical"], told["exact"], told["largest_difference"]) == (True, False, 0.0)
+    assert 0 < told["largest_other_difference"] < 1e-5
+
+
+def nudged(number: float, by: int = 3) -> float:
+    """A few steps of float32 below."""
+    found = np.float32(number)
+    for _ in range(by):
+        found = np.nextafter(found, np.float32(0))
+    return float(found)
+
+
+def as_another_build_drew_it(step: Step) -> Step:
+    """The same choice with other last digits everywhere."""
+    odds = step.odds
+    rows = [
+        replace(each, raw=nudged(each.raw), final=nudged(each.final), logit=nudged(each.logit))
+        for each in odds.candidates
+    ]
+    rows[-2:] = [replace(rows[-1], rank=rows[-2].rank), replace(rows[-2], rank=rows[-1].rank)]  # a near tie
+    return replace(
+        step, raw=nudged(step.raw), final=nudged(step.final), surprisal=nudged(step.surprisal),
+        low=step.low * (1 - 1e-9), high=step.high * (1 - 1e-9),
+        odds=replace(
+            odds, candidates=tuple(rows), entropy=nudged(odds.entropy), final_entropy=nudged(odds.final_entropy),
+            stages=tuple(replace(each, mass=nudged(each.mass), kept=each.kept) for each in odds.stages),
+        ),
+    )  # fmt: skip
+
+
+def test_a_session_of_another_build_differs_by_rounding_only(tinychat: Any, checkpoint: Path, tmp_path: Path) -> None:
+    session, source = a_session(checkpoint, chat=True)
+    for branch in session.tree.branches:
+        old, branch.own.packed = branch.own.packed, Records()
+        for record in old:
+            branch.own.packed.append(record and pack_step(as_another_build_drew_it(unpack_step(record))))
+    path = tmp_path / "s.jsonl"
+    save(session, path, source=source)
+    run = tinychat("verify", path)
+    assert run.code == 0
+    assert run.text.startswith("identical: ")
+    assert "only rounding differs" in run.text
+    assert "near ties change ranks or counts of" in run.text
+    told = tinychat("verify", path, "--json").json
+    assert (told["identical"], told["exact"], told["compared"]) == (True, False, told["tokens"])
+    assert 0 < told["largest_difference"] < 1e-5
+
+
+def test_tokens_without_numbers_are_not_said_to_agree_in_them(tinychat: Any, checkpoint: Path, tmp_path: Path) -> None:
+    session, source = a_session(checkpoint, chat=False)
+    for branch in session.tree.branches:
+        count, branch.own.packed = len(branch.own), Records()
+        for _ in range(count):
+            branch.own.packed.append(None)
+    path = tmp_path / "s.jsonl"
+    save(session, path, source=source)
+    told = tinychat("verify", path, "--json").json
+    assert (told["identical"], told["exact"], told["compared"]) == (True, False, 0)
+    assert "the file has no numbers of them" in tinychat("verify", path).text
 
 
 def a_session(checkpoint: Path, *, chat: bool) -> tuple[Session, Source]:

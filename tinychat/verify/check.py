@@ -39,14 +39,22 @@ class Difference:
 
 @dataclass(slots=True, kw_only=True)
 class Verdict:
-    """How many tokens came out the same, and by how much a probability of these differed at most."""
+    """How many tokens came out the same, and by how much their numbers differed at most."""
 
     tokens: int = 0
     forced: int = 0
-    largest: float = 0.0
+    compared: int = 0  # tokens of which the file has numbers
+    largest: float = 0.0  # difference of a probability
+    other: float = 0.0  # of a logit, of bits or the like, as a share of those above 1
+    unlike: int = 0  # tokens with a rank, a count or a word that is another, where a number is, too: a near tie
     difference: Difference | None = None
     causes: tuple[str, ...] = ()  # what is known to be another than it was: weights, number type, step, device
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every number that was compared is the same to the last bit."""
+        return not (self.largest or self.other or self.unlike)
 
 
 def verify(case: Case, engine: Engine, tokenizer: Tokenizer) -> Verdict:
@@ -72,7 +80,10 @@ def verify(case: Case, engine: Engine, tokenizer: Tokenizer) -> Verdict:
                 return verdict
             verdict.tokens += 1
             verdict.forced += claim.forced
+            verdict.compared += claim.record is not None
             verdict.largest = max(verdict.largest, gap.largest)
+            verdict.other = max(verdict.other, gap.other)
+            verdict.unlike += bool(gap.unlike)
     return verdict
 
 
@@ -98,7 +109,7 @@ class _Gap:
     def __init__(self, *, share: float, other: float) -> None:
         self.limits = {True: share, False: other}
         self.largest = 0.0  # of probabilities
-        self.any = 0.0
+        self.other = 0.0  # of everything else
         self.worst = ""  # the name of a number beyond its limit
         self.unlike = ""  # of a count or a word that is another
 
@@ -117,7 +128,7 @@ class _Gap:
         self._walk(was, now, "")
         if self.worst:
             return self.worst
-        return self.unlike if not self.any else ""
+        return "" if self.largest or self.other else self.unlike
 
     def _walk(self, was: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
         for name, value in was.items():
@@ -146,11 +157,12 @@ class _Gap:
                 self._number(where, name, one, two)
         elif _is_number(was) and _is_number(now) and float in (type(was), type(now)):
             gap = abs(was - now) if was != now else 0.0
-            self.any = max(self.any, gap)
+            if name not in _SHARES and name.endswith(("logprob", "bits", "logit")):
+                gap /= max(1.0, abs(now))  # of a large number the last digits are worth more
             if name in _SHARES:
                 self.largest = max(self.largest, gap)
-            elif name.endswith(("logprob", "bits", "logit")):
-                gap /= max(1.0, abs(now))  # of a large number the last digits are worth more
+            else:
+                self.other = max(self.other, gap)
             if not gap <= self.limits[name in _SHARES]:
                 self.worst = self.worst or where
         elif was != now:

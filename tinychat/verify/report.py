@@ -16,13 +16,12 @@ def report(verdict: Verdict) -> Iterator[str]:
     """The verdict for a person, a line at a time."""
     first = verdict.difference
     if first is None:
-        exact = (
-            "every number to the last bit" if verdict.largest == 0 else f"probabilities within {verdict.largest:.1e}"
-        )
         forced = f", {verdict.forced} of them forced" if verdict.forced else ""
-        yield f"identical: {verdict.tokens} tokens{forced}; {exact}"
-        if verdict.largest:
-            yield "differences of that size are rounding" + ("" if verdict.causes else ": sums run in another order")
+        yield f"identical: {verdict.tokens} tokens{forced}; {_agreement(verdict)}"
+        if not verdict.is_exact:
+            yield "only rounding differs" + ("" if verdict.causes else ": sums run in another order")
+        if 0 < verdict.compared < verdict.tokens:
+            yield f"of {verdict.tokens - verdict.compared} of them the file has no numbers"
         for cause in verdict.causes:
             yield f"  known: {cause}"
         return
@@ -49,6 +48,22 @@ def report(verdict: Verdict) -> Iterator[str]:
         yield "  reason: none is known: settings, prompt or tokens were changed in the file, or the program was"
 
 
+def _agreement(verdict: Verdict) -> str:
+    """How near the numbers of identical tokens are."""
+    if not verdict.compared:
+        return "the file has no numbers of them"
+    if verdict.is_exact:
+        return "every number to the last bit"
+    words = ["every probability to the last bit"]
+    if verdict.largest:
+        words = [f"probabilities within {verdict.largest:.1e}"]
+    if verdict.other:
+        words.append(f"logits and bits within {verdict.other:.1e}")
+    if verdict.unlike:
+        words.append(f"near ties change ranks or counts of {verdict.unlike}")
+    return ", ".join(words)
+
+
 def _odds(record: Mapping[str, Any]) -> str:
     parts = [f"{name} {_share(record.get(key))}" for name, key in (("raw", "raw_prob"), ("final", "final_prob"))]
     place = record.get("slice")
@@ -72,9 +87,12 @@ def verdict_record(verdict: Verdict, facts: Mapping[str, Any]) -> dict[str, Any]
     return {
         "schema": SCHEMA,
         "identical": first is None,
+        "exact": first is None and verdict.compared > 0 and verdict.is_exact,
         "tokens": verdict.tokens,
         "forced": verdict.forced,
+        "compared": verdict.compared,
         "largest_difference": verdict.largest,
+        "largest_other_difference": verdict.other,
         "causes": list(verdict.causes),
         "diverged": None
         if first is None
