@@ -7,6 +7,9 @@ import hashlib
 import json
 import os
 import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +226,42 @@ def test_what_is_out_of_date_never_outweighs_the_rest_for_long(
         file.write(taken, path)
         sections.append(len(seals(path.read_bytes())))
     assert max(sections[1:]) == 5
+
+
+SAVES = """
+import random, sys
+from pathlib import Path
+from tests.session.sessions import any_session, grow
+from tinychat.session.growing import GrowingFile
+from tinychat.session import record
+from tinychat.session.record import Source
+from tinychat.text.tokenizer import Tokenizer
+
+tokenizer = Tokenizer.from_json(Path(sys.argv[1]).read_text(), origin="test")
+session, dice, file = any_session(tokenizer, 5, 10), random.Random(int(sys.argv[3])), GrowingFile()
+for number in range(100_000):
+    file.write(record.snapshot(session, Source(), cursor=0, draft=str(number)), Path(sys.argv[2]))
+    print(number, flush=True)
+    grow(session, dice, 2)
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_writer_killed_at_any_moment_has_lost_no_save(tokenizer: Tokenizer, tmp_path: Path, seed: int) -> None:
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_json())
+    path, dice = tmp_path / "a.jsonl", random.Random(seed)
+    command = [sys.executable, "-c", SAVES, str(tmp_path / "tokenizer.json"), str(path), str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as writer:
+        assert writer.stdout is not None
+        for _ in range(dice.randint(3, 40)):
+            assert writer.stdout.readline()
+        time.sleep(dice.random() * 0.01)
+        writer.kill()
+        said = writer.stdout.read().split()
+    found = load(path)
+    assert found.dropped == "" or found.unfinished
+    assert int(found.draft) >= (int(said[-1]) if said else 2), "what was said to be saved is there"
+    again = GrowingFile()
+    again.write(record.snapshot(found.session, Source(), draft="then"), path)
+    assert load(path).draft == "then"
+    assert facts(load(path).session) == facts(found.session)
