@@ -151,6 +151,14 @@ def test_steps_are_drawn_one_by_one(room: Room) -> None:
     assert (frame.state, frame.stop, len(frame.steps), frame.length) == ("paused", "paused", 1, 6)
     client.do(StepOnce(4))
     assert client.tokens == expected(5)
+    client.do(StepOnce(10), StepOnce(10))  # a key that is pressed twice
+    assert client.tokens == expected(25)
+    client.do(Run(limit=None), StepOnce())
+    count = len(client.tokens)
+    assert client.frames[-1].state == "paused"  # of a run that has no end only one more
+    time.sleep(0.1)
+    assert client.worker.read() == []
+    assert client.tokens == expected(count)
 
 
 def test_a_step_is_drawn_with_the_settings_before_it_not_those_after(room: Room) -> None:

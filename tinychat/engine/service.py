@@ -188,7 +188,8 @@ class Service:
         elif isinstance(command, StepOnce):
             if command.count < 1:
                 raise ValueError(f"count must be at least 1, got {command.count}")
-            self._start(command.count, "paused")
+            steps = self._state == "running" and self._at_limit == "paused"  # others are still to come
+            self._start(command.count + (self._left or 0 if steps else 0), "paused")
             self._draw()  # now: a command that follows must find the token there
         elif isinstance(command, Force):
             self._keep(self._attempt(lambda: engine.force(command.token, self._trial.params)))

@@ -84,7 +84,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class StepOnce:
-    """Draw `count` tokens, then pause."""
+    """Draw `count` tokens, behind those that are still to come of another StepOnce, then pause."""
 
     count: int = 1
 

@@ -39,7 +39,7 @@ LESSONS: tuple[Lesson, ...] = (
                 "number: the slice it falls into is drawn.",
                 "Draw on with . until a token comes that was not the likeliest.",
                 lambda scene: any(step.raw_rank > 1 and not step.forced for step in scene.steps()),
-                "The status line says the rank of the token that was drawn.",
+                "The left arrow shows the odds that the last token was drawn from, and the status line its rank.",
             ),
             LessonStep(
                 "Every token keeps its odds, its dart and its settings. The arrow keys walk over the text and show "

@@ -99,7 +99,9 @@ def run_play(
                 _say(*app.reopening.farewell(cut_off=app.return_code in CUT_OFF))
     if app.fault is not None:
         raise app.fault
-    return 1 if app.return_code is None else app.return_code  # none: it ended by a failure of its own
+    if app.failure is not None:
+        raise app.failure
+    return 1 if app.return_code is None else app.return_code
 
 
 def _looked_at(opening: Opening) -> tuple[Opening, CheckpointInfo | None]:

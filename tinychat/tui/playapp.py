@@ -93,6 +93,7 @@ class PlayApp(App[int]):
         screen = PlayScreen(self.decoder, look=self.look, budget=self.budget, prompt=opening.prompt, name=opening.name)
         screen.model_context = opening.context
         screen.opening_mode, screen.opening_params = "chat" if opening.chat else "completion", opening.params
+        screen.opens_in_edit = not opening.lesson
         screen.taste = self.taste
         screen.restart = self._restart
         screen.compare_with = opening.compare
@@ -114,6 +115,15 @@ class PlayApp(App[int]):
         loop = asyncio.get_running_loop()
         for number in FATAL_SIGNALS:
             loop.add_signal_handler(number, self._end, 128 + number)
+
+    @property
+    def failure(self) -> Exception | None:
+        """The mistake of ours that ended it."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # Textual would print the whole story on the terminal: the door says its name, and where it is written down
+        self._close_messages_no_wait()
 
     def _end(self, code: int) -> None:
         self.exit(code, return_code=code)

@@ -60,11 +60,13 @@ class PlayScreen(DoorScreen):
         ),
     ]  # fmt: skip
 
+    opens_in_edit = True  # a lesson brings its own prompt
     _asked_to_leave = 0.0
 
     def on_mount(self) -> None:
         self.prompt_box.move_cursor(self.prompt_box.document.end)
-        self.action_edit()
+        if self.opens_in_edit:
+            self.action_edit()
 
     def begin(self, player: Player) -> None:
         """The tokenizer is known and the model is on its way: from here on everything works."""

@@ -310,3 +310,20 @@ async def test_the_first_frame_needs_no_second_one(start, monkeypatch: pytest.Mo
         assert play.screen.has_class("editing")
         assert play.screen.prompt_box.has_focus
     assert not read, "all styles would be worked out once more"
+
+
+async def test_a_mistake_of_ours_is_not_told_as_a_story_on_the_terminal(start) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("ours")
+
+    async def sitting() -> None:
+        async with start() as play:
+            apps.append(play.app)
+            play.app.call_later(fail)
+            await play.pilot.pause()
+
+    apps: list[PlayApp] = []
+    with pytest.raises(ZeroDivisionError):
+        await sitting()
+    assert isinstance(apps[0].failure, ZeroDivisionError)  # the door writes it to its file
+    assert not apps[0]._exit_renderables

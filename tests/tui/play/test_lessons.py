@@ -9,6 +9,7 @@ from tinychat.lessons import progress
 from tinychat.lessons.catalogue import LESSONS, find_lesson
 from tinychat.lessons.lesson import Lesson, LessonStep
 from tinychat.tui.layouts import Wish, arrange
+from tinychat.tui.screen import PlayScreen
 from tinychat.tui.teaching import TeachingScreen
 from tinychat.tui.widgets.lesson import lesson_height
 
@@ -125,3 +126,12 @@ def test_the_list_says_what_is_done(tinychat) -> None:
     assert len(rows) == len(LESSONS)
     assert "Did you mean top-p?" in tinychat("learn", "top_p").err
     assert "needs a terminal" in tinychat("learn", "top-p").err
+
+
+@pytest.mark.parametrize(("lesson", "edits"), [("top-k", 0), ("", 1)])
+async def test_a_lesson_never_opens_in_the_prompt(start, monkeypatch, lesson, edits) -> None:
+    edited: list[str] = []
+    monkeypatch.setattr(PlayScreen, "action_edit", lambda screen: edited.append(screen.prompt_box.text))
+    async with start(lesson=lesson) as play:
+        assert len(edited) == edits
+        assert ("Lesson top-k" in play.text()) == bool(lesson)
