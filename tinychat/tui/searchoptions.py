@@ -143,6 +143,9 @@ class Options:
             self.picked = name
             self._set(name, self._typed(name, rest.strip()))
         else:
+            usual = USUAL[self.picked]
+            if word.isidentifier() and not isinstance(usual, str | tuple):
+                raise ValueError(f"there is no method and no option {word!r} here: {', '.join(self.names)}")
             self._set(self.picked, self._typed(self.picked, line.strip()))
 
     def _typed(self, name: str, words: str) -> Any:

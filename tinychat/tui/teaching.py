@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
+from tinychat.engine.wire import Answer
 from tinychat.errors import TinychatError
 from tinychat.tui.actions import ActionScreen
 from tinychat.tui.widgets.lesson import LessonView, lesson_height
@@ -37,9 +38,6 @@ class TeachingScreen(ActionScreen):
         if session.model:
             self.say("the lessons are about the model that ships: tinychat learn", "warn")
             return
-        if (session.machine.speculation is None) != (lesson.machine.speculation is None):
-            self.say(f"this one is started from the shell: tinychat learn {lesson.name}", "warn")
-            return
         from tinychat.lessons.lesson import Course
 
         if player.running:
@@ -47,6 +45,9 @@ class TeachingScreen(ActionScreen):
         session.mode, session.fixed_seed, session.max_tokens = "completion", True, lesson.max_tokens
         session.params = lesson.params
         session.complete(lesson.prompt)
+        if session.machine.speculation != lesson.machine.speculation:
+            plan = lesson.machine.speculation
+            player.speculate(None if plan is None else dict(plan), self._hear_speculation)
         player.set_params(session.params)
         player.set_rate(lesson.rate)
         player.sync()
@@ -57,6 +58,10 @@ class TeachingScreen(ActionScreen):
         self.moved_to("")
         self.calm()
         self.show_lesson()
+
+    def _hear_speculation(self, answer: Answer) -> None:
+        if answer.error is not None:
+            self.say(" ".join(answer.error), "warn")
 
     def paint(self) -> None:
         super().paint()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.wire import Answer, Ask
 from tinychat.lessons import progress
 from tinychat.lessons.catalogue import LESSONS, find_lesson
 from tinychat.lessons.lesson import Lesson, LessonStep
@@ -87,10 +88,22 @@ async def test_lessons_are_about_the_model_that_ships(start) -> None:
         await play.settle()
         assert "about the model that ships" in play.text()
         assert teacher.course is None
-        play.player.session.model = ""
-        teacher.start_lesson(find_lesson("speculation"))
-        await play.settle()
-        assert "tinychat learn speculation" in play.text()
+
+
+async def test_a_lesson_brings_its_speculation_and_the_next_one_takes_it_away(start) -> None:
+    async with start() as play:
+        teacher = _teacher(play)
+        for name, plan in (("speculation", {"kind": "lookup"}), ("greedy", None)):
+            teacher.start_lesson(find_lesson(name))
+            asked = [each for each in play.decoder.sent if isinstance(each, Ask) and each.kind == "speculate"][-1]
+            assert asked.values == {"plan": plan}
+            seq = play.decoder.sent.index(asked) + 1
+            play.decoder.frame(answers=(Answer(kind="speculate", seq=seq, values={"plan": plan}),))
+            await play.settle()
+            assert play.player.session.machine.speculation == plan
+        sent = len(play.decoder.sent)
+        teacher.start_lesson(find_lesson("temperature"))
+        assert not any(isinstance(each, Ask) and each.kind == "speculate" for each in play.decoder.sent[sent:])
 
 
 async def test_all_lessons_are_in_the_list(start) -> None:

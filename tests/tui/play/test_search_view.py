@@ -168,6 +168,8 @@ async def test_contradictions_and_errors_are_told(start: Any) -> None:
         assert "they are all the same" in play.text()
         await play.press("m", "m", "colon", *"width many", "enter")
         assert "width needs a whole number" in play.text()
+        await play.press("colon", *"widht9", "enter")
+        assert "no option 'widht9'" in play.text()
         await play.press("colon", *"width 9", "enter", "space")
         search = Searched(play)
         assert search.question.values["spec"]["width"] == 9

@@ -366,9 +366,12 @@ class SearchView(View[Taken]):
         return self.position == len(path) and path.ids[-1] in self.player.session.tokenizer.end_ids
 
     def _keys(self) -> tuple[str, ...]:
-        start = "stop" if self.running else "search"
-        take = ("Enter take", "b best", "x pruned") if self.growth.nodes else ()
-        return (f"Space {start}", *take, "m method", "Tab - = : options", "Esc back")
+        start = f"Space {'stop' if self.running else 'search'}"
+        if self.running or not self.growth.nodes:
+            first: tuple[str, ...] = (start, *(("Enter take",) if self.growth.nodes else ()))
+        else:
+            first = ("Enter take", start, "b best", "x pruned")
+        return (*first, "m method", "Tab - = : options", "Esc back")
 
     def _paint_odds(self) -> None:
         node = self.growth.nodes.get(self.selected)
