@@ -212,3 +212,38 @@ def test_going_round_the_versions_comes_back_to_where_it_began(moves: list[tuple
         seen.add(tree.current)
     assert len(seen) == len(versions.numbers)
     assert tree.current == began
+
+
+@given(st.lists(MOVES, min_size=1, max_size=6))
+def test_what_the_path_shares_with_an_earlier_one_is_known(stages: list[list[tuple[str, object]]]) -> None:
+    tree = Tree()
+    seen = [(tree.moves, list(tree.path.ids))]
+    for moves in stages:
+        for name, value in moves:
+            if name == "append":
+                tree.append(value, kind=DRAWN)  # type: ignore[arg-type]
+            elif name == "rewind":
+                tree.rewind(int(value * len(tree)))  # type: ignore[operator]
+            else:
+                getattr(tree, name)(*([value] if name in ("sibling", "give") else []))
+        for since, ids in seen:
+            shared = tree.shared_since(since)
+            if since == tree.moves:
+                assert shared == len(tree)
+            else:
+                both = min(shared, len(ids))  # it may have grown before it was left
+                assert list(tree.path.ids[:both]) == ids[:both]
+        seen.append((tree.moves, list(tree.path.ids)))
+
+
+def test_a_rewind_and_its_undo_share_all_up_to_the_fork() -> None:
+    tree = grown(*range(50))
+    tree.rewind(40)
+    tree.append(99, kind=DRAWN)
+    assert tree.shared_since(tree.moves - 1) == 40
+    tree.undo()
+    assert tree.shared_since(tree.moves - 1) == 40
+    assert tree.shared_since(tree.moves - 2) == 40
+    assert tree.shared_since(-1) == 0
+    tree.moves += 5  # a screen was told to take it for another one
+    assert tree.shared_since(tree.moves - 6) == 0

@@ -165,11 +165,17 @@ class Session:
                 tokens=len(path) - start,
                 bits=tally.bits + sum(path.surprisal[done:]),
                 forced=tally.forced + path.kinds.count(FORCED, done),
-                knob_moves=tally.knob_moves + sum(self.moved(position) for position in range(done, len(path))),
+                knob_moves=tally.knob_moves + sum(map(self.moved, self._turns(done))),
                 guessed=tally.guessed + right + wrong,
                 accepted=tally.accepted + right,
             )
         return self._tally
+
+    def _turns(self, start: int) -> list[int]:
+        """The positions from `start` on that have another setting than the one before: few of many thousand."""
+        start = max(start, 1)
+        pairs = zip(self.tree.path.setting[start:], self.tree.path.setting[start - 1 :], strict=False)
+        return [position for position, (now, before) in enumerate(pairs, start) if now != before]
 
     def turns(self) -> list[Turn]:
         """The turns of the conversation on the path; none where it is no chat."""

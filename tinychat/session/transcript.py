@@ -7,11 +7,12 @@ text leaves here through the terminal filter. Nothing here knows colours or widt
 from __future__ import annotations
 
 from tinychat.session.session import Session
-from tinychat.session.tree import PROMPT
+from tinychat.session.tree import PROMPT, Column
 from tinychat.text.stream import TextStream
 from tinychat.text.terminal import clean
 from tinychat.text.tokenizer import Tokenizer
 
+LAST = 16  # tokens that may still have to do with the next one: a character has four bytes
 HEADERS = {"<|system|>": "system  ", "<|user|>": "you  ", "<|assistant|>": "model  "}
 
 
@@ -23,6 +24,18 @@ class Speller:
         self._names = {number: name for name, number in tokenizer.specials.items()}
         self._stream = TextStream(tokenizer)
         self._started = False
+
+    @classmethod
+    def behind(cls, tokenizer: Tokenizer, path: Column, length: int) -> Speller:
+        """A speller that has seen the first `length` tokens of a path: only the last few are spelled for it."""
+        speller, start = cls(tokenizer), max(length - LAST, 0)
+        speller._started = any(
+            (name := speller._names.get(token)) is None or (name in HEADERS and kind == PROMPT)
+            for token, kind in zip(path.ids[:start], path.kinds[:start], strict=True)
+        )
+        for i in range(start, length):
+            speller.push(path.ids[i], given=path.kinds[i] == PROMPT)
+        return speller
 
     def push(self, token: int, *, given: bool) -> str:
         """The text to show for this token; "" while a character is incomplete."""

@@ -17,6 +17,7 @@ from tinychat.engine.trace import Step
 from tinychat.session.records import Records
 
 PROMPT, DRAWN, FORCED, SEARCHED = 0, 1, 2, 3
+MOST_MOVES = 64  # of which it is known what they left in place
 KIND_NAMES: tuple[Literal["prompt", "drawn", "forced", "searched"], ...] = ("prompt", "drawn", "forced", "searched")
 
 
@@ -119,6 +120,7 @@ class Tree:
         self._undo: list[int] = []
         self._redo: list[int] = []
         self._unpacked: tuple[int, int, Step] | None = None
+        self._shared: dict[int, int] = {}  # by number of the move: tokens that the path before and after it begin with
 
     @classmethod
     def restored(cls, branches: list[Branch], *, current: int, undo: Iterable[int], redo: Iterable[int]) -> Tree:
@@ -322,9 +324,24 @@ class Tree:
         self._stand_on(number)
 
     def _stand_on(self, number: int) -> None:
+        before, after = (self._line(each)[::-1] for each in (self.current, number))
+        shared = 0
+        for (one, left), (other, gone) in zip(before, after, strict=False):
+            if one != other:
+                break
+            shared = min(left, gone)
+            if left != gone:
+                break
+        shared = min(shared, len(self.path))
         self.current = number
         self.path = self._column(number)
         self.moves += 1
+        self._shared[self.moves] = shared
+        self._shared.pop(self.moves - MOST_MOVES, None)
+
+    def shared_since(self, moves: int) -> int:
+        """How many tokens the path begins with as it did when `moves` had this value; 0 where that is long ago."""
+        return min((self._shared.get(each, 0) for each in range(moves + 1, self.moves + 1)), default=len(self))
 
     def _line(self, number: int) -> list[tuple[int, int]]:
         """The branches from this one down to the first, each with the length at which the way leaves it."""

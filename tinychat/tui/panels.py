@@ -14,7 +14,7 @@ from tinychat.errors import TinychatError
 from tinychat.session.presets import own_presets
 from tinychat.session.replay import LastCommand
 from tinychat.session.transcript import Speller
-from tinychat.session.tree import KIND_NAMES, PROMPT, SEARCHED
+from tinychat.session.tree import KIND_NAMES, PROMPT, SEARCHED, Tree
 from tinychat.text.terminal import clean
 from tinychat.tui import status
 from tinychat.tui.config import Taste
@@ -65,6 +65,7 @@ class PanelScreen(TickScreen):
         self.play_layout = PlayLayout()
         self._shown_moves = -1  # Tree.moves of the tokens in the stream
         self._shown = 0  # how many of them
+        self._shown_tree: Tree | None = None
         self._speller: Speller | None = None
         self._first_prompt = prompt
         self._candidates_note = ""
@@ -164,9 +165,17 @@ class PanelScreen(TickScreen):
         if self.player is None:
             return
         session, tree = self.player.session, self.player.session.tree
-        if self._shown_moves != tree.moves or self._shown > len(tree):
-            self._speller, self._shown, self._shown_moves = Speller(session.tokenizer), 0, tree.moves
-            self.stream.set_tokens(self._new_tokens())
+        if self._shown_moves != tree.moves or self._shown_tree is not tree:
+            same = 0
+            if self._shown_tree is tree:
+                same = min(tree.shared_since(self._shown_moves), self._shown, self.stream.count)
+            self._speller, self._shown = Speller.behind(session.tokenizer, tree.path, same), same
+            self._shown_tree, self._shown_moves = tree, tree.moves
+            if same:
+                self.stream.truncate(same)
+                self.stream.append(self._new_tokens())
+            else:
+                self.stream.set_tokens(self._new_tokens())
         elif self._shown < len(tree):
             self.stream.append(self._new_tokens())
         self.stream.live = self.player.running

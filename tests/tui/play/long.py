@@ -163,6 +163,12 @@ async def measure(tokens: int) -> dict[str, float]:
         for _ in range(50):
             await pilot.press("right")
         found["ms of a press of right, mean"] = (time.perf_counter() - begun) * 20
+        tree.rewind(len(tree) - 1)
+        begun = time.perf_counter()
+        screen.paint_all()
+        found["ms to paint another branch"] = (time.perf_counter() - begun) * 1e3
+        tree.undo()
+        screen.paint_all()
         found["MB walked"] = resident() / 1e6
         path = keeper.finish()
         assert path is not None

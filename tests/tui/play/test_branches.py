@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from tinychat.session.transcript import pieces
+from tinychat.session.tree import DRAWN
 from tinychat.tui.widgets.tree import TreeView
 
 
@@ -134,3 +138,26 @@ async def test_undo_takes_a_message_back(start, tokenizer) -> None:
         await play.press("enter")
         assert [turn.role for turn in session.turns()] == ["user", "assistant"]
         assert play.decoder.ids == list(session.tree.path.ids)
+
+
+async def test_the_stream_shows_the_path_whatever_moves_were_made(start) -> None:
+    dice = random.Random(6)
+    async with start() as play:
+        await play.run_some(12)
+        play.player.pause()
+        await play.settle()
+        session, stream = play.player.session, play.screen.stream
+        for _ in range(60):
+            for _ in range(dice.randint(1, 3)):  # several moves may come between two paints
+                move = dice.choice(["rewind", "undo", "redo", "sibling", "append"])
+                if move == "rewind":
+                    session.rewind(dice.randint(0, len(session.tree)))
+                elif move == "append":
+                    for token in dice.choices(range(6, 290), k=dice.randint(1, 5)):
+                        session.tree.append(token, kind=DRAWN, setting=0)
+                elif move == "sibling":
+                    session.tree.sibling(dice.choice([-1, 1]))
+                else:
+                    getattr(session.tree, move)()
+            play.screen.paint_stream()
+            assert [stream.token(i).text for i in range(stream.count)] == pieces(session)
