@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from tinychat import files
+from tinychat.engine.breaks import Condition
 from tinychat.engine.engine import Engine
 from tinychat.engine.machine import Machine, open_engine
 from tinychat.errors import UsageError
 from tinychat.lessons import progress
 from tinychat.lessons.catalogue import LESSONS, find_lesson, next_lesson
 from tinychat.lessons.lesson import Course, Lesson, Scene
+from tinychat.lessons.steering import DOUBT
 from tinychat.model.checkpoint import inspect, tokenizer_of
 from tinychat.session.session import Session
 
@@ -31,6 +33,8 @@ class Hand:
         self.cursor: int | None = None  # None: the end
         self.tab = "candidates"
         self.course = Course(lesson, self.session)
+        self.first: list[int] = []  # the reply after the first step, and its mean surprisal
+        self.first_bits = 0.0
 
     def turn(self, **values: Any) -> None:
         self.session.params = self.session.params.with_(**values)
@@ -43,8 +47,19 @@ class Hand:
         self.cursor = None
 
     def again(self, count: int) -> None:
-        self.session.rewind(self.session.reply_start)
+        self.fork(0, count)
+
+    def fork(self, place: int, count: int) -> None:
+        """Draw on from a place of the reply."""
+        self.session.rewind(self.session.reply_start + place)
         self.draw(count)
+
+    def draw_to_doubt(self) -> None:
+        """As a breakpoint does."""
+        self.draw(1)
+        while self.session.tree.step(len(self.session.tree) - 1).odds.entropy <= DOUBT:  # type: ignore[union-attr]
+            assert self.session.reply_length < 200
+            self.draw(1)
 
     def take(self, row: int) -> None:
         step = self.session.tree.step(self.position)
@@ -154,6 +169,23 @@ PLAYED: dict[str, Moves] = {
         lambda hand: hand.find(lambda step: step.drafted == "accepted"),
         lambda hand: hand.find(lambda step: step.drafted == "rejected"),
     ],
+    "what-if": [
+        lambda hand: hand.draw(40),
+        lambda hand: hand.turn(temperature=0.5),
+        lambda hand: hand.fork(1, 20),
+        lambda hand: hand.session.tree.undo(),
+    ],
+    "lanes": [
+        lambda hand: hand.draw(40),
+        _do(lambda hand: hand.turn(temperature=1.5), lambda hand: hand.fork(0, 40)),
+        lambda hand: hand.session.tree.undo(),
+    ],
+    "breakpoints": [
+        lambda hand: setattr(hand.session.tools, "breaks", (Condition("entropy", DOUBT),)),
+        lambda hand: hand.draw_to_doubt(),
+        _do(lambda hand: hand.draw_to_doubt(), lambda hand: hand.draw_to_doubt()),
+        lambda hand: setattr(hand.session.tools, "breaks", ()),
+    ],
 }  # fmt: skip
 
 
@@ -176,6 +208,9 @@ def test_every_task_can_be_done_and_is_not_done_before(lesson: Lesson, engine: E
         move(hand)
         assert hand.course.look(hand.scene()), f"step {number + 1}: {hand.course.step.task}"
         _claims(lesson.name, number, hand)
+        if not number and hand.session.reply_length:
+            hand.first = list(hand.session.tree.path.ids[hand.session.reply_start :])
+            hand.first_bits = hand.session.tally().bits / hand.session.reply_length
         if not hand.course.is_over:
             assert hand.course.go_on(hand.session)
     assert hand.course.is_over
@@ -208,6 +243,12 @@ def _claims(name: str, number: int, hand: Hand) -> None:
     elif (name, number) == ("draws", 2):
         assert scene.step is not None
         assert f"{scene.step.u:.3f}" == "0.803"
+    elif (name, number) == ("what-if", 2):
+        reply = list(hand.session.tree.path.ids[hand.session.reply_start :])
+        assert reply[0] == hand.first[0]
+        assert reply[1] != hand.first[1]
+    elif (name, number) == ("lanes", 1):
+        assert hand.session.tally().bits / scene.drawn > hand.first_bits
     elif (name, number) == ("beam", 2):
         assert hand.session.tally().bits / scene.drawn < 0.9
 
@@ -231,7 +272,7 @@ def test_speculation_gives_the_text_of_greedy_decoding(engine: Engine) -> None:
 
 def test_texts_are_short_and_whole() -> None:
     names = [lesson.name for lesson in LESSONS]
-    assert len(names) == len(set(names)) == 11
+    assert len(names) == len(set(names)) == 14
     for lesson in LESSONS:
         assert 3 <= len(lesson.steps) <= 6
         for step in lesson.steps:

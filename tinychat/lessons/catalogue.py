@@ -8,6 +8,7 @@ from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.errors import UsageError
 from tinychat.lessons.lesson import Lesson, LessonStep, Scene
+from tinychat.lessons.steering import STEERING
 
 FORK = "Once upon a time, a"  # some 38 words may follow, none of them likely
 _STORY = SamplingParams(temperature=0.8, top_p=0.95, seed=7)
@@ -350,6 +351,7 @@ LESSONS: tuple[Lesson, ...] = (
             ),
         ),
     ),
+    *STEERING,
 )  # fmt: skip
 
 BY_NAME = {lesson.name: lesson for lesson in LESSONS}
