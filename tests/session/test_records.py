@@ -112,6 +112,8 @@ def test_rows_share_what_they_have_in_common_and_copy_what_is_elsewhere() -> Non
     other.extend(one, 0, 2)
     assert (list(same), list(other)) == ([None, b"b"], [b"a", None])
     assert len(one.store) == 2, "nothing was copied"
+    assert list(one.first(2)) == [b"a", None]
+    assert one.first(2).store is one.store
     assert one[-1] == b"b"
     assert one[:2] == [b"a", None]
     assert one != same

@@ -120,6 +120,12 @@ class Records(Sequence[bytes | None]):
             for at in range(start, min(stop, len(other))):
                 self.append(other[at])
 
+    def first(self, count: int) -> Records:
+        """A row of the first ones, in the same store."""
+        row = Records(self.store)
+        row.extend(self, 0, count)
+        return row
+
     def _get(self, number: int) -> bytes | None:
         return None if number == NONE else self.store.get(number)
 

@@ -10,6 +10,7 @@ from tinychat.engine.packing import glance, unpack_step
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.engine.wire import Answer
+from tinychat.session.records import Records
 from tinychat.session.session import Session
 from tinychat.session.transcript import Speller
 from tinychat.session.tree import KIND_NAMES, PROMPT
@@ -49,7 +50,7 @@ class Lane:
         self.stop = ""
         self.trouble = ""
         self.until = 0  # tokens that it may hold; more is drawn below that
-        self._packed: list[bytes | None] = []
+        self._packed = Records()
         self._settings: list[SamplingParams | None] = []
         self._speller = Speller(host.tokenizer)
         self._bits = 0.0  # of the reply
@@ -65,8 +66,8 @@ class Lane:
             text = lane._speller.push(path.ids[i], given=given)
             lane.ids.append(path.ids[i])
             lane.tokens.append(StreamToken(text, _kind(path.kinds[i]), *numbers))
-            lane._packed.append(path.packed[i])
             lane._settings.append(None if given else session.settings[path.setting[i]])
+        lane._packed = path.packed.first(length)
         lane._bits = sum(path.surprisal[start:length])
         lane.begun = length
         if length > start and path.ids[length - 1] in host.tokenizer.end_ids:
@@ -94,7 +95,7 @@ class Lane:
         for i in range(length):
             lane._speller.push(self.ids[i], given=i < self.start)
         lane.ids, lane.tokens = self.ids[:length], [_plain(token) for token in self.tokens[:length]]
-        lane._packed, lane._settings = self._packed[:length], self._settings[:length]
+        lane._packed, lane._settings = self._packed.first(length), self._settings[:length]
         lane._bits = sum(token.surprisal for token in lane.tokens[lane.start :])
         lane.begun = min(self.begun, length)
         return lane
