@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -23,38 +22,44 @@ def _tinychat(*args: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
-        ["transcript"], ["keys"], ["paths"], ["learn"], ["data"], ["data", "build"], ["data", "inspect"],
-        ["runs"],
-    ],
-)  # fmt: skip
-def test_help_loads_neither_torch_nor_textual(command: list[str]) -> None:
+COMMANDS = [
+    [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
+    ["transcript"], ["keys"], ["paths"], ["learn"], ["data"], ["data", "build"], ["data", "inspect"],
+    ["runs"],
+]  # fmt: skip
+
+
+def test_help_loads_neither_torch_nor_textual() -> None:
     loaded = _python(
         "import sys, contextlib, io\n"
-        f"sys.argv = ['tinychat', *{command!r}, '--help']\n"
         "from tinychat.__main__ import main\n"
-        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:\n"
-        "    main()\n"
-        "assert 'tinychat' in out.getvalue()\n"
-        "print([name for name in ('torch', 'textual', 'tokenizers', 'trainer') if name in sys.modules])\n"
+        f"for command in {COMMANDS!r}:\n"
+        "    sys.argv = ['tinychat', *command, '--help']\n"
+        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:\n"
+        "        main()\n"
+        "    assert 'tinychat' in out.getvalue(), command\n"
+        "    heavy = [name for name in ('torch', 'textual', 'tokenizers', 'trainer') if name in sys.modules]\n"
+        "    assert not heavy, (command, heavy)\n"
+        "print('none')\n"
     )
-    assert loaded.strip() == "[]"
+    assert loaded == "none\n"
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
+def test_what_a_screen_or_a_check_needs_never_loads_torch() -> None:
+    modules = [
         "tinychat.text.tokenizer", "tinychat.text.stream", "tinychat.text.chat", "tinychat.model.checkpoint",
         "tinychat.engine.params", "tinychat.engine.draw", "tinychat.engine.packing", "tinychat.engine.worker",
         "tinychat.session.session", "tinychat.session.saved", "tinychat.session.export", "tinychat.tui.app",
         "tinychat.tui.screen", "trainer.config", "trainer.toy",
-    ],
-)  # fmt: skip
-def test_what_a_screen_or_a_check_needs_never_loads_torch(module: str) -> None:
-    assert _python(f"import sys, {module}\nprint('torch' in sys.modules)").strip() == "False"
+    ]  # fmt: skip
+    loaded = _python(
+        "import sys, importlib\n"
+        f"for module in {modules!r}:\n"
+        "    importlib.import_module(module)\n"
+        "    assert 'torch' not in sys.modules, module\n"
+        "print('none')\n"
+    )
+    assert loaded == "none\n"
 
 
 def test_version_is_said() -> None:
@@ -72,22 +77,28 @@ def test_play_without_a_terminal_says_what_it_needs() -> None:
     ]
 
 
-def test_info_says_shape_parameters_bytes_and_digests(checkpoint: Path) -> None:
-    ended = _tinychat("info", str(checkpoint), "--json")
-    facts = json.loads(ended.stdout)
+def test_info_says_shape_parameters_bytes_and_digests(tinychat, checkpoint: Path) -> None:
+    facts = tinychat("info", checkpoint, "--json").json
     assert facts["model"]["layers"] == 2
     assert facts["parameters"] == sum(facts["parameters_by_part"].values())
     assert facts["weight_bytes"]["fp32"] == 4 * facts["parameters"]
     assert facts["kv_bytes_per_token"]["fp32"] == 2 * 2 * 32 * 4
     assert len(facts["digest"]) == len(facts["tokenizer"]["digest"]) == 64
     assert facts["step"] == 7
-    table = _tinychat("info", str(checkpoint))
-    assert "2 layers, width 32" in table.stdout
-    assert facts["digest"] in table.stdout
+    table = tinychat("info", checkpoint)
+    assert "2 layers, width 32" in table.text
+    assert facts["digest"] in table.text
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("command", [["--help"], ["info", "CHECKPOINT"], ["sample", "-m", "CHECKPOINT", "-n", "2"]])
+@pytest.mark.parametrize(
+    ("command", "closed"),
+    [
+        *((["--help"], each) for each in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")),
+        (["info", "CHECKPOINT"], ">&-"),
+        (["info", "CHECKPOINT"], "<&- >&- 2>&-"),
+        (["sample", "-m", "CHECKPOINT", "-n", "2"], "<&- >&- 2>&-"),
+    ],
+)
 def test_a_closed_stream_is_no_error(closed: str, command: list[str], checkpoint: Path) -> None:
     words = [str(checkpoint) if word == "CHECKPOINT" else word for word in command]
     ended = subprocess.run(
@@ -106,18 +117,11 @@ def test_an_error_with_stderr_closed_leaves_stdout_clean() -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [], ["sample"], ["play"], ["presets"], ["train"], ["info"], ["corpus"], ["bench"], ["verify"], ["sessions"],
-        ["transcript"], ["keys"], ["paths"], ["learn"], ["data"], ["data", "build"], ["data", "inspect"],
-        ["runs"],
-    ],
-)  # fmt: skip
-def test_help_fits_eighty_columns_and_breaks_off_no_sentence(command: list[str]) -> None:
-    lines = _tinychat(*command, "--help").stdout.splitlines()
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_eighty_columns_and_breaks_off_no_sentence(tinychat, command: list[str]) -> None:
+    lines = tinychat(*command, "--help").text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert not any(line.endswith("...") for line in lines[1:])
+    assert not any(line.endswith("...") for line in lines[lines.index("") :])  # after the usage
 
 
 def test_info_refuses_a_changed_byte(checkpoint: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tinychat.engine.engine import Engine
 from tinychat.engine.params import SamplingParams
 from tinychat.errors import UsageError
 
@@ -263,28 +264,23 @@ def test_a_reader_that_leaves_ends_it_quietly(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_keeps_what_was_said_and_exits_with_128_more(number: signal.Signals, checkpoint: Path) -> None:
-    script = (
-        "import sys, os\n"
-        "number = int(sys.argv.pop())\n"
-        "from tinychat.engine import engine\n"
-        "step = engine.Engine.step\n"
-        "def slow(self, *args, **kwargs):\n"
-        "    result = step(self, *args, **kwargs)\n"
-        "    if len(self.tokens()) == 6: os.kill(os.getpid(), number)\n"
-        "    return result\n"
-        "engine.Engine.step = slow\n"
-        "from tinychat.__main__ import main\n"
-        "main()\n"
-    )
-    command = [sys.executable, "-c", script, "sample", "-m", str(checkpoint), "-p", "", "-n", "40", "--json"]
-    command += ["--seed", "1", "--logit-bias", "0=-inf", "--logit-bias", "5=-inf"]  # so that it does not end by itself
-    command.append(str(int(number)))  # the script takes it off again
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-    assert ended.returncode == 128 + number
-    run = json.loads(ended.stdout)
-    assert run["stop_reason"] == "interrupted"
-    assert len(run["tokens"]) == 5
+def test_a_signal_keeps_what_was_said_and_exits_with_128_more(
+    number: signal.Signals, sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Engine.step
+
+    def interrupted(self: Engine, *args: object, **options: object) -> object:
+        result = step(self, *args, **options)
+        if len(self.tokens()) == 6:
+            os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(Engine, "step", interrupted)
+    bans = ("--logit-bias", "0=-inf", "--logit-bias", "5=-inf")  # so that it does not end by itself
+    ended = sample("-p", "", "-n", 40, "--json", "--seed", 1, *bans)
+    assert ended.code == 128 + number
+    assert ended.json["stop_reason"] == "interrupted"
+    assert len(ended.json["tokens"]) == 5
 
 
 def test_a_full_disk_is_said_and_exits_6(checkpoint: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +19,10 @@ TYPES = (("float", "float"), ("uint16_t", "uint16_t"), ("int8_t", "float"))
 @pytest.fixture(scope="session")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache home in which all libraries are built; where no compiler is, the test is skipped."""
-    home = tmp_path_factory.mktemp("libraries")
+    home = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        home = home.parent  # one build for all workers
+    home /= "libraries"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(home))
         try:
@@ -25,9 +30,13 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
         except native_build.BuildFailed as error:
             pytest.skip(str(error))
         with ThreadPoolExecutor() as pool:
-            for path in pool.map(lambda types: native_build.build(*types), TYPES):
-                assert path is not None
+            list(pool.map(_built, TYPES))
     return home
+
+
+def _built(types: tuple[str, str]) -> None:
+    while native_build.build(*types) is None:
+        time.sleep(0.1)  # another worker is at it
 
 
 @pytest.fixture

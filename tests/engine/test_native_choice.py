@@ -46,23 +46,11 @@ KNOWN = SamplingParams(
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache home with the library for float32; where no compiler is, the test is skipped."""
-    folder = tmp_path_factory.mktemp("library")
+def library(libraries: Path) -> ctypes.CDLL:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        try:
-            native_build.build("float", "float")
-        except native_build.BuildFailed as error:
-            if "no C++ compiler" in error.what:
-                pytest.skip(error.what)
-            raise
-    return folder
-
-
-@pytest.fixture(scope="module")
-def library(home: Path) -> ctypes.CDLL:
-    found = ctypes.CDLL(str(next((home / "tinychat").glob("*.so"))))
+        patch.setenv("XDG_CACHE_HOME", str(libraries))
+        path = native_build.find("float", "float")
+    found = ctypes.CDLL(str(path))
     declare(found)
     return found
 
@@ -175,9 +163,9 @@ def test_broken_numbers_are_left_to_others(library: ctypes.CDLL, broken: float) 
 
 @pytest.mark.parametrize("name", ["greedy", "story"])
 def test_an_engine_draws_the_same_records_by_it_and_without(
-    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, libraries: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(libraries))
     params, steps = PRESETS[name].with_(seed=5), []
     for slow in (False, True):
         engine = Engine(variant(), step="native")
@@ -190,8 +178,8 @@ def test_an_engine_draws_the_same_records_by_it_and_without(
     assert steps[0] == steps[1]
 
 
-def test_an_engine_says_where_nothing_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+def test_an_engine_says_where_nothing_is_left(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(libraries))
     engine = Engine(variant(), step="native")
     engine.set_context([1])
     with pytest.raises(NoLegalToken, match="position 1"):
