@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 
+from tinychat.tui import terminal_input
 from tinychat.tui.terminal_input import (
     END,
     ESCAPE_SIGN,
@@ -45,6 +46,37 @@ def test_the_pieces_in_which_text_comes_make_no_difference(parts: list[str], siz
 
 def test_a_lone_escape_key_is_not_held_back() -> None:
     assert PasteFilter().feed("\x1b") == "\x1b"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "keys"),
+    [
+        (["\x1bp"], ["escape", "p"]),
+        (["\x1b", "p"], ["escape", "p"]),
+        (["ab\x1bG\x1b[A"], ["a", "b", "escape", "G", "up"]),
+        (["\x1b ", "\x1b[", "D"], ["escape", "space", "left"]),
+        (["\x1b", "[B"], ["down"]),
+        (["\x1b\x1b", "[C"], ["escape", "right"]),
+        (["\x1bOA"], ["up"]),
+        (["\x1b\x7f"], ["ctrl+w"]),
+    ],
+)
+def test_escape_and_a_letter_in_one_go_are_two_keys(pieces: list[str], keys: list[str]) -> None:
+    parser = SteadyParser()
+    found = [event for piece in pieces for event in parser.feed(piece)]
+    assert [event.key for event in found if isinstance(event, events.Key)] == keys
+
+
+def test_a_lone_escape_comes_when_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(terminal_input.time, "monotonic", lambda: now)
+    parser = SteadyParser()
+    assert list(parser.feed("\x1b")) == []
+    assert list(parser.tick()) == []
+    now = 0.2
+    assert [event.key for event in parser.tick() if isinstance(event, events.Key)] == ["escape"]
+    assert list(parser.tick()) == []
+    assert [event.key for event in parser.feed("p") if isinstance(event, events.Key)] == ["p"]
 
 
 def test_a_paste_with_escape_sequences_is_one_paste() -> None:

@@ -4,6 +4,9 @@ Textual 8.2 ends the program at a byte that is no UTF-8 (a Latin-1 terminal, Alt
 with an escape sequence in it for single keys: then letters act, and a line end submits. When the terminal is gone (a
 closed window, a broken line) its writer dies of the first write, and who writes on waits for it for ever.
 
+Escape and the letter behind it, which come together over a slow line or through tmux, would be typed as "^" and the
+letter: they are two keys, as they would be one after the other.
+
 What was typed before the terminal was taken went through the terminal's line editing, where Enter becomes the line end
 that is ctrl+j to us: it is made Enter again.
 """
@@ -13,18 +16,27 @@ from __future__ import annotations
 import codecs
 import contextlib
 import fcntl
+import re
 import struct
 import termios
+import time
 import tty
 from collections.abc import Iterable
 from functools import partial
 from typing import IO, Any, ClassVar, cast
 
+from textual import constants, events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
 from textual.message import Message
 
+# an escape character in front of one that begins no sequence of a terminal, and is no key with it
+_KEYS = "".join(
+    c for c in map(chr, range(0x20, 0x7F)) if c not in "[]OPNX_^\\" and f"\x1b{c}" not in ANSI_SEQUENCES_KEYS
+)
+_ESCAPE_KEY = re.compile(f"\x1b(?=[{re.escape(_KEYS)}])")
 START, END = "\x1b[200~", "\x1b[201~"  # bracketed paste
 ESCAPE_SIGN = "\u241b"
 
@@ -82,6 +94,8 @@ class SteadyParser(XTermParser):
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
         self._filter = PasteFilter()
+        self._held = ""  # an escape character that came last: what follows says what it is
+        self._held_at = 0.0
         self._ahead, SteadyParser.typed_ahead = SteadyParser.typed_ahead, 0
 
     def feed(self, data: str) -> Iterable[Message]:
@@ -90,9 +104,25 @@ class SteadyParser(XTermParser):
             early, later = coded[: self._ahead], coded[self._ahead :]
             self._ahead -= len(early)
             data = (early.replace(b"\n", b"\r") + later).decode()
-        # an empty string ends the parser, so it passes only when it was given
-        kept = self._filter.feed(data)
-        return super().feed(kept) if kept or not data else ()
+        kept = self._held + self._filter.feed(data)
+        self._held = ""
+        if not data:  # an empty string ends the parser
+            yield from super().feed(data)
+            return
+        if kept.endswith("\x1b"):
+            kept, self._held, self._held_at = kept[:-1], "\x1b", time.monotonic()
+        before, *parts = _ESCAPE_KEY.split(kept)
+        if before:
+            yield from super().feed(before)
+        for part in parts:
+            yield events.Key("escape", "\x1b")
+            yield from super().feed(part)
+
+    def tick(self) -> Iterable[Message]:
+        yield from super().tick()
+        if self._held and time.monotonic() - self._held_at >= constants.ESCAPE_DELAY:
+            self._held = ""
+            yield events.Key("escape", "\x1b")
 
 
 class Faithless:
