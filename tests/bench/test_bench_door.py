@@ -13,24 +13,29 @@ import pytest
 from tinychat.bench import door
 from tinychat.bench.crew import Measurer
 from tinychat.bench.plan import GREEDY, OURS, Job, Request
+from tinychat.bench.table import print_result
 from tinychat.errors import TinychatError, UsageError
 from tinychat.model.config import ModelConfig
 
 SMALL = ("--prompt-length", "4", "--tokens", "6", "--rounds", "2", "--threads", "1", "--step", "eager", "--quick")
 
 
-def bench(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+@pytest.fixture(scope="module")
+def found(checkpoint: Path) -> dict[str, Any]:
+    """What one run says as JSON."""
+    args = ["-m", str(checkpoint), *SMALL, "--lanes", "2", "--kl", "own", "--json", "--preset", "story"]
+    ended = subprocess.run(
         [sys.executable, "-m", "tinychat", "bench", *args],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
-
-
-def test_a_run_ends_with_one_object_that_has_everything(checkpoint: Path) -> None:
-    ended = bench("-m", str(checkpoint), *SMALL, "--lanes", "2", "--kl", "own", "--json", "--preset", "story")
     assert ended.returncode == 0, ended.stderr
+    assert "warms up" in ended.stderr
     (line,) = ended.stdout.splitlines()
-    found: dict[str, Any] = json.loads(line)
+    parsed: dict[str, Any] = json.loads(line)
+    return parsed
+
+
+def test_a_run_ends_with_one_object_that_has_everything(found: dict[str, Any]) -> None:
     assert found["schema"] == "tinychat.bench/1"
     assert found["command"][:3] == ["tinychat", "bench", "-m"]
     assert found["machine"]["torch"]
@@ -51,13 +56,11 @@ def test_a_run_ends_with_one_object_that_has_everything(checkpoint: Path) -> Non
         assert run["peers"] == []
     assert found["runs"][0]["bytes_per_step"]["cache"] == 2 * 7 * 2 * 2 * 32 * 4  # lanes, positions, k and v, layers
     assert found["kl"][0]["kl_max"] == pytest.approx(0.0, abs=1e-12)
-    assert "warms up" in ended.stderr
 
 
-def test_the_table_goes_to_stdout_and_fits(checkpoint: Path) -> None:
-    ended = bench("-m", str(checkpoint), *SMALL)
-    assert ended.returncode == 0, ended.stderr
-    lines = ended.stdout.splitlines()
+def test_the_table_goes_to_stdout_and_fits(found: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(found)
+    lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("decode, tokens/s") for line in lines)
     assert any(line.startswith("floor") for line in lines)
@@ -76,11 +79,11 @@ def test_the_table_goes_to_stdout_and_fits(checkpoint: Path) -> None:
         (("--shape", "15m", "--kl", "text.txt"), "--kl FILE needs a tokenizer"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_at_once(args: tuple[str, ...], what: str) -> None:
-    ended = bench(*args)
-    assert ended.returncode == 2
-    assert what in ended.stderr.splitlines()[0]
-    assert len(ended.stderr.splitlines()) == 2
+def test_what_cannot_be_measured_is_refused_at_once(tinychat, args: tuple[str, ...], what: str) -> None:
+    ended = tinychat("bench", *args)
+    assert ended.code == 2
+    assert what in ended.err.splitlines()[0]
+    assert len(ended.err.splitlines()) == 2
 
 
 def test_a_missing_peer_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
-"""One of two processes that train together: runs the jobs of a file in turn and writes what it saw. Not a test itself.
+"""Two processes that train together: they run the jobs of a file in turn and write what they saw. Not a test itself.
 
-python pair.py JOBS.json RANK        each job: config text, folder, what to do to this rank; answers beside the file
+    python pair.py JOBS.json        each job: config text, folder, what to do to one rank; answers beside the file
+
+torch is imported once; each of the two is a fork.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ import json
 import math
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
+# what they would both import, in seconds
 from tinychat.errors import StorageError, TinychatError
 from tinychat.model.transformer import Transformer
 from trainer import checkpoints
@@ -65,5 +69,21 @@ def _run(job: dict[str, Any], rank: int) -> dict[str, Any]:
     }
 
 
+def _forked(path: Path, rank: int) -> int:
+    """A child that does the jobs of a rank; its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        main(path, rank)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    children = [_forked(Path(sys.argv[1]), rank) for rank in range(2)]
+    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))

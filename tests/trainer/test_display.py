@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -530,15 +531,40 @@ def test_the_default_folder_is_named_after_the_config(
     assert "tinychat play runs/mine/" in capsys.readouterr().out
 
 
+ENDLESS = """
+[data]
+text = "words.txt"
+mode = "windows"
+[tokenizer]
+vocab_size = 270
+[model]
+context = 8
+width = 8
+layers = 1
+heads = 1
+[train]
+steps = 10_000_000
+tokens_per_step = 32
+compile = "off"
+[sample]
+prompts = ["one"]
+"""
+
+
+@pytest.fixture
+def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that only a signal ends; its config."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("one two three four\n" * 300)
+    (tmp_path / "mine.toml").write_text(ENDLESS)
+    return tmp_path / "mine.toml"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_gives_the_terminal_back_and_ends_with_its_code(
-    sent: signal.Signals, code: int, tmp_path: Path
-) -> None:
+def test_a_signal_saves_gives_the_terminal_back_and_ends_with_its_code(endless: Path, tmp_path: Path) -> None:
     master, slave = pty.openpty()
     __import__("fcntl").ioctl(slave, 0x5414, struct.pack("HHHH", 30, 90, 0, 0))  # TIOCSWINSZ
-    command = [sys.executable, "-m", "tinychat", "train", "--config", str(ROOT / "assets/micro.toml")]
-    command += ["--out", str(tmp_path), "--set", "train.steps=100000", "--set", "data.documents=200"]
+    command = [sys.executable, "-m", "tinychat", "train", "--config", str(endless), "--out", str(tmp_path / "run")]
     environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
     environment.pop("NO_COLOR", None)
     process = subprocess.Popen(
@@ -547,28 +573,47 @@ def test_a_signal_saves_gives_the_terminal_back_and_ends_with_its_code(
     os.close(slave)
     written = b""
     is_sent = False
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if select.select([master], [], [], 0.1)[0]:
-            try:
-                part = os.read(master, 65536)
-            except OSError:
-                break
-            if not part:
-                break
-            written += part
-        if not is_sent and b"step 3" in written:
-            os.kill(process.pid, sent)
-            is_sent = True
-    os.close(master)
     try:
-        ended = process.wait(10)
+        while part := _read(master):
+            written += part
+            if not is_sent and re.search(rb"step [1-9]", written):
+                os.kill(process.pid, signal.SIGINT)
+                is_sent = True
+        ended = process.wait()
     finally:
+        os.close(master)
         process.kill()  # one that has not ended must not run on beside the other tests
-    assert ended == code
+    assert ended == 130
     text = written.decode(errors="replace")  # a signal may cut a character in two
     assert text.rindex("\x1b[?1049l") > text.rindex("\x1b[?1049h")
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert "Everything is saved." in text
     assert "--resume" in text
-    assert (tmp_path / "ckpt.safetensors").exists()
+    assert (tmp_path / "run/ckpt.safetensors").exists()
+
+
+def _read(terminal: int) -> bytes:
+    """What a process writes next; nothing when it has ended, or says nothing for a very long time."""
+    if not select.select([terminal], [], [], 120)[0]:
+        return b""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux's way of saying that nobody is at the other end
+        return b""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_any_signal_saves_and_ends_with_its_code(
+    sent: signal.Signals, code: int, endless: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = PlainLines.show
+
+    def signalled(self: PlainLines, event: Event) -> None:
+        show(self, event)
+        if isinstance(event, TrainStep) and event.step == 3:
+            os.kill(os.getpid(), sent)
+
+    monkeypatch.setattr(PlainLines, "show", signalled)
+    assert run_train(endless, out=endless.parent / "run") == code
+    assert "Everything is saved." in capsys.readouterr().out
+    assert (endless.parent / "run/ckpt.safetensors").exists()

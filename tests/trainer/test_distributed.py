@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
-import socket
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from trainer.config_file import parse
 from trainer.events import Evaluated, TrainStep
 from trainer.loop import train
 from trainer.signals import StopFlag
+
+from .ports import free_port
 
 BASE = """
 [tokenizer]
@@ -53,12 +56,6 @@ max_tokens = 4
 every = 2
 """
 MUON = ["train.optimizer=muon", "train.ema=0.9", "train.steps=4"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _numbers(events: list[Any]) -> tuple[list[list[float]], list[list[float]]]:
@@ -131,21 +128,20 @@ def pair(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     }
     for name, job in jobs.items():
         given = [f"data.text={text}", *job.get("set", [])]
-        job.update(config=job.get("config", BASE), out=str(folder / name), port=_free_port(), set=given)
+        job.update(config=job.get("config", BASE), out=str(folder / name), port=free_port(), set=given)
     path = folder / "jobs.json"
     path.write_text(json.dumps(list(jobs.values())))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(Path(__file__).parent / "pair.py"), str(path)]
-    running = [
-        subprocess.Popen([*command, str(rank)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for rank in range(2)
-    ]
+    running = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "pair.py"), str(path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
     try:
-        said = [process.communicate(timeout=300)[0].decode() for process in running]
+        said = running.communicate(timeout=300)[0].decode()
     finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0, 0], "\n".join(said)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    assert running.returncode == 0, said
     answers = {
         name: [json.loads((folder / f"jobs-{number}-{rank}.json").read_text()) for rank in range(2)]
         for number, name in enumerate(jobs)
