@@ -10,6 +10,8 @@ import pytest
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Candidate, Odds, StageView, Step
 
+from .idle import know_when_idle
+
 WORDS = (" bright", " pale", " silver", " full", " low", " red", " thin", " white", " round", " still", " huge", " dim")
 RAW = (21.4, 13.0, 9.8, 7.7, 6.1, 4.9, 4.1, 3.8, 3.0, 2.4, 0.4, 0.3)
 FINAL = (36.5, 19.6, 13.7, 10.2, 0.0, 5.8, 4.6, 4.2, 3.1, 2.4, 0.0, 0.0)
@@ -63,3 +65,8 @@ def moon() -> Moon:
         params=SamplingParams(temperature=0.8, top_p=0.88, repetition_penalty=1.1),
         label=lambda token: f'"{WORDS[token]}"',
     )
+
+
+@pytest.fixture(autouse=True)
+def _known_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    know_when_idle(monkeypatch)

@@ -22,11 +22,7 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 
 async def find(play, name: str) -> None:
     """The list of all settings, and the first that is found by this name."""
-    await play.press("a")
-    await play.press(*name, "down")
-    for _ in range(20):
-        await play.pilot.pause(0.05)
-    await play.press("enter")
+    await play.press("a", *name, "down", "enter")
 
 
 @pytest.mark.parametrize("size", SIZES)
