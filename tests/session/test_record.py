@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,6 @@ def test_what_was_saved_is_loaded_to_the_last_bit(tokenizer: Tokenizer, file: Pa
 
 
 def test_a_loaded_session_goes_on_like_the_first(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    import random
-
     session = any_session(tokenizer, 5, 40)
     save(session, tmp_path / "a", source=SOURCE)
     other = load(tmp_path / "a").session
@@ -87,8 +87,6 @@ def test_a_snapshot_is_of_its_moment(tokenizer: Tokenizer, tmp_path: Path) -> No
 
 
 def long_session(tokenizer: Tokenizer, tokens: int) -> Session:
-    import random
-
     dice, session = random.Random(1), Session(tokenizer, params=SamplingParams())
     session.complete("the cat")
     for _ in range(tokens):
@@ -255,8 +253,6 @@ def test_records_of_another_packing_are_left_out_and_said(tokenizer: Tokenizer, 
 @given(st.integers(0, 2**32), st.data())
 @settings(max_examples=300, deadline=None)
 def test_a_record_that_passes_a_glance_can_be_unpacked_and_named(seed: int, data: st.DataObject) -> None:
-    import random
-
     packed = bytearray(pack_step(any_step(random.Random(seed), 7, 3, 300, forced=False)))
     for _ in range(data.draw(st.integers(0, 3))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
@@ -269,6 +265,24 @@ def test_a_record_that_passes_a_glance_can_be_unpacked_and_named(seed: int, data
     assert (seen.surprisal, seen.entropy) == (step.surprisal, step.odds.entropy)
     assert all(candidate.token < 300 for candidate in step.odds.candidates)
     assert all(0 <= candidate.final <= 1.0001 for candidate in step.odds.candidates)
+
+
+@pytest.mark.parametrize(
+    ("share", "says"),
+    [(float("nan"), "none"), (float("inf"), "none"), (-0.5, "none"), (-float("nan"), "none"), (1.01, "none"),
+     (-0.0, ""), (0.0, ""), (1.0, ""), (1e-45, "")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["raw", "final"])
+def test_a_glance_takes_probabilities_and_nothing_else(share: float, says: str, name: str) -> None:
+    step = any_step(random.Random(3), 7, 3, 300, forced=False)
+    rows = list(step.odds.candidates)
+    rows[-1] = replace(rows[-1], **{name: share})  # type: ignore[arg-type]  # one of two names
+    packed = pack_step(replace(step, odds=replace(step.odds, candidates=tuple(rows))))
+    if says:
+        with pytest.raises(ValueError, match=says):
+            glance(packed, 300)
+    else:
+        assert glance(packed, 300).token == 7
 
 
 def test_a_glimpse_is_the_first_line_and_no_more(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, NamedTuple
 
 from tinychat.engine.orders import STAGE_NAMES
 from tinychat.engine.trace import (
@@ -34,6 +35,9 @@ NAMES: tuple[str, ...] = ("raw", *(name for name in STAGE_NAMES if name not in _
 _INDEX = {name: index for index, name in enumerate(NAMES)}
 _NAME_OF = dict(enumerate(NAMES))
 _NOBODY = 255  # cut by nobody
+_STAGES = bytes(range(len(NAMES)))
+_CUTS = _STAGES + bytes((_NOBODY,))
+_MOST_SHARE: int = struct.unpack("<I", struct.pack("<f", 1.0001))[0]  # as bits; those of negative numbers are larger
 FATES: tuple[Literal["accepted", "rejected"] | None, ...] = (None, "accepted", "rejected")  # of a draft
 
 # version, stages, bytes of the region's name, candidates, leading candidates whose rank is their place, position,
@@ -140,8 +144,7 @@ def fate_of(data: bytes) -> Literal["accepted", "rejected"] | None:
     return FATES[data[2]]
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(NamedTuple):
     """The numbers of a packed step that are looked at by the thousand."""
 
     token: int
@@ -168,25 +171,35 @@ def glance(data: bytes, vocab_size: int) -> Glance:
     end = fates + n + 17 * s + r
     if ranked > n or len(data) != end:
         raise ValueError(f"packed odds of {len(data)} bytes are cut or overlong")
-    tokens = struct.unpack_from(f"<{n}I", data, start)
-    if max(token, *tokens, 0) >= vocab_size:
+    values = _columns(n).unpack_from(data, start)
+    if max(token, max(values[:n], default=0)) >= vocab_size:
         raise ValueError(f"packed step names a token beyond the {vocab_size} of the vocabulary")
-    shares = struct.unpack_from(f"<{2 * n}f", data, start + 8 * n)
-    known = (raw, final, u, low, high, *shares)
-    # a sum is NaN where any part is, a minimum need not be
-    if min(known) < 0.0 or max(known) > 1.0001 or not math.isfinite(sum(known, entropy + final_entropy)):
+    if max(values[2 * n :], default=0) > _MOST_SHARE:
+        _check_shares(struct.unpack_from(f"<{2 * n}f", data, start + 8 * n))
+    _check_shares((raw, final, u, low, high))
+    if not math.isfinite(entropy + final_entropy):
         raise ValueError("packed step has a probability that is none")
-    if math.isnan(surprisal) or math.isnan(sum(struct.unpack_from(f"<{n}f", data, start + 4 * n))):
+    if math.isnan(surprisal) or math.isnan(sum(values[n : 2 * n])):
         raise ValueError("packed step has a number that is none")
-    if any(cut != _NOBODY and cut >= len(NAMES) for cut in set(data[fates : fates + n])):
-        raise ValueError("packed record names an unknown stage")
-    if max(data[end - r - s : end - r], default=0) >= len(NAMES):
+    if data[fates : fates + n].translate(None, _CUTS) or data[end - r - s : end - r].translate(None, _STAGES):
         raise ValueError("packed record names an unknown stage")
     if fate >= len(FATES):
         raise ValueError(f"packed record names an unknown fate {fate}")
     if r and data[end - r : end].decode(errors="replace") not in REGIONS:
         raise ValueError("packed odds name an unknown region")
     return Glance(token, raw_rank, final, surprisal, entropy, final_entropy)
+
+
+@cache
+def _columns(n: int) -> struct.Struct:
+    """Ids, logits, and both columns of probabilities as the bits of their floats, which are in order from 0 on."""
+    return struct.Struct(f"<{n}I{n}f{2 * n}I")
+
+
+def _check_shares(shares: Sequence[float]) -> None:
+    # a sum is NaN where any part is, a minimum need not be
+    if min(shares) < 0.0 or max(shares) > 1.0001 or not math.isfinite(sum(shares)):
+        raise ValueError("packed step has a probability that is none")
 
 
 def _read_odds(data: bytes, start: int) -> Odds:
