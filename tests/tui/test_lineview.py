@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from tinychat.tui.lineview import LineView, Row, fit, merged, padded, row_text, safe
+from tinychat.tui.lineview import LineView, Row, fit, measured, merged, padded, row_text, safe
 from tinychat.tui.palette import Look
 
 HOSTILE = ["\x1b[2J", "\x1b]52;c;aGk=\x07", "\x9b31m", "\u202eevil", "\u200b", "\x00", "\r\n", "\x7f", "[bold]x[/]",
@@ -120,3 +120,8 @@ async def test_a_new_look_and_a_new_theme_repaint_everything() -> None:
         light = next(iter(table.strip_at(0))).style
         assert light is not None
         assert light.color != before.color
+
+
+def test_measured_text_is_the_safe_one_and_its_cells() -> None:
+    for text in ("plain", "", "日本", "a\x1b[31m", "\u202eabc", "e\u0301"):
+        assert measured(text) == (safe(text), cell_len(safe(text)))

@@ -68,13 +68,15 @@ class RowCompositor(Compositor):
         """The rows that can go the short way as (x, y, cells), and the regions that cannot."""
         places, rest = self._free_places(), set[Region]()
         spans: dict[tuple[int, LineView, Region], tuple[int, int]] = {}
+        corners = [(place, *place.corners) for _, place in places]
         for region in regions:
-            for view, place in places:
-                if place.contains_region(region):
-                    x1, x2 = region.column_span
-                    for y in region.line_range:
-                        left, right = spans.get((y, view, place), (x1, x2))
-                        spans[y, view, place] = min(left, x1), max(right, x2)
+            x1, y1, x2, y2 = region.corners
+            for at, (place, left, top, right, bottom) in enumerate(corners):
+                if left <= x1 and top <= y1 and x2 <= right and y2 <= bottom:
+                    for y in range(y1, y2):
+                        key = y, places[at][0], place
+                        first, last = spans.get(key, (x1, x2))
+                        spans[key] = min(first, x1), max(last, x2)
                     break
             else:
                 rest.add(region)

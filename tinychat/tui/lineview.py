@@ -7,6 +7,7 @@ filters are applied here, once to each style. Knows nothing of tokens or odds.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
@@ -30,6 +31,13 @@ EMPTY: Row = ()
 def safe(text: str) -> str:
     """The text as one line without control, bidi or zero-width characters: the last fence before a Segment."""
     return text if text.isprintable() else clean(text, keep="")
+
+
+@functools.lru_cache(maxsize=1 << 14)  # most pieces of a picture were in the last one too
+def measured(text: str) -> tuple[str, int]:
+    """The text as `safe` makes it, and its cells."""
+    text = safe(text)
+    return text, cell_len(text)
 
 
 def fit(text: str, width: int, *, more: str = "", right: bool = False) -> str:
@@ -66,9 +74,10 @@ def padded(row: Row, width: int) -> Row:
     """The row in exactly `width` cells, so that something can stand at a fixed column after it."""
     pieces: list[Piece] = []
     for text, role in row:
-        text = safe(text)
-        text = text if cell_len(text) <= width else fit(text, width)
-        width -= cell_len(text)
+        text, cells = measured(text)
+        if cells > width:
+            text, cells = fit(text, width), width
+        width -= cells
         pieces.append((text, role))
     return (*pieces, (" " * width, "text"))
 
@@ -79,13 +88,13 @@ def changed_cells(old: Row, new: Row) -> tuple[int, int]:
     same = 0
     while same < size and old[same] == new[same]:
         same += 1
-    first = sum(map(_cells, new[:same]))
-    left, right = sum(map(_cells, old[same:])), sum(map(_cells, new[same:]))
+    first = _cells(new[:same])
+    left, right = _cells(old[same:]), _cells(new[same:])
     last = first + max(left, right)
     if left == right:  # what ends both rows stands in the same place
         tail = -1
         while tail >= same - size and old[tail] == new[tail]:
-            last -= _cells(new[tail])
+            last -= measured(new[tail][0])[1]
             tail -= 1
     if same < size and last > first:
         (was, role), (now, other) = old[same], new[same]
@@ -94,9 +103,8 @@ def changed_cells(old: Row, new: Row) -> tuple[int, int]:
     return first, last
 
 
-def _cells(piece: Piece) -> int:
-    text = piece[0]
-    return len(text) if text.isascii() and text.isprintable() else cell_len(safe(text))
+def _cells(row: Row) -> int:
+    return sum([measured(text)[1] for text, _ in row])
 
 
 def _common(one: str, other: str) -> int:
@@ -209,8 +217,7 @@ class LineView(Widget):
             self.strip_at(y)
         segments, x = [], 0
         for text, role in self._rows[y] if y < len(self._rows) else EMPTY:
-            text = safe(text)
-            cells = cell_len(text)
+            text, cells = measured(text)
             if x + cells > first and x < last:
                 start, stop = max(first - x, 0), min(last - x, cells)
                 text = text if stop - start == cells else cut_cells(text, start, stop)
@@ -229,9 +236,10 @@ class LineView(Widget):
         """A strip of exactly `width` cells in the styles of this look."""
         segments, cells = [], 0
         for text, role in row:
-            if text := safe(text):
+            text, size = measured(text)
+            if text:
                 segments.append(Segment(text, self.style_of(role)))
-                cells += cell_len(text)
+                cells += size
         if cells > width:
             return Strip(segments, cells).crop(0, width)
         if cells < width:

@@ -6,6 +6,8 @@ settings and says what was wished; it changes nothing itself.
 
 from __future__ import annotations
 
+import dataclasses
+import operator
 from collections.abc import Mapping
 from itertools import groupby
 
@@ -22,6 +24,7 @@ from tinychat.tui.palette import spelled
 from tinychat.tui.widgets.lines import wrap
 from tinychat.tui.wording import Setting, is_on, label_of, short_text, shown_settings, value_text
 
+_but_seed = operator.attrgetter(*(each.name for each in dataclasses.fields(SamplingParams) if each.name != "seed"))
 _SLIDER_AT = 21  # cells before the slider of a number
 _CHOICE_AT = 26  # words are longer
 _RANGE = 9  # cells behind it
@@ -137,8 +140,8 @@ class KnobsView(LineView):
 
     def _preset(self) -> str:
         """The preset these settings are, whatever the seed; an honest word otherwise."""
-        seed = self._params.seed
-        return next((name for name, each in self.presets.items() if each.with_(seed=seed) == self._params), "own")
+        now = _but_seed(self._params)
+        return next((name for name, each in self.presets.items() if _but_seed(each) == now), "own")
 
     # mouse
 
