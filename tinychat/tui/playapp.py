@@ -13,6 +13,7 @@ from textual import events
 from textual.app import App, SystemCommand
 from textual.command import CommandPalette
 from textual.filter import LineFilter, NoColor
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 
 from tinychat.errors import TinychatError, UsageError
@@ -30,6 +31,7 @@ from tinychat.tui.player import Decoder
 from tinychat.tui.reopening import Reopening
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.theme import OTHER_GROUND, THEMES, theme_for
+from tinychat.tui.widgets.prompt import OneLine, PromptBox
 
 FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
@@ -69,7 +71,7 @@ class PlayApp(App[int]):
         self.reopening: Reopening | None = None  # once something is open
         self._tokenizer = tokenizer
         self._restart = restart
-        self._early: list[events.Event] | None = []  # typed before the first frame; None from then on
+        self._early: list[events.Event] | None = []  # typed before the first frame, or while a box is left
         self.set_class(look.glyphs == "ascii", "ascii")
         for each in THEMES:
             self.register_theme(each)
@@ -103,8 +105,28 @@ class PlayApp(App[int]):
     async def on_event(self, event: events.Event) -> None:
         if self._early is not None and isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             self._early.append(event)  # nothing has the focus yet: letters would act as keys of INSPECT
-        else:
-            await super().on_event(event)
+            return
+        leaves = isinstance(event, events.Key) and not event.is_forwarded and event.key in ("escape", "enter")
+        box = self.focused if leaves else None
+        await super().on_event(event)
+        if isinstance(box, PromptBox | OneLine) and box.is_attached and self._early is None:
+            # keys come in bunches: the next one may be for who has the focus once the box has been left
+            self._early = []
+            way = [*box.ancestors_with_self, box.screen]
+            self._pass_on([*way, self, *way])  # up goes the key, then what the box makes of it
+
+    def _pass_on(self, way: list[MessagePump]) -> None:
+        """Behind all that each of these has to do, one after the other: then the keys that came meanwhile."""
+        while way:
+            first, *way = way
+            if first.call_later(self._pass_on, way):
+                return
+        self._give_early()
+
+    def _give_early(self) -> None:
+        early, self._early = self._early or [], None
+        for event in early:
+            self.post_message(event)
 
     def on_mount(self) -> None:
         self.listen()
@@ -130,9 +152,7 @@ class PlayApp(App[int]):
 
     async def _open(self) -> None:
         """Behind the first frame: the tokenizer here, the model in the engine."""
-        early, self._early = self._early or [], None
-        for event in early:
-            self.post_message(event)
+        self._give_early()
         opening, screen = self.opening, self.screen_stack[0]
         assert isinstance(screen, PlayScreen), "the bottom screen is ours"
         reopening = Reopening(screen, opening, self._restart)

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual import events
 from textual.color import Color
 from textual.geometry import Region
 
+from tinychat.engine.wire import Run, StepOnce
 from tinychat.errors import FileFormatError
 from tinychat.tui.app import run_play
 from tinychat.tui.driver import ByteBudget, remote_rate
@@ -210,8 +212,6 @@ async def test_clicking_beside_the_prompt_leaves_edit(start) -> None:
 
 
 async def test_a_command_line_paste_takes_one_clean_line(start) -> None:
-    from textual import events
-
     async with start(editing=False) as play:
         await play.press("colon")
         play.screen.command_box.post_message(events.Paste("t 0.5\x1b[31m\nseed 9"))
@@ -234,6 +234,21 @@ async def test_letters_typed_before_the_first_frame_are_typed_into_the_prompt(st
         await play.settle()
         assert play.screen.prompt_box.text == "mom"
         assert play.player.session.mode == "completion"  # m is no key here
+
+
+async def test_keys_that_come_in_one_bunch_find_who_they_are_for(start) -> None:
+    async with start(prompt="the cat") as play:
+        for key in ("escape", "K", "5", "enter", "colon", "t", "enter", "i", "s", "o"):
+            play.app.post_message(events.Key(key, {"colon": ":", "enter": "\r", "escape": "\x1b"}.get(key, key)))
+        await play.settle()
+        assert play.player.session.params.top_k == 5
+        assert play.screen.prompt_box.text == "the catso"
+        for key in ("enter", "full_stop", "space"):
+            play.app.post_message(events.Key(key, {"full_stop": ".", "enter": "\r", "space": " "}[key]))
+        await play.settle()
+        assert play.screen.prompt_box.text == "the catso"
+        sent = [type(each) for each in play.decoder.sent]
+        assert StepOnce in sent[sent.index(Run) :]
 
 
 async def test_the_first_screen_says_what_to_do_in_every_mode(start) -> None:
