@@ -101,6 +101,39 @@ def test_a_session_cut_off_in_a_save_goes_on_in_its_own_file(tokenizer: Tokenize
     assert facts(again.session) == facts(found.session) != stages[-1]
 
 
+def test_a_session_that_is_opened_again_is_added_to(tokenizer: Tokenizer, path: Path) -> None:
+    grown(tokenizer, path, 12)
+    for _ in range(3):
+        data, found = path.read_bytes(), load(path)
+        assert found.file is not None
+        saver = Autosave(Source(), path=path, read=(found.file, found.session))
+        grow(found.session, random.Random(len(data)), 8)
+        saver.pause(found.session)
+        saver.close()
+        assert path.read_bytes().startswith(data)
+        assert facts(load(path).session) == facts(found.session)
+    assert found.file is not None
+    record.save(found.session, path)  # it is another file now
+    found.file.write(record.snapshot(found.session, Source()), path)
+    assert len(seals(path.read_bytes())) == 1
+
+
+def test_what_cannot_be_added_to_is_made_whole(tokenizer: Tokenizer, path: Path, tmp_path: Path) -> None:
+    session = any_session(tokenizer, 13)
+    record.save(session, path)
+    data = path.read_bytes()
+    old = data.replace(b"tinychat.session/2", b"tinychat.session/1", 1)
+    first, *rest = old.splitlines(keepends=True)
+    sealed = record.seal(len(rest), hashlib.sha256(b"".join([first, *rest[:-1]])).hexdigest())
+    for bad in (data[:-1], data[:-40], b"".join([first, *rest[:-1], sealed])):
+        path.write_bytes(bad)
+        found = load(path)
+        assert found.file is None
+        assert facts(found.session) == facts(session)
+    path.write_bytes(data)
+    assert load(path, steps=False).file is None, "it would forget the records"
+
+
 def changed(data: bytes, section: int, line: int, **values: Any) -> bytes:
     """Other values in a line of a section (both from 0), and all digests from there on made to fit."""
     lines = data.splitlines(keepends=True)

@@ -38,11 +38,13 @@ class Autosave:
         path: Path | None = None,
         name: str = "",
         was_open: bool = False,
+        read: tuple[GrowingFile, Session] | None = None,
         keep: int = KEEP,
         done: Callable[[], None] | None = None,
     ) -> None:
         """`path` is the file of a reopened session; None makes one at the first save, and so does a path that another
-        process has open: then `is_copy`. `was_open`: it was cut off, and says so until it is written again.
+        process has open: then `is_copy`. `was_open`: it was cut off, and says so until it is written again. `read` is
+        what was read of `path`, and the session that is in it: saves add to it.
         `done` is called after each write, by the thread that wrote.
         """
         self.source = source
@@ -58,6 +60,8 @@ class Autosave:
         self._keep = keep
         self._file = GrowingFile()
         self._file_of: Session | None = None  # whose tokens are in it
+        if read is not None and self.path is not None:
+            self._file, self._file_of = read
         self._next: record.Snapshot | None = None
         self._last: record.Snapshot | None = None  # as it stands in the file
         self._old: list[Path] = []  # files of before a new name

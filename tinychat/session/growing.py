@@ -52,6 +52,23 @@ class GrowingFile:
     def __init__(self) -> None:
         self._made: _Made | None = None
 
+    @classmethod
+    def read(
+        cls, path: Path, *, size: int, lines: int, digest: Any, lengths: dict[int, int], waste: int, sections: int
+    ) -> GrowingFile:
+        """A file that was read whole: writes go on in it, if it is still the same. `digest` (of hashlib) is over all
+        its lines, `lengths` are the tokens of each branch, `waste` the bytes of its later sections beside tokens.
+        """
+        file = cls()
+        with contextlib.suppress(OSError):
+            found = os.stat(path)
+            if found.st_size == size:
+                file._made = _Made(
+                    path=path, inode=(found.st_dev, found.st_ino), size=size, lines=lines, digest=digest,
+                    lengths=lengths, waste=waste, sections=sections,
+                )  # fmt: skip
+        return file
+
     def write(self, taken: Snapshot, path: Path) -> None:
         """Write a snapshot, later than those before. StorageError leaves what was saved before as it was."""
         made = self._made

@@ -24,7 +24,7 @@ from tinychat.engine import packing
 from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
 from tinychat.errors import FileFormatError
-from tinychat.session.growing import SEAL, last_header
+from tinychat.session.growing import SEAL, GrowingFile, last_header
 from tinychat.session.record import READS, SCHEMA, Source
 from tinychat.session.session import Mode, Session
 from tinychat.session.token_lines import inflate, read_run
@@ -62,7 +62,7 @@ class Summary:
 class Recording:
     """A session out of a file. `dropped` is empty, or says in words what the file no longer had.
 
-    `unfinished`: that is no more than a save which was under way.
+    `unfinished`: that is no more than a save which was under way. `file` is there where saves can go on in the file.
     """
 
     session: Session
@@ -71,6 +71,7 @@ class Recording:
     draft: str = ""  # what stood in the prompt box
     dropped: str = ""
     unfinished: bool = False
+    file: GrowingFile | None = None
 
     @property
     def source(self) -> Source:
@@ -94,17 +95,21 @@ def load(path: Path, *, steps: bool = True) -> Recording:
     Without `steps` the records of the choices are left out, for who wants the text only.
     """
     reader = _Reader(path, steps=steps)
-    number = 1
+    number, whole = 1, False
     try:
         for number, line, whole in _lines(path):
             try:
+                reader.size += len(line)
                 reader.take(number, line)
             except (Wrong, ValueError, RecursionError) as error:
                 if not whole:
                     reader.cut(line)  # the cut goes through this line: what it held is missing
                     break
                 raise _refused(path, reader.line or number, str(error)) from None
-        return reader.finish()
+        recording = reader.finish()
+        if whole and not recording.dropped and steps and reader.schema == SCHEMA:
+            recording.file = reader.file(number)
+        return recording
     except Wrong as error:
         raise _refused(path, number, str(error)) from None
 
@@ -129,6 +134,9 @@ class _Reader:
         self.line = 0  # the one in hand, where it is not the last that came
         self.has_steps = True
         self.taken = self.unpacked = 0  # bytes
+        self.schema: object = None
+        self.size = self.waste = 0  # bytes of all lines, and of those of later sections that hold no tokens
+        self.sections = 1
 
     def take(self, number: int, line: bytes) -> None:
         if self.ended:
@@ -136,7 +144,8 @@ class _Reader:
             return
         if self.summary is None:
             self.summary = _first(self.path, line, whole=True)
-            self.has_steps = read_line(line).get("packing") == packing.VERSION
+            first = read_line(line)
+            self.has_steps, self.schema = first.get("packing") == packing.VERSION, first.get("schema")
         else:
             record = read_line(line)
             if self.tokenizer is None:
@@ -180,6 +189,8 @@ class _Reader:
         section, self.later = self.later, []
         if len(section) < 3:
             raise Wrong("there is no state")
+        self.sections += 1
+        self.waste += sum(map(len, (*section[:2], section[-1])))
         self.line = number - len(section) + 1
         self.summary = _first(self.path, section[0], whole=True)
         if (read_line(section[0]).get("packing") == packing.VERSION) != self.has_steps:
@@ -198,6 +209,13 @@ class _Reader:
         if any(len(branch.own) < length for branch, (*_, length) in zip(self.branches, self.places, strict=True)):
             raise Wrong("tokens are missing before the last line")
         self.line = 0
+
+    def file(self, lines: int) -> GrowingFile:
+        """What was read, to go on with."""
+        return GrowingFile.read(
+            self.path, size=self.size, lines=lines, digest=self.digest, waste=self.waste, sections=self.sections,
+            lengths={branch.number: len(branch.own) for branch in self.branches},
+        )  # fmt: skip
 
     def finish(self) -> Recording:
         if self.summary is None or self.tokenizer is None or self.state is None:

@@ -82,7 +82,7 @@ class Reopening:
             ours = is_ours(summary.path) and kept
             saver = Autosave(
                 source, path=summary.path if ours else None, name=summary.name if ours else "", was_open=summary.open,
-                done=self._done(),
+                read=None if recording.file is None else (recording.file, session), done=self._done(),
             )  # fmt: skip
             self._keep(saver, player)
             if saver.is_copy:
