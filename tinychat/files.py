@@ -148,7 +148,7 @@ def find_checkpoint(named: Path | None) -> Path:
         )
     if not os.path.exists(named):
         raise FileFormatError(
-            f"{named}: no such file.", "Name a checkpoint that `tinychat train` made, or leave -m out."
+            f"{named}: no such file.", "Name a checkpoint that `tinychat train` made, or none for the one that ships."
         )
     return named
 

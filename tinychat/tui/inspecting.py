@@ -137,7 +137,10 @@ class InspectScreen(ActionScreen):
 
     def action_explain(self) -> None:
         self.calm()
-        self.show_tab("candidates" if self.tab == "why" else "why")
+        if self.screen_shape in ("tiny", "message"):
+            self.say("the words about a token need 80 x 24")
+        else:
+            self.show_tab("candidates" if self.tab == "why" else "why")
 
     # breakpoints
 

@@ -124,6 +124,9 @@ async def test_a_small_screen_says_that_the_list_has_no_room(start) -> None:
         await play.press("space", "t")
         assert "needs 80 x 24" in play.text()
         assert play.screen.tab != "tree"
+        await play.press("E")
+        assert "words about a token need 80 x 24" in play.text()
+        assert play.screen.tab != "why"
 
 
 async def test_undo_takes_a_message_back(start, tokenizer) -> None:
