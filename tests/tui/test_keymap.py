@@ -6,6 +6,8 @@ import string
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from textual.keys import _character_to_key
 
 from tinychat import files
@@ -14,13 +16,14 @@ from tinychat.tui.config import FILE, STARTS, THEME_NAMES, Taste, in_force, read
 from tinychat.tui.help import help_text
 from tinychat.tui.helpline import help_row
 from tinychat.tui.keymap import KeyProblem, play_bound, remapped
-from tinychat.tui.keynames import caution, read_keys, show_key, sign_key
+from tinychat.tui.keynames import caution, read_keys, read_shown, show_key, sign_key
 from tinychat.tui.keys import ACTIONS
 from tinychat.tui.keytest import owners, row
 from tinychat.tui.lineview import row_text
 from tinychat.tui.palette import Look
 from tinychat.tui.theme import THEMES
 from tinychat.tui.viewkeys import view_bound
+from tinychat.tui.widgets.lines import key_at
 
 
 def test_signs_have_textuals_names() -> None:
@@ -199,3 +202,19 @@ def test_the_shell_completes_names(tmp_path) -> None:
     assert preset_names("st") == ["story"]
     assert session_names("l") == ["last"]
     assert lesson_names("top") == ["top-k", "top-p"]
+
+
+@given(st.sampled_from(sorted({key for action in ACTIONS for key in action.keys.split(",")})))
+def test_what_help_shows_of_a_key_is_read_back(key: str) -> None:
+    assert read_shown(show_key(key)) == key
+
+
+def test_a_place_in_a_line_of_help_means_a_key() -> None:
+    line = " Space run  . step  ← → token  Enter 1-9 take  猫 - = knob  a text"
+    places = {"Space": "space", "run": "space", "step": "full_stop", "→": "right", "token": "left", "take": "enter"}
+    for word, key in places.items():
+        assert key_at(line, line.index(word)) == key
+    assert key_at(line, line.index("=") + 1) == "equals_sign"  # a wide character stands before it
+    assert key_at(line, 0) is None
+    assert key_at("nothing said here", 3) is None
+    assert key_at("", 0) is None

@@ -37,6 +37,7 @@ def sign_key(sign: str) -> str:
     return _SHORTER.get(name, name or sign)
 
 
+_SHOWN = {shown: key for key, shown in _NAMED.items()} | {"←": "left", "→": "right", "↑": "up", "↓": "down"}
 _SIGNS = {sign_key(chr(code)): chr(code) for code in range(33, 127) if not chr(code).isalnum()}
 
 
@@ -77,6 +78,16 @@ def show_key(key: str) -> str:
     if modifiers == ["ctrl"] and len(shown) == 1:
         return f"^{shown}"
     return "+".join([*(each.capitalize() for each in modifiers), shown])
+
+
+def read_shown(word: str) -> str | None:
+    """The key that a line of help shows so: the inverse of show_key, arrows as signs too. None for any other word."""
+    if len(word) == 2 and word[0] == "^":
+        return f"ctrl+{word[1]}"
+    modifiers, plus, base = word.rpartition("+")
+    if modifiers and (key := read_shown(base)) is not None:
+        return f"{modifiers.lower()}{plus}{key}"
+    return _SHOWN.get(word) or (sign_key(word) if len(word) == 1 else None)
 
 
 def caution(key: str) -> str:

@@ -87,6 +87,7 @@ class PanelScreen(TickScreen):
         self.tree_view = TreeView(look, id="tree-view")
         self.status_line = Lines(look, id="status")
         self.help_line = Lines(look, id="help-view")
+        self.help_line.has_keys = True
         self.command_box = CommandBox(placeholder="t 0.9   seed 7   max 200   preset story", id="command")
         self.message = Lines(look, id="message")
         with Body(self.play_layout):

@@ -7,6 +7,7 @@ from textual import events
 
 from tinychat.engine.wire import Ask, Force, Run, SetContext, SetParams, SetRate
 from tinychat.session.replay import command
+from tinychat.tui.help import HelpScreen
 from tinychat.tui.tokentext import StreamToken
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -59,6 +60,23 @@ async def test_a_click_on_the_name_of_a_panel_shows_it(start) -> None:
         await play.pilot.click(offset=(line.index("pipe") - 1, row))  # between two of them
         await play.settle()
         assert play.text() == before
+
+
+async def test_a_click_on_a_key_of_the_last_line_presses_it(start) -> None:
+    async with start(size=(120, 36)) as play:
+        line = play.text().splitlines()[-1]
+        assert "Enter run" in line
+        await play.pilot.click(offset=(line.index("Enter"), 35))
+        await play.settle()
+        assert play.player.running  # the prompt was run
+        for word, running in (("Space", False), ("run", True)):
+            line = play.text().splitlines()[-1]
+            await play.pilot.click(offset=(line.index(word), 35))
+            await play.settle()
+            assert play.player.running == running
+        await play.pilot.click(offset=(line.index("help"), 35))
+        await play.settle()
+        assert isinstance(play.app.screen, HelpScreen)
 
 
 async def test_one_step_and_ten(start) -> None:

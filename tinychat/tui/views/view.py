@@ -40,6 +40,7 @@ class View(Screen[Result]):
         self.look = look
         self.title_line = Lines(look, classes="view-line")
         self.foot_line = Lines(look, classes="view-line")
+        self.foot_line.has_keys = True
         self.set_class(look.glyphs == "ascii", "ascii")
 
     def body(self) -> ComposeResult:

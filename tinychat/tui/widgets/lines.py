@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
+import re
 
+from rich.cells import cell_len, set_cell_size
+from textual import events
+
+from tinychat.tui.keynames import read_shown
 from tinychat.tui.lineview import LineView, Piece, Row, fit
 
 FACT = 30  # cells of the longest group that is shown whole or not at all
@@ -12,6 +16,7 @@ FACT = 30  # cells of the longest group that is shown whole or not at all
 class Lines(LineView):
     """A few rows of pieces, cut at the edge."""
 
+    has_keys = False  # its first row says keys and what they do: a click on one presses it
     _content: tuple[Row, ...] = ()
 
     def show(self, *content: Row) -> None:
@@ -22,6 +27,25 @@ class Lines(LineView):
 
     def rows(self, width: int, height: int) -> list[Row]:
         return list(self._content)
+
+    def on_click(self, event: events.Click) -> None:
+        line = "".join(text for text, _ in self._content[0]) if self.has_keys and self._content else ""
+        if (key := key_at(line, event.x)) is not None:
+            event.stop()
+            self.app.simulate_key(key)
+
+
+def key_at(line: str, x: int) -> str | None:
+    """The key that stands in column `x` of a line like ` Space run  ← → token`, or that the word there belongs to."""
+    for part in re.finditer(r"\S+(?: \S+)*", line):
+        begin = cell_len(line[: part.start()])
+        if begin <= x < begin + cell_len(part.group()):
+            words = part.group().split(" ")
+            for word in words:
+                if x <= begin + cell_len(word):
+                    return read_shown(word) or read_shown(words[0])
+                begin += cell_len(word) + 1
+    return None
 
 
 def wrap(text: str, width: int) -> list[str]:
