@@ -74,7 +74,8 @@ class LastCommand:
 
 def _goes_past_an_end(session: Session) -> bool:
     """Whether a person ran on where the model had ended."""
-    return any(token in session.tokenizer.end_ids for token in session.tree.path.ids[session.reply_start : -1])
+    reply = session.tree.path.ids[session.reply_start : -1]
+    return any(reply.count(token) for token in session.tokenizer.end_ids)
 
 
 def _prompt(session: Session) -> list[str]:

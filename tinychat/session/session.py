@@ -6,6 +6,7 @@ keeps what came back. Nothing here knows a screen, a process or a tensor.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinychat.engine.machine import Machine
-from tinychat.engine.packing import FATES, lane_in
+from tinychat.engine.packing import FATES
 from tinychat.engine.params import SEED_LIMIT, SamplingParams
 from tinychat.engine.trace import FRESH, SamplerState, Step
 from tinychat.session.found import Found
@@ -118,11 +119,7 @@ class Session:
         start, numbers = self.reply_start, self.tree.path.setting
         if start == len(self.tree):
             return self.params, []
-        changes = [
-            (position - start, self.settings[numbers[position]])
-            for position in range(start + 1, len(numbers))
-            if numbers[position] != numbers[position - 1]
-        ]
+        changes = [(position - start, self.settings[numbers[position]]) for position in self._turns(start + 1)]
         return self.settings[numbers[start]], changes
 
     def moved(self, position: int) -> bool:
@@ -137,6 +134,8 @@ class Session:
     def forced(self) -> list[tuple[int, int]]:
         """(token of the reply from 0, id) of all that was not drawn: a person chose it, or a search found it."""
         start, path = self.reply_start, self.tree.path
+        if not (path.kinds.count(FORCED, start) or path.kinds.count(SEARCHED, start)):
+            return []  # looked at first: there may be many thousand
         return [(i - start, path.ids[i]) for i in range(start, len(path)) if path.kinds[i] in (FORCED, SEARCHED)]
 
     def lanes(self) -> list[tuple[int, int]]:
@@ -145,12 +144,13 @@ class Session:
         A lane is of a fan's making: everything else throws the darts of lane 0.
         """
         start, path = self.reply_start, self.tree.path
-        found, lane = [], 0
-        for position in range(start, len(path)):
-            record = path.packed[position]
-            if record is not None and path.kinds[position] == DRAWN and (now := lane_in(record)) != lane:
+        found, lane, lanes = [], 0, path.lane[start:]
+        if not any(lanes):
+            return []
+        for position, now in enumerate(lanes):
+            if now != lane and path.kinds[start + position] == DRAWN and path.packed[start + position] is not None:
                 lane = now
-                found.append((position - start, lane))
+                found.append((position, lane))
         return found
 
     def tally(self) -> Tally:
@@ -174,8 +174,11 @@ class Session:
     def _turns(self, start: int) -> list[int]:
         """The positions from `start` on that have another setting than the one before: few of many thousand."""
         start = max(start, 1)
-        pairs = zip(self.tree.path.setting[start:], self.tree.path.setting[start - 1 :], strict=False)
-        return [position for position, (now, before) in enumerate(pairs, start) if now != before]
+        numbers = self.tree.path.setting[start - 1 :]
+        if not numbers or numbers.count(numbers[0]) == len(numbers):
+            return []
+        pairs = enumerate(itertools.pairwise(numbers), start)
+        return [position for position, (before, now) in pairs if now != before]
 
     def turns(self) -> list[Turn]:
         """The turns of the conversation on the path; none where it is no chat."""

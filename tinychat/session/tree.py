@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tinychat.engine.packing import FATES, Glance, fate_of, pack_step, unpack_step
+from tinychat.engine.packing import FATES, Glance, fate_of, lane_in, pack_step, unpack_step
 from tinychat.engine.trace import Step
 from tinychat.session.records import Records
 
@@ -34,6 +34,7 @@ class Column:
     rank: array[int] = field(default_factory=lambda: array("I"))  # raw, from 1; 0 for a prompt token
     setting: array[int] = field(default_factory=lambda: array("I"))  # whatever number the session gave
     fate: bytearray = field(default_factory=bytearray)  # of a guess at the token: its place in packing.FATES
+    lane: array[int] = field(default_factory=lambda: array("H"))  # whose dart it was drawn with
     packed: Records = field(default_factory=Records)
 
     def __len__(self) -> int:
@@ -49,6 +50,7 @@ class Column:
         self.rank.append(step.raw_rank if step else 0)
         self.setting.append(setting)
         self.fate.append(FATES.index(step.drafted) if step else 0)
+        self.lane.append(step.lane if step else 0)
         self.packed.append(packed)
 
     def restore(self, token: int, kind: int, seen: Glance | None, setting: int, packed: bytes | None) -> None:
@@ -62,6 +64,7 @@ class Column:
         self.rank.append(seen.raw_rank if seen else 0)
         self.setting.append(setting)
         self.fate.append(0 if packed is None else FATES.index(fate_of(packed)))
+        self.lane.append(0 if packed is None else lane_in(packed))
         self.packed.append(packed)
 
     def extend(self, other: Column, stop: int, start: int = 0) -> None:
@@ -75,6 +78,7 @@ class Column:
         self.rank.extend(other.rank[start:stop])
         self.setting.extend(other.setting[start:stop])
         self.fate.extend(other.fate[start:stop])
+        self.lane.extend(other.lane[start:stop])
         self.packed.extend(other.packed, start, stop)
 
     def fresh(self) -> Column:
