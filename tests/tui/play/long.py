@@ -150,6 +150,11 @@ async def measure(tokens: int) -> dict[str, float]:
             found[f"{name}, on the loop"] = (time.perf_counter() - begun) * 1e3
             keeper.saver.settle(120)
             found[name] = keeper.saver.took_s * 1e3
+        begun = time.perf_counter()
+        for _ in range(20):
+            decoder.draw(1)
+            screen.tick()
+        found["ms of a tick with one token, mean"] = (time.perf_counter() - begun) * 50
         tree, dice, walks = screen.player.session.tree, random.Random(3), []
         for _ in range(200):
             place = dice.randrange(5, len(tree))
