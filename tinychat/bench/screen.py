@@ -237,6 +237,7 @@ def _environ(folder: str) -> dict[str, str]:
     for name in ("CONFIG", "DATA", "STATE"):
         environ[f"XDG_{name}_HOME"] = f"{folder}/{name.lower()}"
     environ.pop("NO_COLOR", None)
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has been compiled
     return environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 
 

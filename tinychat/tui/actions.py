@@ -179,7 +179,8 @@ class ActionScreen(PanelScreen):
     def _look(self, move: Callable[[], None]) -> None:
         self.calm()
         self.selected = None
-        move()
+        with self.prevent(StreamView.CursorMoved):  # painted here, at once
+            move()
         self.paint()
 
     @on(StreamView.CursorMoved)

@@ -151,7 +151,7 @@ def _say(*lines: str) -> None:
 def _prepare_textual() -> None:
     """Settings that Textual reads while it is imported."""
     # a key waits for up to two periods of its frame timer; we paint from our own tick, so a short one costs nothing
-    os.environ.setdefault("TEXTUAL_FPS", "240")
+    os.environ.setdefault("TEXTUAL_FPS", "500")
     if os.environ.get("NO_COLOR") == "":
         del os.environ["NO_COLOR"]  # empty means no wish (no-color.org); Textual takes any value for one
     if any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION")):

@@ -231,6 +231,11 @@ class Race:
         """The models, in the order of their first lanes."""
         return list({id(lane.host): lane.host for lane in self.lanes}.values())
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing runs and no answer is awaited."""
+        return not self.running and not self._out
+
     def turned(self, lane: Lane) -> None:
         """The settings of a lane are others now: what was asked for with the old ones is not taken."""
         if self._out.pop(id(lane.host), None) is not None:

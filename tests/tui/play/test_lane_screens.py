@@ -177,6 +177,26 @@ async def test_lanes_show_where_they_part_and_one_becomes_a_branch(start: Any, s
         assert list(held.ids) == list(session.tree.path.ids)
 
 
+async def test_the_clock_of_the_lanes_rests_while_nothing_runs(start: Any) -> None:
+    async with start() as play:
+        await play.run_some(4)
+        await play.press("space")
+        view = await in_lanes(play)
+        assert not view._ticking
+        await play.press("space")
+        assert view._ticking
+        await tell(play, "lanes", {"lanes": [], "stops": {}, "trouble": {}}, error=("No.", "Because."))
+        view.tick()
+        assert not view._ticking, "an error is painted once"
+        await play.pilot.pause()
+        assert "No. Because." in play.text()
+        await play.press("space")
+        assert view._ticking
+        await play.press("space")
+        view.tick()
+        assert not view._ticking
+
+
 async def test_a_turned_knob_takes_back_what_was_asked_with_the_old_one(start: Any) -> None:
     async with start() as play:
         await play.run_some(4)

@@ -368,3 +368,24 @@ async def test_the_stream_view_agrees_with_the_tree(start) -> None:
         tokens = [stream.token(i) for i in range(stream.count)]
         assert all(isinstance(token, StreamToken) for token in tokens)
         assert [t.kind for t in tokens] == [("prompt", "drawn", "forced")[k] for k in path.kinds]
+
+
+async def test_an_arrow_paints_once(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start() as play:
+        await play.run_some(6)
+        await play.press("space")
+        painted: list[int] = []
+        paint = play.screen.paint
+
+        def counted() -> None:
+            painted.append(play.screen.position)
+            paint()
+
+        monkeypatch.setattr(play.screen, "paint", counted)
+        await play.pilot.press("left")
+        await play.pilot.pause()
+        end = len(play.player.session.tree)
+        assert painted == [end - 1]
+        await play.pilot.click("#stream-view", offset=(0, 0))
+        await play.pilot.pause()
+        assert len(painted) == 2, "by the mouse too"

@@ -67,6 +67,8 @@ class LanesScreen(View[Lane]):
         self._notice = ""
         self._ticked_at = time.monotonic()
         self._painted_at = 0.0
+        self._ticking = False  # the timer rests while nothing runs
+        self._error_shown = ""
         self._told_at = 0.0  # when the counts on the borders were written
         self._titles: dict[tuple[str | None, str], str] = {}
 
@@ -83,8 +85,8 @@ class LanesScreen(View[Lane]):
 
     def on_mount(self) -> None:
         self.command_box.display = False
+        self._timer = self.set_interval(TICK_S, self.tick, pause=True)
         self.lanes_changed()
-        self.set_interval(TICK_S, self.tick)
 
     def lanes_changed(self) -> None:
         """Show the lanes there are, in their order."""
@@ -136,16 +138,23 @@ class LanesScreen(View[Lane]):
         self.race.tick(now - self._ticked_at)
         self._ticked_at = now
         self.show_news()
+        if self.race.quiet and not self._has_news:
+            self._timer.pause()
+            self._ticking = False
+
+    @property
+    def _has_news(self) -> bool:
+        """Whether lanes have something that is not shown yet."""
+        grown = any(stream.count != len(lane.tokens) for lane, stream in self.shown())
+        return grown or self.race.running != self.stream.live or self.race.error != self._error_shown
 
     def show_news(self) -> None:
         """Paint what lanes have that is not shown yet."""
-        new = any(stream.count != len(lane.tokens) for lane, stream in self.shown())
-        new = new or self.race.running != self.stream.live or bool(self.race.error)
         now = time.monotonic()
         # text of several lanes that runs faster than it can be read is painted less often: keys come first
         if self.race.running and self._is_fast and now - self._painted_at < len(self.race.lanes) / 60:
             return
-        if new and self._budget.allows(now):
+        if self._has_news and self._budget.allows(now):
             self.paint()
 
     @property
@@ -154,7 +163,11 @@ class LanesScreen(View[Lane]):
 
     def paint(self) -> None:
         """All that changes while lanes grow."""
-        self._painted_at = time.monotonic()
+        self._painted_at = now = time.monotonic()
+        self._error_shown = self.race.error
+        if not self._ticking and not self.race.quiet:
+            self._ticking, self._ticked_at = True, now
+            self._timer.resume()
         self._mark_differences()
         for lane, stream in self.shown():
             if stream.count > len(lane.tokens):
