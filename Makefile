@@ -29,7 +29,7 @@ setup: .venv/.done  ## make .venv with everything in it
 	@touch $@
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: setup  ## lint, types, import contracts
 	$(BIN)/ruff check .

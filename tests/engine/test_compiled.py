@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch._inductor.utils import run_and_get_code
 
 from tests.engine.test_device_chain import CHAINS
 from tests.engine.test_graphs import PROMPT, WARM, a_model
@@ -64,6 +63,8 @@ def test_the_chain_is_one_graph(name: str) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_the_compiler_writes_keys_where_they_belong_and_copies_no_cache() -> None:
     """On CUDA this would be the dearest mistake: the whole cache of a layer, twice a token."""
+    from torch._inductor.utils import run_and_get_code  # seconds, which no other worker that collects this should wait
+
     model = a_model(kv_heads=2, layers=2, context=500)
     with torch.inference_mode():
         (plain_cache, plain), (cache, mine) = inputs(model), inputs(model)
