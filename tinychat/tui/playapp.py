@@ -33,6 +33,7 @@ from tinychat.tui.screen import PlayScreen
 from tinychat.tui.theme import OTHER_GROUND, THEMES, theme_for
 from tinychat.tui.widgets.prompt import OneLine, PromptBox
 
+LONGEST_HOLD_S = 0.3  # that keys wait for what a box makes of Escape or Enter
 FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
 
@@ -114,6 +115,7 @@ class PlayApp(App[int]):
             self._early = []
             way = [*box.ancestors_with_self, box.screen]
             self._pass_on([*way, self, *way])  # up goes the key, then what the box makes of it
+            self.set_timer(LONGEST_HOLD_S, self._give_early)  # a box that goes with its screen passes nothing on
 
     def _pass_on(self, way: list[MessagePump]) -> None:
         """Behind all that each of these has to do, one after the other: then the keys that came meanwhile."""

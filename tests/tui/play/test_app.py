@@ -28,6 +28,7 @@ from tinychat.tui.screen import PlayScreen
 from tinychat.tui.status import command_row
 from tinychat.tui.theme import THEMES, has_light_ground, theme_for
 from tinychat.tui.titles import tab_names
+from tinychat.tui.widgets.prompt import PromptBox
 
 NO_COLOR = Look("ascii", "none")
 
@@ -249,6 +250,15 @@ async def test_keys_that_come_in_one_bunch_find_who_they_are_for(start) -> None:
         assert play.screen.prompt_box.text == "the catso"
         sent = [type(each) for each in play.decoder.sent]
         assert StepOnce in sent[sent.index(Run) :]
+
+
+async def test_keys_are_not_held_for_a_box_that_has_gone(start, monkeypatch) -> None:
+    async with start(prompt="the cat") as play:
+        monkeypatch.setattr(PromptBox, "call_later", lambda *_: True)  # as a queue that nobody reads any more
+        for key in ("escape", "K", "5", "enter"):
+            play.app.post_message(events.Key(key, {"enter": "\r", "escape": "\x1b"}.get(key, key)))
+        while play.player.session.params.top_k != 5:
+            await play.pilot.pause(0.05)
 
 
 async def test_the_first_screen_says_what_to_do_in_every_mode(start) -> None:
