@@ -14,7 +14,7 @@ from tinychat.session.tree import DRAWN, Tree
 from tinychat.tui import breakpoints
 from tinychat.tui.lineview import row_text
 from tinychat.tui.palette import Look
-from tinychat.tui.timelines import Records, Surprisal, Timelines, share_of
+from tinychat.tui.timelines import MOST_KNOWN, Records, Surprisal, Timelines, share_of
 from tinychat.tui.widgets.entropy import EntropyView
 from tinychat.tui.widgets.watch import Watched
 
@@ -99,6 +99,14 @@ def test_records_are_read_when_they_are_looked_at_and_once(moon) -> None:
     assert column[0:2] == [b"-", b"c"]
     assert column[1] == b"c"
     assert read == [b"c"]
+
+
+def test_what_records_say_is_kept_of_some_thousand_tokens_and_no_more() -> None:
+    packed = [number.to_bytes(4) for number in range(3 * MOST_KNOWN)]
+    column = Records(packed, 0, lambda data: int.from_bytes(data), -1)
+    assert column[:] == list(range(3 * MOST_KNOWN))
+    assert len(column._known) <= MOST_KNOWN
+    assert column[5] == 5
 
 
 def test_lines_follow_the_tree(moon) -> None:

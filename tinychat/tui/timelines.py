@@ -1,6 +1,6 @@
 """Numbers of a reply token by token, for drawing over time: what the columns of a tree hold, and what records say.
 
-Records are read when they come into sight, once each. Nothing here draws.
+Records are read when they come into sight, and what they say is kept for a while. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ Chart = Literal["entropy", "surprisal", "varentropy"]
 CHARTS: tuple[Chart, ...] = get_args(Chart)
 UNITS: dict[Chart, str] = {"entropy": "bit", "surprisal": "bit", "varentropy": "bit²"}
 UNKNOWN = Share(None, None)
+MOST_KNOWN = 4096  # values of records that are kept: many screens full
 
 T = TypeVar("T")
 
@@ -44,6 +45,8 @@ class Records(Sequence[T], Generic[T]):
     def _at(self, index: int) -> T:
         found = self._known.get(index)
         if found is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
             packed = self._packed[self._start + index]
             found = self._known[index] = self._missing if packed is None else self._read(packed)
         return found
