@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import time
 from dataclasses import replace
 
 from textual.geometry import Size
@@ -18,6 +19,7 @@ from tinychat.tui.player import Player
 from tinychat.tui.timelines import CHARTS, Chart, Line, Timelines, share_of
 from tinychat.tui.widgets.watch import Watched
 
+TOLD_S = 0.25  # from one writing of the numbers on a border to the next, while tokens come
 SUPERSCRIPTS = str.maketrans({"²": "^2"})
 
 
@@ -26,6 +28,8 @@ class InspectScreen(ActionScreen):
 
     chart: Chart = CHARTS[0]
     _at: int | None = None  # the column of the cursor
+    _chart_told: tuple[object, ...] = ()  # what the border of the chart says but for its numbers,
+    _chart_told_at = 0.0  # and when they were written
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]  # passed on as they are
@@ -86,6 +90,12 @@ class InspectScreen(ActionScreen):
             words.append(here)
         on = self.player.breaks if self.player is not None else ()
         breaks = "B break " + ", ".join(map(breakpoints.short, on)) if on else "B breakpoints"
+        # a border is painted with all that touches it, and numbers that run faster cannot be read
+        told, now = (words[0], breaks, self.is_tabbed, self.stream.cursor), time.monotonic()
+        running = self.player is not None and self.player.running
+        if running and told == self._chart_told and now - self._chart_told_at < TOLD_S:
+            return
+        self._chart_told, self._chart_told_at = told, now
         if self.is_tabbed:
             title = "  ".join([*words, breaks] if on else words)
             self.title_of("entropy", self._signs(title))

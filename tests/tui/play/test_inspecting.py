@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinychat.engine.packing import pack_odds
 from tinychat.engine.totals import COLUMNS, Score
 from tinychat.engine.wire import Answer, Ask, Drop, Run, SetBreaks, SetContext, SetWatch
 from tinychat.text.terminal import clean
+from tinychat.tui import inspecting
 from tinychat.tui.palette import Look
 from tinychat.tui.views.breaks import BreaksScreen
 from tinychat.tui.views.score import ScoreView
@@ -275,3 +277,21 @@ async def test_small_windows_break_nothing(start, size) -> None:
         await answer_all(play)
         await play.press("n", "down", "end", "escape")
         assert not isinstance(play.app.screen, ScoreView)
+
+
+async def test_the_numbers_on_the_border_follow_in_time_and_are_right_at_the_stop(start, monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(inspecting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async with start() as play:
+        panel = play.screen.query_one("#entropy")
+        told: list[str] = []
+        monkeypatch.setattr(play.screen, "_values_here", lambda line, odds: f"value {len(line.raw)}")
+        await play.run_some(3)
+        for later in (0.1, 0.1, 0.1):
+            now[0] += later
+            await play.draw(1)
+            told.append(str(panel.border_title).split()[-1])
+        await play.press("space")
+        told.append(str(panel.border_title).split()[-1])
+    assert told == ["bit", "bit", "6", "6"], "there was no number yet when it began"

@@ -315,6 +315,8 @@ class StreamView(LineView, can_focus=True):
 
     def _row(self, y: int, width: int) -> Row:
         line, sub = self._top + y // self._line_rows, y % self._line_rows
+        if line >= self._text.wrap.n_lines and not self._shows_placeholder:
+            return ()
         row = self._kept.get((line, sub))
         if row is None:
             row = self._line_row(line, sub, width)
