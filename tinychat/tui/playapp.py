@@ -15,6 +15,7 @@ from textual.command import CommandPalette
 from textual.filter import LineFilter, NoColor
 from textual.message_pump import MessagePump
 from textual.screen import Screen
+from textual.timer import Timer
 
 from tinychat.errors import TinychatError, UsageError
 from tinychat.model.follow import Follow
@@ -31,9 +32,9 @@ from tinychat.tui.player import Decoder
 from tinychat.tui.reopening import Reopening
 from tinychat.tui.screen import PlayScreen
 from tinychat.tui.theme import OTHER_GROUND, THEMES, theme_for
-from tinychat.tui.widgets.prompt import OneLine, PromptBox
+from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 
-LONGEST_HOLD_S = 0.3  # that keys wait for what a box makes of Escape or Enter
+LONGEST_HOLD_S = 1.0  # that keys wait for what a box makes of Escape or Enter
 FATAL_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
 
@@ -73,6 +74,7 @@ class PlayApp(App[int]):
         self._tokenizer = tokenizer
         self._restart = restart
         self._early: list[events.Event] | None = []  # typed before the first frame, or while a box is left
+        self._hold_timer: Timer | None = None
         self.set_class(look.glyphs == "ascii", "ascii")
         for each in THEMES:
             self.register_theme(each)
@@ -110,12 +112,13 @@ class PlayApp(App[int]):
         leaves = isinstance(event, events.Key) and not event.is_forwarded and event.key in ("escape", "enter")
         box = self.focused if leaves else None
         await super().on_event(event)
-        if isinstance(box, PromptBox | OneLine) and box.is_attached and self._early is None:
+        if isinstance(box, PromptBox | CommandBox) and box.is_attached and self._early is None:
             # keys come in bunches: the next one may be for who has the focus once the box has been left
             self._early = []
             way = [*box.ancestors_with_self, box.screen]
             self._pass_on([*way, self, *way])  # up goes the key, then what the box makes of it
-            self.set_timer(LONGEST_HOLD_S, self._give_early)  # a box that goes with its screen passes nothing on
+            # a box that goes with its screen passes nothing on
+            self._hold_timer = self.set_timer(LONGEST_HOLD_S, self._give_early)
 
     def _pass_on(self, way: list[MessagePump]) -> None:
         """Behind all that each of these has to do, one after the other: then the keys that came meanwhile."""
@@ -126,6 +129,9 @@ class PlayApp(App[int]):
         self._give_early()
 
     def _give_early(self) -> None:
+        if self._hold_timer is not None:
+            self._hold_timer.stop()
+            self._hold_timer = None
         early, self._early = self._early or [], None
         for event in early:
             self.post_message(event)
