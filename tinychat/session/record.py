@@ -2,7 +2,7 @@
 
     1      schema, version of tinychat, time, name, the model's path, digest and step, and what a list shows
     2      the tokenizer's whole JSON, deflated (token_lines.py)
-    3      prompt, system message, all settings by number, the branches, where we stand and where undo leads
+    3      prompt, system message, all settings by number, the branches, where we stand and undo leads, breakpoints
     ...    runs of tokens, branch by branch (token_lines.py)
     last   how many lines there were, and their SHA-256
 
