@@ -14,6 +14,7 @@ from textual import app as textual_app
 from textual import pilot as textual_pilot
 from textual.app import App
 from textual.message_pump import MessagePump
+from textual.pilot import Pilot
 from textual.screen import Screen
 
 LONGEST_S = 10.0  # who waits for what the test does next must not be waited for ever
@@ -47,7 +48,7 @@ async def until_idle(app: App[Any]) -> None:
     ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # what is to be called without waiting
     end = time.monotonic() + LONGEST_S
     quiet = 0
-    while quiet < QUIET and time.monotonic() < end and not app._exit:
+    while quiet < QUIET and time.monotonic() < end and not app._exit and app._exception is None:
         await asyncio.sleep(0)
         if ready:
             quiet = 0
@@ -65,8 +66,13 @@ def know_when_idle(patch: pytest.MonkeyPatch) -> None:
     """Let textual's pilot wait like this."""
 
     async def wait_for_idle(min_sleep: float = 0.0, max_sleep: float = LONGEST_S) -> None:
-        app = textual_app.active_app.get()
-        await until_idle(app)
+        await until_idle(textual_app.active_app.get())
+
+    async def wait_for_screen(pilot: Pilot[Any], timeout: float = LONGEST_S) -> bool:
+        """Instead of a message to every widget, three times a key."""
+        await until_idle(pilot.app)
+        return pilot.app._exception is None
 
     patch.setattr(textual_app, "wait_for_idle", wait_for_idle)
     patch.setattr(textual_pilot, "wait_for_idle", wait_for_idle)
+    patch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
