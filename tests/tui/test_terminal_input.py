@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pty
+import sys
 import termios
+from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, cast
 
@@ -98,12 +100,32 @@ def test_a_writer_outlives_its_terminal() -> None:
         def flush(self) -> None:
             raise OSError(5, "Input/output error")
 
+        def isatty(self) -> bool:
+            return True
+
     writer = SteadyWriter(cast(IO[str], Gone()))
     writer.start()
     for _ in range(200):  # more than its queue holds: with a dead thread behind it this would never come back
         writer.write("x")
     writer.stop()
     assert not writer.is_alive()
+
+
+def test_the_screen_is_drawn_on_the_terminal_when_errors_go_into_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    master, slave = pty.openpty()
+    try:
+        with open(slave, "w") as terminal, open(tmp_path / "errors", "w") as errors:
+            monkeypatch.setattr(sys, "__stdout__", terminal)
+            writer = SteadyWriter(errors)
+            writer.start()
+            writer.write("drawn")
+            writer.stop()
+            assert os.read(master, 100) == b"drawn"
+        assert (tmp_path / "errors").read_text() == ""
+    finally:
+        os.close(master)
 
 
 def test_enter_typed_before_the_terminal_is_taken_is_enter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,8 @@ class SessionScreen(BranchScreen):
 
     def kept(self) -> None:
         """Something was written, or could not be."""
+        if not self.is_attached:  # the last write ends while the app does
+            return
         if self.keeper is not None and (news := self.keeper.news()):
             self.say(news, "warn" if self.keeper.saver.failure is not None else "strong")
         self.paint_lines()

@@ -18,6 +18,7 @@ import contextlib
 import fcntl
 import re
 import struct
+import sys
 import termios
 import time
 import tty
@@ -147,7 +148,13 @@ class SteadyWriter(WriterThread):
     """Textual's writer, which outlives its terminal."""
 
     def __init__(self, file: IO[str]) -> None:
-        super().__init__(cast(IO[str], Faithless(file)))
+        super().__init__(cast(IO[str], Faithless(_on_terminal(file))))
+
+
+def _on_terminal(file: IO[str]) -> IO[str]:
+    """Textual draws on stderr; where that goes into a file (`2> errors`) the screen is on stdout."""
+    stdout = sys.__stdout__
+    return stdout if not file.isatty() and stdout is not None and stdout.isatty() else file
 
 
 class SteadyDriver(linux_driver.LinuxDriver):
