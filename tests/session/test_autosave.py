@@ -98,6 +98,34 @@ def test_a_full_disk_is_said_and_the_next_pause_tries_again(
     assert saver.failure is None
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_what_could_not_be_written_is_tried_once_more_at_the_end(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    session, saver = a_session(tokenizer), Autosave(Source())
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        saver.pause(session)
+        while saver.failure is None:
+            time.sleep(0.001)
+        saver.settle()
+        if not room:
+            saver.close()
+    if not room:
+        assert saver.failure is not None
+        assert list(autosave_folder().iterdir()) == []
+        return
+    path = saver.close()
+    assert saver.failure is None
+    assert path is not None
+    assert facts(load(path).session) == facts(session)
+    assert not glimpse(path).open
+
+
 def test_only_the_newest_stay_and_named_ones_always(tokenizer: Tokenizer) -> None:
     session = a_session(tokenizer)
     keep_as("mine", session, source=Source())

@@ -64,6 +64,7 @@ class Autosave:
             self._file, self._file_of = read
         self._next: record.Snapshot | None = None
         self._last: record.Snapshot | None = None  # as it stands in the file
+        self._failed: record.Snapshot | None = None  # newer, and could not be written; the end tries once more
         self._old: list[Path] = []  # files of before a new name
         self._closed = self._cut_off = False
         self._writing = False
@@ -137,7 +138,7 @@ class Autosave:
             with self._news:
                 while self._next is None and not self._closed:
                     self._news.wait()
-                taken, file, self._next = self._next or self._last, self._file, None
+                taken, file, self._next = self._next or self._failed or self._last, self._file, None
                 closing, self._writing = self._closed, True
             assert taken is not None, "the thread starts with the first snapshot"
             if closing:
@@ -158,12 +159,12 @@ class Autosave:
                 path = fresh_path(str(taken.first["words"]))
                 self._claim, self.path = claim(path), path
             file.write(taken, self.path)
-            self._last, self.failure = taken, None
+            self._last, self._failed, self.failure = taken, None, None
             while self._old:
                 with contextlib.suppress(OSError):
                     self._old.pop().unlink()
         except StorageError as error:
-            self.failure = error
+            self._failed, self.failure = taken, error
         self.took_s = time.monotonic() - started
 
 
