@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import sys
 import termios
 from pathlib import Path
@@ -131,15 +132,19 @@ def test_the_screen_is_drawn_on_the_terminal_when_errors_go_into_a_file(
 def test_enter_typed_before_the_terminal_is_taken_is_enter(monkeypatch: pytest.MonkeyPatch) -> None:
     keyboard, terminal = pty.openpty()
     try:
-        os.write(keyboard, "füx\rno line yet".encode())
+        early = "füx\rno line yet".encode()
+        os.write(keyboard, early)
+        assert select.select([terminal], [], [], 30)[0]  # the kernel hands it over in its own time
         before, waiting = end_line_editing(terminal)
         assert before[3] & termios.ICANON
         assert not termios.tcgetattr(terminal)[3] & termios.ICANON
         monkeypatch.setattr(SteadyParser, "typed_ahead", waiting)
         os.write(keyboard, b"\n\r")  # from here on ctrl+j and Enter are two keys
         parser = SteadyParser()
-        typed = os.read(terminal, 100).decode()
-        found = [event for event in parser.feed(typed) if isinstance(event, events.Key)]
+        typed = b""
+        while len(typed) < len(early) + 2:
+            typed += os.read(terminal, 100)
+        found = [event for event in parser.feed(typed.decode()) if isinstance(event, events.Key)]
         assert [event.key for event in found if not event.is_printable] == ["enter", "ctrl+j", "enter"]
         assert "".join(event.character or "" for event in found if event.is_printable) == "füxno line yet"
         assert [event.key for event in SteadyParser().feed("\n") if isinstance(event, events.Key)] == ["ctrl+j"]
