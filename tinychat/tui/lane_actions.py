@@ -18,7 +18,7 @@ from tinychat.text.tokenizer import Tokenizer
 from tinychat.tui.actions import ActionScreen
 from tinychat.tui.player import Player
 from tinychat.tui.whatif import WhatIf
-from tinychat.tui.wording import one_line
+from tinychat.tui.wording import error_line
 
 if TYPE_CHECKING:
     from tinychat.tui.fans import Ray
@@ -212,7 +212,7 @@ class LaneScreen(ActionScreen):
             host = await self._host_of(player, path)
             lane = self._first_lane(player, host)
         except TinychatError as error:
-            view.say(one_line(error))
+            view.say(error_line(error))
             return
         except ValueError as error:
             view.say(str(error))

@@ -38,7 +38,7 @@ from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
 from tinychat.tui.widgets.tree import TreeView
 from tinychat.tui.widgets.why import WhyView
-from tinychat.tui.wording import MAIN, one_line, shown_settings
+from tinychat.tui.wording import MAIN, error_line, shown_settings
 
 READABLE_RATE = 60  # tokens a second
 NAN = float("nan")
@@ -127,7 +127,7 @@ class PanelScreen(TickScreen):
         try:
             self.knobs.presets = PRESETS | own_presets()
         except TinychatError as error:
-            self.notice = (one_line(error), "warn")
+            self.notice = (error_line(error), "warn")
             self.paint_lines()
 
     # painting

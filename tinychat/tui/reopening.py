@@ -21,7 +21,7 @@ from tinychat.tui.opening import Opening, command_name
 from tinychat.tui.player import Decoder, Player
 from tinychat.tui.recorded import RecordedDecoder
 from tinychat.tui.screen import PlayScreen
-from tinychat.tui.wording import clock_time, one_line
+from tinychat.tui.wording import clock_time, error_line
 
 
 class Reopening:
@@ -104,7 +104,7 @@ class Reopening:
         try:
             reopened = await asyncio.to_thread(reopen, path, None, known=known)
         except TinychatError as error:
-            screen.say(one_line(error), "warn")
+            screen.say(error_line(error), "warn")
             return
         if screen.player is not None and screen.player.running:
             screen.player.pause()
@@ -114,7 +114,7 @@ class Reopening:
                 assert screen.player is not None, "a keeper has a player"
                 saver = Autosave(old.saver.source, path=old.saver.path, name=old.saver.name, done=self._done())
                 self._keep(saver, screen.player)
-                screen.say(f"the session on the screen cannot be saved, so it stays: {one_line(failure)}", "warn")
+                screen.say(f"the session on the screen cannot be saved, so it stays: {error_line(failure)}", "warn")
                 return
         self.resume(reopened)
 

@@ -33,7 +33,7 @@ from tinychat.tui.status import moves
 from tinychat.tui.titles import tab_at
 from tinychat.tui.widgets.panel import Panel
 from tinychat.tui.widgets.prompt import CommandBox, PromptBox
-from tinychat.tui.wording import one_line, short_text
+from tinychat.tui.wording import error_line, short_text
 
 LEAVE_S = 3.0  # a second Ctrl+C within this time leaves
 
@@ -280,7 +280,7 @@ class PlayScreen(DoorScreen):
         try:
             path = save_preset(name, params)
         except TinychatError as error:
-            self.say(one_line(error), "warn")
+            self.say(error_line(error), "warn")
             return
         self.read_presets()
         self.knobs_changed()

@@ -22,7 +22,7 @@ from tinychat.tui.keeping import EVERY_S, Keeper
 from tinychat.tui.lineview import Piece
 from tinychat.tui.player import Player
 from tinychat.tui.walking import BranchScreen
-from tinychat.tui.wording import one_line
+from tinychat.tui.wording import error_line
 
 SESSION = "session.jsonl"
 ENDINGS = FORMATS | {SESSION: "all branches with their odds: tinychat play opens it, without the model too"}
@@ -122,7 +122,7 @@ class SessionScreen(BranchScreen):
         try:
             path = self.keeper.name(name)
         except TinychatError as error:
-            self.say(one_line(error), "warn")
+            self.say(error_line(error), "warn")
         else:
             self.say(f"kept as {name}, in {path.parent}")
 
@@ -173,6 +173,6 @@ class SessionScreen(BranchScreen):
                 chunks = (chunk.encode() for chunk in export(Recording(session=session, summary=summary), kind))
                 await asyncio.to_thread(files.write_atomic, path, chunks)
         except TinychatError as error:
-            self.say(one_line(error), "warn")
+            self.say(error_line(error), "warn")
         else:
             self.say(f"exported to {path.absolute()}")

@@ -13,7 +13,7 @@ from tinychat.errors import TinychatError
 from tinychat.tui.actions import ActionScreen
 from tinychat.tui.widgets.lesson import LessonView, lesson_height
 from tinychat.tui.widgets.panel import Panel
-from tinychat.tui.wording import one_line
+from tinychat.tui.wording import error_line
 
 if TYPE_CHECKING:
     from tinychat.lessons.lesson import Course, Lesson
@@ -89,7 +89,7 @@ class TeachingScreen(ActionScreen):
                 try:
                     progress.remember(course.lesson.name)
                 except TinychatError as error:
-                    self.say(one_line(error), "warn")
+                    self.say(error_line(error), "warn")
             self.show_lesson()
 
     def show_lesson(self) -> None:

@@ -21,7 +21,7 @@ from tinychat.tui.compositor import use_rows
 from tinychat.tui.driver import ByteBudget
 from tinychat.tui.lineview import Piece
 from tinychat.tui.player import Decoder, Player
-from tinychat.tui.wording import one_line
+from tinychat.tui.wording import error_line
 
 TICK_S = 1 / 30
 
@@ -72,7 +72,7 @@ class TickScreen(Screen[None]):
             try:
                 decoder = self.restart()
             except TinychatError as error:
-                self.notice = (one_line(error), "warn")
+                self.notice = (error_line(error), "warn")
                 return
             self.use_decoder(decoder)
         player.reopen(self.decoder)

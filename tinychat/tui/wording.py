@@ -19,7 +19,7 @@ LONGEST = 24  # cells of a list's value where it stands among others
 Setting = Knob | ListSetting
 
 
-def one_line(error: TinychatError) -> str:
+def error_line(error: TinychatError) -> str:
     """An error for a line of the screen: what is wrong comes into view, for the files are without their folders."""
     return clean(f"{_FOLDERS.sub('', error.what)} {error.hint}".rstrip(), keep="")
 

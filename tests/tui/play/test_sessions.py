@@ -32,7 +32,7 @@ from tinychat.tui.palette import Look
 from tinychat.tui.playapp import PlayApp
 from tinychat.tui.recorded import NO_MODEL, RecordedDecoder
 from tinychat.tui.screen import PlayScreen
-from tinychat.tui.wording import clock_time, one_line
+from tinychat.tui.wording import clock_time, error_line
 
 from .conftest import FakeDecoder, Play
 
@@ -611,6 +611,6 @@ def test_when_something_was_saved_is_said_shortly() -> None:
 
 def test_an_error_on_the_line_of_the_screen_names_the_file_without_its_folders() -> None:
     error = TinychatError("/a/very/long/way/evil.jsonl: line 6: the digest does not fit", "See:  /keep/this")
-    assert one_line(error) == "evil.jsonl: line 6: the digest does not fit See:  /keep/this"
-    assert one_line(TinychatError("3/4 of 'x/y' and ~/me/z.json", "")) == "3/4 of 'x/y' and z.json"
-    assert "\x1b" not in one_line(TinychatError("a\x1b[2J", ""))
+    assert error_line(error) == "evil.jsonl: line 6: the digest does not fit See:  /keep/this"
+    assert error_line(TinychatError("3/4 of 'x/y' and ~/me/z.json", "")) == "3/4 of 'x/y' and z.json"
+    assert "\x1b" not in error_line(TinychatError("a\x1b[2J", ""))

@@ -25,7 +25,7 @@ from tinychat.tui.scrolled import ScrolledView
 from tinychat.tui.views.view import View
 from tinychat.tui.widgets.lines import Lines
 from tinychat.tui.widgets.prompt import OneLine
-from tinychat.tui.wording import clock_time, one_line
+from tinychat.tui.wording import clock_time, error_line
 
 WHEN, NAME, NUMBER, MODEL = 15, 16, 8, 24  # cells of the columns
 AROUND = 24  # characters of the text before what was found
@@ -269,7 +269,7 @@ class SessionsView(View[Path | None]):
         try:
             remove(each.path)
         except TinychatError as error:
-            self.show_foot((one_line(error), "warn"))
+            self.show_foot((error_line(error), "warn"))
             return
         self._all.remove(each)
         self._filter()
