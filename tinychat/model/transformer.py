@@ -24,6 +24,7 @@ from tinychat.model import checkpoint
 from tinychat.model.cache import KVCache, Slots
 from tinychat.model.checkpoint import CheckpointInfo
 from tinychat.model.config import ModelConfig
+from tinychat.model.norms import norm_of
 from tinychat.model.tensors import Array
 
 INIT_STD = 0.02  # GPT-2's
@@ -54,24 +55,6 @@ class Embedding(nn.Embedding):
             super().reset_parameters()
 
 
-class RMSNorm(nn.Module):
-    """Divide by the root mean square (Zhang and Sennrich 2019)."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-
-
-def _norm(config: ModelConfig) -> nn.Module:
-    if config.norm == "rms":
-        return RMSNorm(config.width, config.norm_eps)
-    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=config.bias)
-
-
 class Attention(nn.Module):
     """Grouped-query self-attention; query head h reads key/value head h // (H / G)."""
 
@@ -95,11 +78,11 @@ class Attention(nn.Module):
         B, T, D = x.shape
         H, G, E = self.heads, self.groups, self.head_width
         qkv = self.qkv(x).view(B, T, H + 2 * G, E)
-        qk, v = qkv[:, :, : H + G], qkv[:, :, H + G :]
+        qk, v = qkv.split((H + G, G), dim=2)  # on the way back a split is one copy, slices are a sum of padded ones
         if rope is not None:
             qk = rotate(qk, rope)  # queries and keys turn alike, so in one go
-        q = qk[:, :, :H].transpose(1, 2)  # (B, H, T, E)
-        k, v = qk[:, :, H:].transpose(1, 2), v.transpose(1, 2)  # (B, G, T, E)
+        q, k = qk.split((H, G), dim=2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, E), and (B, G, T, E) twice
         if cache is not None and slots is not None:
             k, v = cache.write(layer, k, v, slots)  # (B, G, S, E)
         dropout = self.dropout if self.training else 0.0
@@ -144,9 +127,9 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.attention_norm = _norm(config)
+        self.attention_norm = norm_of(config)
         self.attention = Attention(config)
-        self.feed_forward_norm = _norm(config)
+        self.feed_forward_norm = norm_of(config)
         self.feed_forward = FeedForward(config)
 
     def forward(
@@ -174,7 +157,7 @@ class Transformer(nn.Module):
         self.embedding = Embedding(config.vocab_size, config.width)
         self.positions = Embedding(config.context, config.width) if config.position == "learned" else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = _norm(config)
+        self.norm = norm_of(config)
         self.head = None if config.tie else Linear(config.width, config.vocab_size, bias=False)
         self.register_buffer("rope", rope_table(config) if config.position == "rotary" else None, persistent=False)
 
