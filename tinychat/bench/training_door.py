@@ -17,7 +17,7 @@ SMALL = """
 [model]
 context = 256
 width = 128
-layers = 4
+layers = 3
 heads = 4
 kv_heads = 2
 [tokenizer]
