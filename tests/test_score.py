@@ -170,7 +170,6 @@ def test_marks_stand_beneath_the_first_letter_of_every_token(score) -> None:
         ([], b"fox \xff", 2, "stdin is no UTF-8 text (byte 4)."),
         (["--stride", "64"], b"a", 2, "--stride must be from 1 to 63, got 64."),
         (["--context", "65"], b"a", 2, "--context must be from 2 to 64, got 65."),
-        (["--json", "--jsonl"], b"a", 2, "--json and --jsonl"),
         (["--marks", "--no-show"], b"a", 2, "--marks and --no-show"),
         (["--dtype", "fp3"], b"a", 2, "There is no number type 'fp3'."),
         (["-m", "/nowhere"], b"a", 3, "/nowhere: no such file."),

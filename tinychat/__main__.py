@@ -1,15 +1,14 @@
-"""`tinychat` and `python -m tinychat`: every ending has its exit code, and an error is two lines on stderr."""
+"""`tinychat` and `python -m tinychat`: every ending has its exit code, and every error is said as it was asked for."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
 
 import typer
 
-from tinychat import files
+from tinychat import failures, files
 from tinychat.cli import app
 from tinychat.errors import (
     EXIT_INTERRUPTED,
@@ -19,7 +18,7 @@ from tinychat.errors import (
     TinychatError,
     UsageError,
 )
-from tinychat.text import terminal
+from tinychat.failures import Asked
 
 EXIT_PIPE = 141  # 128 + SIGPIPE: the reader has gone
 
@@ -32,13 +31,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    code = _run()
+    asked = Asked()
+    code = _run(asked)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = EXIT_PIPE
     except OSError as error:
-        code = _say(StorageError(f"stdout: {error.strerror}.", "Free some space, or write elsewhere."))
+        asked.json = False
+        code = failures.say(StorageError(f"stdout: {error.strerror}.", "Free some space, or write elsewhere."), asked)
     if code == EXIT_PIPE:
         # the interpreter would try to flush again at exit, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -52,47 +53,29 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # open as long as the process
 
 
-def _run() -> int:
+def _run(asked: Asked) -> int:
     stdout = sys.stdout
     try:
-        result = app(standalone_mode=False)
+        result = app(standalone_mode=False, obj=asked)
         return result if isinstance(result, int) else EXIT_OK
     except TinychatError as error:
-        return _say(error)
+        return failures.say(error, asked)
     except SystemExit as ended:
         # typer turns a broken pipe into exit 1, and is to be known by the stream it puts in place of stdout
         return EXIT_PIPE if sys.stdout is not stdout else ended.code if isinstance(ended.code, int) else 1
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)  # where the parser was, if it had begun
-        command = context.command_path if context else "tinychat"
-        mistake = UsageError(error.format_message(), f"See:  {command} --help")
-        if {"--json", "--jsonl"} & set(sys.argv[1:]):  # the parser gave up before it could tell them
-            from tinychat.sample_output import error_json
-
-            print(error_json(mistake))
-            return mistake.exit_code
-        return _say(mistake)
+        return failures.say(UsageError(error.format_message()), asked)
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return EXIT_PIPE
     except OSError as error:
-        return _say(
-            StorageError(f"{error.filename or 'stdout'}: {error.strerror or error}.", "Check the disk and the path.")
-        )
+        what = f"{error.filename or 'stdout'}: {error.strerror or error}."
+        return failures.say(StorageError(what, "Check the disk and the path."), asked)
     except MemoryError:
-        return _say(_out_of_memory())
+        return failures.say(_out_of_memory(), asked)
     except Exception as error:
-        return _say(_internal(error))
-
-
-def _say(error: TinychatError) -> int:
-    """The two lines."""
-    for line in (error.what, error.hint):
-        if line:
-            with contextlib.suppress(OSError, ValueError):
-                print(terminal.clean(line, keep="\n"), file=sys.stderr)  # a list of mistakes has lines
-    return error.exit_code
+        return failures.say(_internal(error), asked)
 
 
 def _out_of_memory() -> TinychatError:

@@ -9,11 +9,13 @@ import typer
 
 from tinychat import files, options
 from tinychat.errors import UsageError
+from tinychat.failures import Asked
 from tinychat.options import Order, Preset, with_settings
 
 
 @with_settings
 def bench(
+    context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="[WHAT]", help="decode, or train: the speed of training.")] = "decode",
     model: Annotated[
         Path | None, typer.Option("-m", "--model", metavar="PATH", readable=False, help="A checkpoint or a run folder.")
@@ -72,7 +74,10 @@ def bench(
 
     Without settings it decodes greedily. The shipped model is measured if neither model nor shape is given.
     """
-    if options.one_of("WHAT", what, ("decode", "train")) == "train":
+    training = options.one_of("WHAT", what, ("decode", "train")) == "train"
+    if training or screen:
+        context.ensure_object(Asked).schema = "tinychat.bench.train/1" if training else "tinychat.bench-screen/1"
+    if training:
         from tinychat.bench.training_door import run as run_training
 
         raise typer.Exit(run_training(config, as_json=json_output, quick=quick))

@@ -9,6 +9,7 @@ import typer
 
 from tinychat.errors import UsageError
 from tinychat.options import one_of
+from tinychat.quick_options import QuickCommand
 
 data = typer.Typer(
     add_completion=False,
@@ -29,7 +30,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-@data.command()
+@data.command(cls=QuickCommand)
 def build(
     sources: Annotated[
         list[str],
@@ -97,7 +98,7 @@ def build(
     raise typer.Exit(run_build(recipe, out, fresh=fresh, json_output=json_output, quiet=quiet))
 
 
-@data.command()
+@data.command(cls=QuickCommand)
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="FOLDER|SHARD", help="A folder of shards, a run folder, or a shard.")],
     samples: Annotated[

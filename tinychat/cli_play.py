@@ -196,7 +196,7 @@ def presets(
         listed = [
             {"name": name, "own": name in own, "settings": changed(params)} for name, params in (PRESETS | own).items()
         ]
-        print(json.dumps({"file": str(files.config_path(FILE)), "presets": listed}))
+        print(json.dumps({"schema": "tinychat.presets/1", "file": str(files.config_path(FILE)), "presets": listed}))
         return
     width = max(map(len, PRESETS | own))
     for name, params in (PRESETS | own).items():

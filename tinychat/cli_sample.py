@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tinychat import files, options
-from tinychat.errors import TinychatError, UsageError
+from tinychat.errors import UsageError
 from tinychat.machine_options import read_machine, with_machine
 from tinychat.options import BadWord, Given, MaxTokens, Model, Negative, Order, PauseTokens, Preset, Seed, with_settings
 from tinychat.search_options import read_search, with_search
@@ -97,62 +97,54 @@ def sample(
 
     output: door.Output = "jsonl" if jsonl else "json" if json_output else "text"
 
-    try:
-        if prompt_ids is not None and (chat or prompt is not None):
-            raise UsageError("--prompt-ids stands for the whole prompt.", "Leave --prompt and --chat out.")
-        params = options.settings(
-            preset, given, default="neutral", seed=options.draw_seed() if seed is None else seed, order=order
+    if prompt_ids is not None and (chat or prompt is not None):
+        raise UsageError("--prompt-ids stands for the whole prompt.", "Leave --prompt and --chat out.")
+    params = options.settings(
+        preset, given, default="neutral", seed=options.draw_seed() if seed is None else seed, order=order
+    )
+    if search_after and search_after >= max_tokens:
+        raise UsageError(f"--search-after {search_after} leaves no token of -n {max_tokens}.", "Ask for more.")
+    spec = read_search(searched, params, max_tokens=max_tokens - search_after)
+    if spec is None and (search_after or hypothesis):
+        raise UsageError("--search-after and --hypothesis are for searches.", "Add --search NAME.")
+    if spec is not None:
+        refuse_with_search(
+            stop=stop, max_seconds=max_seconds, stop_repeat=stop_repeat, stop_below=stop_below
+        )  # fmt: skip
+        if not search_after:
+            refuse_with_search(at=at, force=force, lane=lane, speculate=machine.get("speculate"), past_end=past_end)
+    schedule = options.schedule(at or [], params)
+    path = files.find_checkpoint(model)
+    code = door.run(
+        door.Request(
+            prompt=options.read_prompt(prompt) if prompt_ids is None else "",
+            ids=None if prompt_ids is None else options.id_list("--prompt-ids", prompt_ids),
+            params=params,
+            model=path,
+            max_tokens=max_tokens,
+            stops=options.texts("--stop", stop),
+            past_end=past_end,
+            rules=options.stop_rules(max_seconds, stop_repeat, stop_below),
+            bad_words=options.texts("--bad-word", bad_word),
+            negative=None if negative is None else options.checked_text("--negative", negative),
+            chat=chat,
+            system=options.checked_text("--system", system),
+            pauses=pause_tokens,
+            schedule=schedule,
+            forced=options.pairs("--force", force or [], int),
+            lanes=options.lanes(lane or []),
+            search=spec,
+            search_after=search_after,
+            hypothesis=hypothesis,
+            output=output,
+            trace=trace,
+            echo=echo,
+            raw=raw,
+            machine=read_machine(machine),
+            quiet=quiet,
+            verbose=verbose,
         )
-        if search_after and search_after >= max_tokens:
-            raise UsageError(f"--search-after {search_after} leaves no token of -n {max_tokens}.", "Ask for more.")
-        spec = read_search(searched, params, max_tokens=max_tokens - search_after)
-        if spec is None and (search_after or hypothesis):
-            raise UsageError("--search-after and --hypothesis are for searches.", "Add --search NAME.")
-        if spec is not None:
-            refuse_with_search(
-                stop=stop, max_seconds=max_seconds, stop_repeat=stop_repeat, stop_below=stop_below
-            )  # fmt: skip
-            if not search_after:
-                refuse_with_search(at=at, force=force, lane=lane, speculate=machine.get("speculate"), past_end=past_end)
-        schedule = options.schedule(at or [], params)
-        path = files.find_checkpoint(model)
-        code = door.run(
-            door.Request(
-                prompt=options.read_prompt(prompt) if prompt_ids is None else "",
-                ids=None if prompt_ids is None else options.id_list("--prompt-ids", prompt_ids),
-                params=params,
-                model=path,
-                max_tokens=max_tokens,
-                stops=options.texts("--stop", stop),
-                past_end=past_end,
-                rules=options.stop_rules(max_seconds, stop_repeat, stop_below),
-                bad_words=options.texts("--bad-word", bad_word),
-                negative=None if negative is None else options.checked_text("--negative", negative),
-                chat=chat,
-                system=options.checked_text("--system", system),
-                pauses=pause_tokens,
-                schedule=schedule,
-                forced=options.pairs("--force", force or [], int),
-                lanes=options.lanes(lane or []),
-                search=spec,
-                search_after=search_after,
-                hypothesis=hypothesis,
-                output=output,
-                trace=trace,
-                echo=echo,
-                raw=raw,
-                machine=read_machine(machine),
-                quiet=quiet,
-                verbose=verbose,
-            )
-        )
-    except TinychatError as error:
-        if output == "text":
-            raise
-        from tinychat.sample_output import error_json
-
-        print(error_json(error))
-        raise typer.Exit(error.exit_code) from error
+    )
     raise typer.Exit(code)
 
 

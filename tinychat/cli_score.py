@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tinychat import files, options
-from tinychat.errors import TinychatError, UsageError
+from tinychat.errors import UsageError
 from tinychat.machine_options import read_machine
 from tinychat.options import Model
 from tinychat.score_marks import read_marks
@@ -81,38 +81,28 @@ def score(
     from tinychat import score as door
 
     output: door.Output = "jsonl" if jsonl else "json" if json_output else "people"
-    try:
-        if output != "people" and (marks or ascii_only or not show):
-            raise UsageError(
-                "--marks, --ascii and --no-show are for people.", "Leave them out with --json and --jsonl."
-            )
-        if marks and not show:
-            raise UsageError("--marks and --no-show contradict each other.", "Choose one of them.")
-        given = {"device": device, "dtype": dtype, "threads": threads}
-        machine = read_machine({name: value for name, value in given.items() if value is not None})
-        path = files.find_checkpoint(model)
-        code = door.run(
-            door.Request(
-                sources=door.read_sources(paths or [], None if text is None else options.checked_text("--text", text)),
-                model=path,
-                context=context,
-                stride=stride,
-                most=most,
-                output=output,
-                show=show,
-                marks=marks,
-                ascii=ascii_only,
-                machine=machine,
-                watermarks=read_marks(watermark_key, watermark_share, synthid_keys, synthid_ngram),
-                quiet=quiet,
-                verbose=verbose,
-            )
+    if output != "people" and (marks or ascii_only or not show):
+        raise UsageError("--marks, --ascii and --no-show are for people.", "Leave them out with --json and --jsonl.")
+    if marks and not show:
+        raise UsageError("--marks and --no-show contradict each other.", "Choose one of them.")
+    given = {"device": device, "dtype": dtype, "threads": threads}
+    machine = read_machine({name: value for name, value in given.items() if value is not None})
+    path = files.find_checkpoint(model)
+    code = door.run(
+        door.Request(
+            sources=door.read_sources(paths or [], None if text is None else options.checked_text("--text", text)),
+            model=path,
+            context=context,
+            stride=stride,
+            most=most,
+            output=output,
+            show=show,
+            marks=marks,
+            ascii=ascii_only,
+            machine=machine,
+            watermarks=read_marks(watermark_key, watermark_share, synthid_keys, synthid_ngram),
+            quiet=quiet,
+            verbose=verbose,
         )
-    except TinychatError as error:
-        if output == "people":
-            raise
-        from tinychat.score_output import error_json
-
-        print(error_json(error))
-        raise typer.Exit(error.exit_code) from error
+    )
     raise typer.Exit(code)

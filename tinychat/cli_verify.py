@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinychat.errors import TinychatError, UsageError
+from tinychat.errors import UsageError
 from tinychat.options import Model, session_names
 
 
@@ -49,13 +49,6 @@ def verify(
     overrides = {name: value for name, value in given.items() if value is not None}
     try:
         code = door.run(file, model=model, overrides=overrides, json_output=json_output, quiet=quiet)
-    except TinychatError as error:
-        if not json_output:
-            raise
-        from tinychat.sample_output import error_json
-
-        print(error_json(error))
-        raise typer.Exit(error.exit_code) from error
     except ValueError as error:  # settings that the engine refuses, out of a file from anywhere
         raise UsageError(f"{error}.", "The file was made for another model, or changed.") from error
     raise typer.Exit(code)

@@ -15,6 +15,7 @@ import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
+from tinychat.failures import Asked
 from tinychat.quick_options import QuickCommand, quicken
 
 
@@ -22,13 +23,15 @@ from tinychat.quick_options import QuickCommand, quicken
 class Place:
     """Where a command is: `module` has a function, or a Typer of more commands, by the command's name.
 
-    `line` is its line in the list, the first of its own help. `cls` is "module:name" of a class of commands.
+    `line` is its line in the list, the first of its own help. `cls` is "module:name" of a class of commands. `schema`
+    is that of its JSON, also of its errors; empty where it has none.
     """
 
     name: str
     module: str
     line: str
     cls: str = ""
+    schema: str = ""
 
 
 class LazyGroup(TyperGroup):
@@ -54,10 +57,17 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command if name is None else self.load(name), rest
+        if name is not None:
+            command = self.load(name)
+            if (asked := ctx.find_object(Asked)) is not None:
+                asked.command = f"{ctx.command_path} {name}"
+                asked.schema = next(each.schema for each in self.places if each.name == name)
+        return name, command, rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         quicken(self.get_params(ctx))
+        if (asked := ctx.find_object(Asked)) is not None:
+            asked.command = ctx.command_path
         return super().parse_args(ctx, args)
 
 

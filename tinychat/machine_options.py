@@ -89,5 +89,5 @@ def _speculation(given: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         Speculation(**values)
     except ValueError as error:
-        raise UsageError(f"--speculate: {error}.", "See:  tinychat sample --help") from error
+        raise UsageError(f"--speculate: {error}.") from error
     return values

@@ -158,7 +158,7 @@ def settings(
             values["order"] = order
         return base.with_(**values, seed=seed)
     except ValueError as error:
-        raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
+        raise UsageError(f"{error}.") from error
 
 
 def read_text_file(option: str, path: str) -> str:
@@ -224,7 +224,7 @@ def stop_rules(max_seconds: float | None, repeat: str | None, below: float | Non
     try:
         return StopRules(max_seconds=max_seconds, repeat_ngram=ngram, repeat_times=times, min_confidence=below or 0.0)
     except ValueError as error:
-        raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
+        raise UsageError(f"{error}.") from error
 
 
 def pairs(option: str, given: list[str], kind: type) -> dict[int, Any]:
@@ -277,7 +277,7 @@ def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, An
             found.setdefault(int(place), {}).update(read_changes(changes))
         except ValueError as error:
             if "must be" in str(error):
-                raise UsageError(f"--at {text!r}: {error}.", "See:  tinychat sample --help") from None
+                raise UsageError(f"--at {text!r}: {error}.") from None
             raise UsageError(
                 f"--at {text!r} is not of the form I:NAME=X,NAME=X{f' ({error})' if str(error) else ''}.",
                 'For example:  --at 30:temperature=0.7,top_p=0.9   or  --at \'30:{"regex": "[a-z ,]+"}\'',
@@ -286,5 +286,5 @@ def schedule(given: list[str], params: SamplingParams) -> dict[int, dict[str, An
         try:
             params = params.with_(**found[index])
         except (TypeError, ValueError) as error:
-            raise UsageError(f"--at {index}: {error}.", "See:  tinychat sample --help") from error
+            raise UsageError(f"--at {index}: {error}.") from error
     return found

@@ -15,16 +15,28 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from tinychat.failures import Asked
+
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{0,18})?", re.ASCII)
 
 
+_JSON_FLAGS, _JSON_NAMES = {"--json", "--jsonl"}, ("json_output", "jsonl")
+
+
 class QuickCommand(TyperCommand):
-    """A command that reads its options the quick way."""
+    """A command that reads its options the quick way, and notes whether JSON was asked for."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         quicken(self.get_params(ctx))
-        return super().parse_args(ctx, args)
+        asked = ctx.find_object(Asked)
+        if asked is not None:
+            asked.command = ctx.command_path
+            asked.json = bool(_JSON_FLAGS & set(args))  # as far as one can see, should the parser give up
+        rest = super().parse_args(ctx, args)
+        if asked is not None:
+            asked.json = any(ctx.params.get(name) for name in _JSON_NAMES)
+        return rest
 
 
 def quicken(parameters: Iterable[Any]) -> None:

@@ -16,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Any
 from tinychat import __version__
 from tinychat.engine.machine import Machine
 from tinychat.engine.trace import Step
-from tinychat.errors import TinychatError
 from tinychat.session.token_json import token_record
 from tinychat.text import terminal
 
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from tinychat.text.tokenizer import Tokenizer
 
 SCHEMA = "tinychat.sample/1"
-
-
-def error_json(error: TinychatError) -> str:
-    """The error as the JSON modes print it."""
-    body = {"what": error.what, "hint": error.hint, "exit_code": error.exit_code}
-    return json.dumps({"schema": SCHEMA, "error": body})
 
 
 def request_facts(request: Request, info: CheckpointInfo, ids: Sequence[int]) -> dict[str, Any]:

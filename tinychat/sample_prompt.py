@@ -72,7 +72,7 @@ def resolved(request: Request, tokenizer: Tokenizer, info: CheckpointInfo) -> tu
         try:
             check_grammar(each, vocabulary)
         except ValueError as error:
-            raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
+            raise UsageError(f"{error}.") from error
     if len(ids) >= info.config.context:
         raise UsageError(
             f"The prompt is {len(ids)} tokens long; the model sees {info.config.context}.",

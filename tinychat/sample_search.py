@@ -63,7 +63,7 @@ def run_search(
             if put is not None:
                 put({"schema": SCHEMA, **event_record(event, tokenizer, trace=request.trace)})
     except ValueError as error:
-        raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
+        raise UsageError(f"{error}.") from error
     outcome.decode_s += time.perf_counter() - clock
     nodes, done = tree_of(events)
     assert done is not None, "a search ends with Done"

@@ -19,7 +19,6 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from tinychat import __version__, score_marks, score_text
-from tinychat.errors import TinychatError
 from tinychat.text import terminal
 from tinychat.tui import palette
 
@@ -36,11 +35,6 @@ _NAMES = 22  # columns of the names
 _LARGE = 1e7  # from here on a perplexity has an exponent
 _CELLS = 18  # of a token's label, at most
 _BEFORE = 32  # characters of the text before it
-
-
-def error_json(error: TinychatError) -> str:
-    """The error as the JSON modes print it."""
-    return _line({"schema": SCHEMA, "error": {"what": error.what, "hint": error.hint, "exit_code": error.exit_code}})
 
 
 def run_facts(request: Request, info: CheckpointInfo, *, context: int, stride: int) -> dict[str, Any]:

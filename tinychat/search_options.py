@@ -77,7 +77,7 @@ def read_search(searched: Mapping[str, Any], params: SamplingParams, *, max_toke
         spec = SearchParams(**values, max_tokens=max_tokens)
         check_search(params, spec)
     except ValueError as error:
-        raise UsageError(f"{error}.", "See:  tinychat sample --help") from error
+        raise UsageError(f"{error}.") from error
     return spec
 
 

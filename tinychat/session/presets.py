@@ -133,4 +133,4 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _mistake(path: Path, key: str, rule: str) -> UsageError:
-    return UsageError(f"{path}: {key}: {rule}.", "See:  tinychat presets   and   tinychat sample --help")
+    return UsageError(f"{path}: {key}: {rule}.", "The settings, and what each takes:  tinychat sample --help")

@@ -185,7 +185,7 @@ def in_force(config: Config, environ: Mapping[str, str], flags: Mapping[str, Any
         try:
             values[key] = STARTS[key].read(value)
         except ValueError as error:
-            raise UsageError(f"--{key.replace('_', '-')}: {error}.", "See:  tinychat play --help") from None
+            raise UsageError(f"--{key.replace('_', '-')}: {error}.") from None
     return values
 
 
