@@ -26,9 +26,9 @@ SCHEMA = "tinychat.transcript/1"
 FORMATS = {
     "txt": "the text as it is seen",
     "md": "a document: text, model and command",
-    "html": "a page that needs nothing else: colours, and the odds of every token",
-    "json": "all of it as data, one object",
-    "jsonl": "the same, a line a token",
+    "html": "a web page that needs nothing else: colours, and the odds of every token",
+    "json": "all of it as data, one object: for scripts, Excel and other spreadsheets",
+    "jsonl": "the same, a line a token: for pandas, jq",
 }
 BEGINNING = 24  # tokens that tell a branch from another
 WITH_CANDIDATES = ("html", "json", "jsonl")

@@ -24,6 +24,7 @@ from tinychat.session.session import Session
 from tinychat.session.words import with_words
 from tinychat.text.chat import PAUSE
 from tinychat.text.tokenizer import Tokenizer
+from tinychat.tui.choosing import Actions
 from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget, counting
 from tinychat.tui.opening import Opening
@@ -202,7 +203,11 @@ class PlayApp(App[int]):
 
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder="Find an action by name", id="--command-palette"))
+            self.push_screen(
+                CommandPalette(
+                    providers=[Actions], placeholder="Find an action by any word of it", id="--command-palette"
+                )
+            )
 
     def action_other_ground(self) -> None:
         self.theme = OTHER_GROUND[self.theme]

@@ -23,6 +23,7 @@ from tinychat.session.spelling import SETTINGS, settings_flags
 from tinychat.session.transcript import reply_text
 from tinychat.session.words import with_words
 from tinychat.tui import copying
+from tinychat.tui.choosing import chooser
 from tinychat.tui.doors import DoorScreen
 from tinychat.tui.keys import ACTION_BY_NAME, ACTIONS, PICKED_KNOBS
 from tinychat.tui.layouts import TABS
@@ -114,7 +115,7 @@ class PlayScreen(DoorScreen):
             (name, choose(name), copying.plain(" ".join(settings_flags(params))) or "the model's own odds")
             for name, params in self.knobs.presets.items()
         ]
-        self.app.search_commands(entries, placeholder="A preset sets all knobs; :save-preset NAME keeps these")
+        self.app.push_screen(chooser(entries, placeholder="A preset sets all knobs; :save-preset NAME keeps these"))
 
     def action_settings(self) -> None:
         if self.player is None:
@@ -124,7 +125,7 @@ class PlayScreen(DoorScreen):
             (f"{name}  {spelled(short_text(each, params), self.look.glyphs)}", self._chosen(name), each.help)
             for name, each in SETTINGS.items()
         ]
-        self.app.search_commands(entries, placeholder="A setting: - and = turn it, : types a value")
+        self.app.push_screen(chooser(entries, placeholder="A setting: - and = turn it, : types a value"))
 
     def _chosen(self, name: str) -> Callable[[], None]:
         """What choosing a setting from a list does: it is picked where it can be seen, or its value is asked for."""
@@ -295,7 +296,9 @@ class PlayScreen(DoorScreen):
         self.app.action_command_palette()
 
     def system_commands(self) -> list[SystemCommand]:
-        """Everything the key table names, for the palette."""
+        """Everything the key table names, and the command line's words, for the palette."""
+        from tinychat.tui.commands import WORDS
+
         found = [
             SystemCommand(f"{a.title}  ({a.shown})", a.tip, getattr(self, f"action_{a.name}"))
             for a in self.taste.keymap.actions
@@ -314,11 +317,10 @@ class PlayScreen(DoorScreen):
             for name, each in SETTINGS.items()
             if each not in PICKED_KNOBS
         ]
-        return [
-            *found,
-            SystemCommand("Save preset", "Keep these settings under a name: :save-preset NAME.",
-                          lambda: self.open_command("save-preset ")),
-        ]  # fmt: skip
+        return found + [
+            SystemCommand(f":{form}", about, lambda word=form.split()[0]: self.open_command(f"{word} "))
+            for form, about in WORDS.items()
+        ]
 
     def action_interrupt(self) -> None:
         player = self.player

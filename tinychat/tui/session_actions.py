@@ -18,6 +18,7 @@ from tinychat.session.record import Source, first_words
 from tinychat.session.saved import slug
 from tinychat.text.terminal import clean
 from tinychat.tui import copying
+from tinychat.tui.choosing import chooser
 from tinychat.tui.keeping import EVERY_S, Keeper
 from tinychat.tui.lineview import Piece
 from tinychat.tui.player import Player
@@ -140,7 +141,7 @@ class SessionScreen(BranchScreen):
             return lambda: self.open_command(f"export {copying.free_name(stem, '.' + kind)}")
 
         entries = [(kind, choose(kind), about) for kind, about in ENDINGS.items()]
-        self.app.search_commands(entries, placeholder="Export what is on the screen as; then its file name")
+        self.app.push_screen(chooser(entries, placeholder="Export what is on the screen as; then its file name"))
 
     def export_to(self, text: str) -> None:
         """Write the path on the screen to a file of this name; the ending says the format."""

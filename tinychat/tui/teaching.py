@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from tinychat.engine.wire import Answer
 from tinychat.errors import TinychatError
 from tinychat.tui.actions import ActionScreen
+from tinychat.tui.choosing import chooser
 from tinychat.tui.widgets.lesson import LessonView, lesson_height
 from tinychat.tui.widgets.panel import Panel
 from tinychat.tui.wording import error_line
@@ -162,4 +163,4 @@ class TeachingScreen(ActionScreen):
         ]
         if self.course is not None:
             entries.insert(0, ("close the lesson", self.close_lesson, "The text and the settings stay."))
-        self.app.search_commands(entries, placeholder="A lesson")
+        self.app.push_screen(chooser(entries, placeholder="A lesson"))

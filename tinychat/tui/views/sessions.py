@@ -1,4 +1,4 @@
-"""The list of saved sessions: type to search names, prompts and texts, Enter opens, Delete asks and deletes."""
+"""The list of saved sessions: type to search names, texts and models, Enter opens, Delete asks and deletes."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class SessionsView(View[Path | None]):
         self._sought = ""  # what the list shows the sessions for
 
     def body(self) -> ComposeResult:
-        self.find = OneLine(placeholder="type to search names, prompts and texts", id="find", select_on_focus=False)
+        self.find = OneLine(placeholder="type to search names, texts, models", id="find", select_on_focus=False)
         self.list = SessionRows(self.look, id="list")
         self.detail = Lines(self.look, id="detail")
         yield self.find
@@ -181,7 +181,7 @@ class SessionsView(View[Path | None]):
         entries = []
         for each in self._all:
             words = each.words
-            if wanted and wanted not in f"{each.name} {each.path.stem} {words}".casefold():
+            if wanted and wanted not in f"{each.name} {each.path.stem} {words} {self._about(each)}".casefold():
                 at = self._texts.get(each.path, "").find(wanted)
                 if at < 0:
                     continue
@@ -204,9 +204,13 @@ class SessionsView(View[Path | None]):
         if each is None:
             self.detail.show(EMPTY)
             return
+        self.detail.show(((f" {self._about(each)}, {clean(each.path.stem, keep='')}", "quiet"),))
+
+    def _about(self, each: Summary) -> str:
+        """What drew it, and how."""
         model = Path(each.source.path).name or "unknown model"
         step = f" step {each.source.step}" if each.source.step else ""
-        self.detail.show(((f" {each.mode}, {clean(model, keep='')}{step}, {clean(each.path.stem, keep='')}", "quiet"),))
+        return f"{each.mode}, {clean(model, keep='')}{step}"
 
     def _say_keys(self) -> None:
         keys = (("Enter", "open"), ("Del", "delete"), ("Esc", "back"))

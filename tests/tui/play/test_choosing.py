@@ -1,0 +1,100 @@
+"""Lists that are searched by typing: names and descriptions, and nothing in them is read as markup."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from textual.command import CommandList, CommandPalette
+
+from tinychat.tui.choosing import score
+from tinychat.tui.commands import WORDS
+
+from .conftest import Play
+
+
+async def _found(play: Play, query: str) -> list[str]:
+    """The first lines of what the list shows for these words, once it has settled."""
+    for character in query:
+        await play.pilot.press("space" if character == " " else character)
+    for _ in range(200):
+        await play.pilot.pause()
+        await asyncio.sleep(0.005)
+        palette = play.app.screen
+        assert isinstance(palette, CommandPalette)
+        running = [each for each in palette.workers if not each.is_finished]
+        if not running:
+            break
+    shown = palette.query_one(CommandList)
+    return [str(option.prompt).split("\n")[0] for option in shown.options if option.id != "--no-matches"]
+
+
+@pytest.mark.parametrize(
+    ("query", "format_"),
+    [("document", "md"), ("web", "html"), ("excel", "json"), ("pandas", "jsonl"), ("branches", "session.jsonl"),
+     ("html", "html"), ("json excel", "json")],
+)  # fmt: skip
+async def test_a_format_is_found_by_what_it_is_for(start, query: str, format_: str) -> None:
+    async with start() as play:
+        await play.run_some()
+        await play.press("space", "x")
+        assert (await _found(play, query))[0] == format_
+
+
+async def test_a_preset_is_found_by_its_settings(start) -> None:
+    async with start() as play:
+        await play.press("escape")
+        play.screen.action_presets()
+        await play.settle()
+        assert "creative" in await _found(play, "--min-p")
+
+
+async def test_an_action_is_found_by_what_it_does(start) -> None:
+    async with start() as play:
+        await play.press("escape", "ctrl+p")
+        assert any(name.startswith("Export") for name in await _found(play, "html"))
+
+
+async def test_a_part_of_a_name_comes_before_a_word_of_a_description(start) -> None:
+    async with start() as play:
+        await play.press("escape", "ctrl+p")
+        assert (await _found(play, "export"))[0].startswith("Export")
+
+
+async def test_the_palette_has_the_words_of_the_command_line(start) -> None:
+    async with start() as play:
+        await play.press("escape", "ctrl+p")
+        listed = await _found(play, "")
+        assert {f":{form}" for form in WORDS} <= set(listed)
+        assert any(name.endswith("([ ])") or "[" in name for name in listed)  # a key is no markup
+
+
+async def test_lessons_stay_in_their_order(start) -> None:
+    from tinychat.lessons.catalogue import LESSONS
+
+    async with start() as play:
+        await play.press("escape")
+        play.screen.action_lessons()
+        await play.settle()
+        assert [each.split()[0] for each in await _found(play, "")] == [lesson.name for lesson in LESSONS]
+
+
+@pytest.mark.parametrize("value", ["[/a]", "[red]x", "[a-z ]+"])
+async def test_a_setting_that_looks_like_markup_is_shown_as_it_is(start, value: str) -> None:
+    async with start() as play:
+        await play.press("escape")
+        play.screen._perform(f"regex {value}")
+        await play.settle()
+        play.screen.action_settings()
+        await play.settle()
+        assert any(value in name for name in await _found(play, "regex"))
+
+
+def test_every_word_of_the_query_begins_a_word() -> None:
+    assert score("web page", "html  a web page that needs nothing else")
+    assert score("page web", "html  a web page that needs nothing else")
+    assert score("spread", "json  for scripts, (Spreadsheets)")
+    assert not score("eb", "html  a web page")
+    assert not score("web book", "html  a web page")
+    assert not score("th", "html  the page that")  # too short to mean anything
+    assert not score("", "html")

@@ -1,0 +1,93 @@
+"""What is chosen from a list by typing: any word of a name or of what is said about it finds an entry.
+
+Textual's own lists look at names alone, and read both as markup, where a regular expression or the key [ is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from textual.app import SystemCommand
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.screen import Screen
+
+Entry = tuple[str, Callable[[], Any], str]  # name, what choosing it does, what it is
+
+SHORTEST = 3  # letters that are looked for in descriptions; fewer begin some word of nearly every one
+_A_LETTER = 2.0  # of a word that is found; Textual gives 3 and more for a whole part of a name, less for scattered ones
+
+
+@dataclass(eq=False)
+class _Listed(DiscoveryHit):
+    """An entry in its place: Textual would have them by the alphabet."""
+
+    place: int = 0
+
+    def __lt__(self, other: object) -> bool:
+        return other.place < self.place if isinstance(other, _Listed) else NotImplemented
+
+
+class Choices(Provider):
+    """The entries it is given."""
+
+    def __init__(self, screen: Screen[Any], match_style: Any = None, entries: Iterable[Entry] = ()) -> None:
+        super().__init__(screen, match_style)
+        self._entries = tuple(entries)
+
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    async def discover(self) -> Hits:
+        for place, (name, action, about) in enumerate(self.entries()):
+            yield _Listed(Content(name), action, text=name, help=_plain(about), place=place)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for name, action, about in self.entries():
+            by_name, places = matcher.fuzzy_search.match(query, name)
+            by_words = score(query, f"{name} {about}")
+            if best := max(by_name, by_words):
+                shown = Content(name)
+                for place in places if by_name == best else ():
+                    shown = shown.stylize(matcher.match_style, place, place + 1)
+                yield Hit(best, shown, action, text=name, help=_plain(about))
+
+
+class Actions(Choices):
+    """Everything the application and its screen can do."""
+
+    def entries(self) -> Sequence[Entry]:
+        found: Iterable[SystemCommand] = self.app.get_system_commands(self.screen)
+        return [(name, action, about) for name, about, action, _ in sorted(found, key=_order)]
+
+
+def _order(command: SystemCommand) -> tuple[bool, str]:
+    """Keys, which act at once, before what opens the command line."""
+    return command.title.startswith(":"), command.title
+
+
+def chooser(entries: Iterable[Entry], *, placeholder: str) -> CommandPalette:
+    """The screen on which one of the entries is chosen."""
+    given = tuple(entries)
+    return CommandPalette(
+        providers=[lambda: partial(Choices, entries=given)],  # type: ignore[list-item,return-value]  # is called
+        placeholder=placeholder,
+    )
+
+
+def score(query: str, text: str) -> float:
+    """How well the words of the query fit the text: 0 unless each begins a word of it."""
+    words = [word.strip("()[].,:;-'\"") for word in text.casefold().split()]
+    wanted = [word.lstrip("-") for word in query.casefold().split()]
+    if sum(map(len, wanted)) < SHORTEST or not all(any(word.startswith(each) for word in words) for each in wanted):
+        return 0.0
+    return _A_LETTER * len("".join(wanted))
+
+
+def _plain(text: str) -> Any:
+    """As it is: what is typed as text would be read as markup."""
+    return Content(text)
