@@ -14,7 +14,7 @@ from tinychat.tui.searchoptions import Options
 from tinychat.tui.survey import Names
 
 if TYPE_CHECKING:  # views are loaded when they are opened
-    from tinychat.tui.views.search import Taken
+    from tinychat.tui.views.searchpage import Taken
 
 
 class SearchingScreen(ActionScreen):
