@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from workers import ONE_CORE, PATIENCE_S, PROMPT, WARM, Client, Room, a_model, expected, settled
 
-from tinychat.engine import service
+from tinychat.engine import outgoing, service
 from tinychat.engine.engine import Engine
 from tinychat.engine.wire import (
     Open,
@@ -70,7 +70,7 @@ def test_a_client_that_does_not_read_stops_the_engine_after_some_frames(room: Ro
     length = settled(engine)
     assert length < 2000
     client.wait(lambda frame: frame.length > length + 20)  # reading goes on: so does the engine
-    unread = client.frames[: service.CREDIT_FRAMES]
+    unread = client.frames[: outgoing.CREDIT_FRAMES]
     assert length == 5 + sum(len(frame.steps) for frame in unread)  # nothing was drawn that was not sent
     assert client.tokens == expected(len(client.tokens))
 
@@ -82,7 +82,7 @@ def test_a_client_that_does_not_read_stops_the_engine_after_some_steps(
     client = room.ready()
     assert room.engine is not None
     client.send(Run())
-    assert settled(room.engine) == 5 + service.CREDIT_STEPS
+    assert settled(room.engine) == 5 + outgoing.CREDIT_STEPS
 
 
 def test_a_client_that_does_not_read_is_still_heard(room: Room) -> None:
@@ -99,7 +99,7 @@ def test_a_client_that_does_not_read_is_still_heard(room: Room) -> None:
         time.sleep(0.01)
     assert room.engine.length() == 1
     client.frames += client.worker.read()
-    assert len(client.frames) <= service.CREDIT_FRAMES
+    assert len(client.frames) <= outgoing.CREDIT_FRAMES
     frame = client.wait(lambda frame: frame.seq == last)
     assert (frame.state, frame.length) == ("paused", 1)
     assert frame.params_at == ((1, WARM.with_(seed=49)),)

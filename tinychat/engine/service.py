@@ -1,18 +1,15 @@
 """The engine's side of the wire: one loop that applies commands between tokens and sends frames.
 
-The same loop runs in the child process and in a thread. It draws only while the client keeps up: every frame is
-credited until the client acknowledges it, so a client that does not read stops the engine and never fills the memory.
+The same loop runs in the child process and in a thread. It draws only while the client keeps up (outgoing.py).
 Commands apply in order, between two tokens. Nothing here knows processes, text or screens, and torch comes in with
 the engine that `open_engine` returns.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import selectors
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -22,9 +19,11 @@ from typing import Any
 from tinychat.engine.breaks import Breaks, watchable
 from tinychat.engine.channel import Channel
 from tinychat.engine.decoder import Decoder
+from tinychat.engine.outgoing import Outgoing
 from tinychat.engine.pace import Pace
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.questions import Desk, Questions
+from tinychat.engine.stories import Stories
 from tinychat.engine.trace import Odds, Step
 from tinychat.engine.trial import Found, Trial, is_no_token
 from tinychat.engine.wire import (
@@ -55,8 +54,6 @@ from tinychat.engine.wire import (
 from tinychat.errors import TinychatError
 
 FRAME_S = 1 / 30  # between frames of a run: more is not seen, and costs the screen
-CREDIT_FRAMES = 8  # frames on the line
-CREDIT_STEPS = 512  # steps on the line or gathered for the next frame
 STAYS = "The settings before it stay."
 
 
@@ -66,7 +63,7 @@ class Service:
     def __init__(self, channel: Channel, open_engine: Callable[[Open], Decoder], *, log: Path | None = None) -> None:
         self._channel = channel
         self._open_engine = open_engine
-        self._log = log
+        self._stories = Stories(log)
         self._engine: Decoder | None = None
         self._inbox: deque[tuple[int, Command]] = deque()
         self._closing = False
@@ -91,12 +88,9 @@ class Service:
         self._peek: Peek | None = None
         self._prefill_s = 0.0
         self._urgent = False  # do not wait for FRAME_S
-        self._sent_at = 0.0
-        self._questions = Questions(self._answer_story)
+        self._questions = Questions(self._stories.of_question)
         self._breaks = Breaks()
-        # on the line
-        self._frames_out = 0
-        self._steps_out = 0
+        self._outgoing = Outgoing(channel)
 
     def serve(self) -> None:
         """Work until Close or until the client is gone."""
@@ -131,8 +125,7 @@ class Service:
             for header, _ in self._channel.receive():
                 seq, command = decode_command(header)
                 if isinstance(command, Ack):
-                    self._frames_out -= command.frames
-                    self._steps_out -= command.steps
+                    self._outgoing.acknowledged(command)
                 else:
                     self._inbox.append((seq, command))
         except ProtocolError as error:
@@ -208,7 +201,7 @@ class Service:
         self._halt(None)
         self._state, self._error = "loading", None
         self._steps.clear()
-        self._transmit(Frame(seq=self._seq, state="loading"))
+        self._outgoing.send(Frame(seq=self._seq, state="loading"))
         started = time.monotonic()
         try:
             self._engine = self._open_engine(command)
@@ -247,11 +240,10 @@ class Service:
         self._urgent = True
 
     def _may_draw(self) -> bool:
-        credit = self._frames_out < CREDIT_FRAMES and self._steps_out + len(self._steps) < CREDIT_STEPS
-        return credit and self._state == "running"
+        return self._state == "running" and self._outgoing.takes_steps(len(self._steps))
 
     def _may_answer(self) -> bool:
-        return bool(self._questions) and self._frames_out < CREDIT_FRAMES and self._steps_out < CREDIT_STEPS
+        return bool(self._questions) and self._outgoing.takes_steps(0)
 
     def _set_context(self, wanted: SetContext, interrupt: Callable[[], bool]) -> None:
         """Compute the context, or some of it: then it stays wanted, and the loop comes back to it."""
@@ -297,7 +289,10 @@ class Service:
         if reason is not None:
             self._in_force = self._trial.params
             self._note_params()
-            self._error = (f"{reason}." if isinstance(reason, ValueError) else self._story(reason)[0], STAYS)
+            self._error = (
+                f"{reason}." if isinstance(reason, ValueError) else self._stories.of_command(reason)[0],
+                STAYS,
+            )
             self._urgent = True
         return found
 
@@ -321,17 +316,17 @@ class Service:
         waits = [0.0] if self._may_answer() else []
         if self._may_draw():
             waits.append(self._pace.due - now)
-        if (self._steps or self._questions.answered) and self._frames_out < CREDIT_FRAMES:
-            waits.append(self._sent_at + FRAME_S - now)
+        if (self._steps or self._questions.answered) and self._outgoing.takes_a_frame:
+            waits.append(self._outgoing.sent_at + FRAME_S - now)
         return max(0.0, min(waits)) if waits else None
 
     def _send_frame(self) -> None:
         news = self._urgent or self._steps or self._questions.answered
-        if not news or self._frames_out >= CREDIT_FRAMES or self._context is not None:
+        if not news or not self._outgoing.takes_a_frame or self._context is not None:
             return
         running = self._state == "running"
         urgent = self._urgent or self._questions.urgent
-        if (running or self._questions.answered) and not urgent and time.monotonic() < self._sent_at + FRAME_S:
+        if (running or self._questions.answered) and not urgent and time.monotonic() < self._outgoing.sent_at + FRAME_S:
             return
         odds = None
         if not running or self._peek is not None:
@@ -352,7 +347,7 @@ class Service:
             answers=self._questions.take(),
             met=self._breaks.take(),
         )
-        self._transmit(frame)
+        self._outgoing.send(frame)
         self._steps.clear()
         self._params_at.clear()
         self._peek = self._facts = self._in_force = None
@@ -367,44 +362,15 @@ class Service:
             self._guard(lambda: found.append(self._attempt(lambda: engine.peek(self._trial.params, token=token))))
         return found[0] if found else None
 
-    def _transmit(self, frame: Frame) -> None:
-        self._channel.send(encode_frame(frame))
-        self._sent_at = time.monotonic()
-        self._frames_out += 1
-        self._steps_out += frame.n_steps
-
     def _guard(self, action: Callable[[], None]) -> None:
         """Do it; what goes wrong becomes the error of the next frame and ends a run, never the loop."""
         try:
             action()
             return
         except Exception as error:
-            found = self._story(error)
+            found = self._stories.of_command(error)
         if self._state != "failed" or self._error is None:  # the first reason is the one to act on
             self._error = found
         if self._state == "running":
             self._halt(None)
         self._urgent = True
-
-    def _story(self, error: Exception) -> tuple[str, str]:
-        """What went wrong, and what to do about it; a mistake of ours is written to the log."""
-        if isinstance(error, TinychatError):
-            return error.what, error.hint
-        if isinstance(error, ValueError):
-            return f"The engine refused a command: {error}.", ""
-        self._write_log("".join(traceback.format_exception(error)))
-        what = f"The engine failed: {type(error).__name__}: {error}".splitlines()[0][:300]
-        return what, f"The whole story is in {self._log}." if self._log is not None else ""
-
-    def _answer_story(self, error: Exception) -> tuple[str, str]:
-        """What is wrong with a question: said as it is, for who asked sees what was asked."""
-        if isinstance(error, ValueError):
-            words = str(error)
-            return f"{words[:1].upper()}{words[1:]}.", ""
-        return self._story(error)
-
-    def _write_log(self, story: str) -> None:
-        if self._log is None:
-            return
-        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:  # stderr may be a screen
-            file.write(story)
