@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Size
@@ -41,6 +43,7 @@ from tinychat.tui.widgets.why import WhyView
 from tinychat.tui.wording import MAIN, error_line, shown_settings
 
 READABLE_RATE = 60  # tokens a second
+TOKEN_S = 0.05  # at more than that, what is told of a token is painted every other tick: keys wait less
 NAN = float("nan")
 ASCII_SIGNS = str.maketrans({"␣": "_", "↵": "\\n", "⇥": "\\t"})
 
@@ -63,6 +66,7 @@ class PanelScreen(TickScreen):
         self.beside_status: Piece = ("", "text")  # the same in few words, where the knobs are not seen
         self.tab = TABS[0]
         self.play_layout = PlayLayout()
+        self._token_at = 0.0  # when what is told of a token was painted last
         self._shown_moves = -1  # Tree.moves of the tokens in the stream
         self._shown = 0  # how many of them
         self._shown_tree: Tree | None = None
@@ -138,28 +142,41 @@ class PanelScreen(TickScreen):
 
     def lay_out(self) -> None:
         """Lay out again after a change of mode, tab or prompt height."""
-        lines, player = self.prompt_box.wrapped_document.height, self.player
-        knobs = len(shown_settings(player.session.params, self.picked)) if player is not None else MAIN
-        watched = len(player.watch) if player is not None else 0
-        wish = Wish(
-            tab=self.tab, editing=self.editing, prompt_lines=lines, knobs=knobs, watched=watched,
-            lesson=self.lesson_rows(),
-        )  # fmt: skip
+        wish = self._wish()
         if wish != self.play_layout.wish:
             self.play_layout.wish = wish
             self.header_line.refresh(layout=True)  # a child's layout is asked for: that makes the body arrange again
         self.paint_titles()
 
+    def _wish(self) -> Wish:
+        player, lines = self.player, self.prompt_box.wrapped_document.height
+        knobs = len(shown_settings(player.session.params, self.picked)) if player is not None else MAIN
+        watched = len(player.watch) if player is not None else 0
+        return Wish(
+            tab=self.tab, editing=self.editing, prompt_lines=lines, knobs=knobs, watched=watched,
+            lesson=self.lesson_rows(),
+        )  # fmt: skip
+
     def paint_all(self) -> None:
         """Everything anew: after a change of path, mode or size."""
-        self.knobs_changed()
+        self.lay_out()
+        self.paint_knobs()
         self.paint()
 
     def paint(self) -> None:
         """What changes while tokens come."""
         self.paint_stream()
-        self.paint_token()
+        if self._token_is_due():
+            self.paint_token()
         self.paint_lines()
+
+    def _token_is_due(self) -> bool:
+        player, now = self.player, time.monotonic()
+        fast = player is not None and player.running and player.tokens_per_s > READABLE_RATE
+        if fast and now - self._token_at < TOKEN_S:
+            return False
+        self._token_at = now
+        return True
 
     def paint_stream(self) -> None:
         """Bring the stream up to the path of the tree."""
@@ -271,11 +288,16 @@ class PanelScreen(TickScreen):
         return next((i for i, each in enumerate(step.odds.candidates) if each.token == step.token), 0)
 
     def knobs_changed(self) -> None:
-        """The settings, wherever they are shown."""
-        self.lay_out()
+        """The settings, wherever they are shown; what they make of the next token is painted when the engine says it."""
+        if self._wish() != self.play_layout.wish:
+            self.lay_out()
+        self.paint_knobs()
+        self.paint_lines()
+
+    def paint_knobs(self) -> None:
+        """The panel of the settings."""
         params = self.opening_params if self.player is None else self.player.session.params
         self.knobs.show(params, picked=self.picked, note=self.beside_knobs)
-        self.paint_lines()
 
     def paint_lines(self) -> None:
         """Header and status."""
