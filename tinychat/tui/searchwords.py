@@ -11,6 +11,7 @@ from tinychat.tui.searchoptions import METHOD_TIPS, Options
 from tinychat.tui.searchtree import Growth
 
 ANSWERS = 4  # rows of the table
+MORE = "..."  # options that have no room; Tab brings them
 
 
 def standing(growth: Growth, spec: SearchParams, *, running: bool) -> list[Piece]:
@@ -37,8 +38,13 @@ def option_rows(options: Options, width: int) -> list[Row]:
         # brackets where colour and weight may not be seen
         second.append((f"[{text}] " if picked else f" {text}  ", "strong" if picked else "text"))
     seen = names.index(options.picked) + 1
-    while len(second) > 1 and sum(len(text) for text, _ in second[:seen]) > width - 2:
+    room = width - 1 - len(MORE)
+    while len(second) > 1 and sum(len(text) for text, _ in second[:seen]) > room:
         second, seen = second[1:], seen - 1
+    if sum(len(text) for text, _ in second) > width - 2:
+        while len(second) > seen and sum(len(text) for text, _ in second) > room:
+            second.pop()
+        second.append((MORE, "quiet"))
     return [first, ((" ", "text"), *second)]
 
 

@@ -26,15 +26,21 @@ _DEFAULTS = {
     "screen-selection-foreground": "ansi_default",
     "border": "ansi_default",
     "border-blurred": "ansi_default",
+    "scrollbar-background": "ansi_default",
+    "scrollbar-background-hover": "ansi_default",
+    "scrollbar-background-active": "ansi_default",
 }
 
 
-def _ansi(name: str, *, accent: str, border: str, dark: bool = True) -> Theme:
+def _ansi(name: str, *, accent: str, on_accent: str, dark: bool = True) -> Theme:
     return Theme(
         name=name, ansi=True, dark=dark, primary=accent, secondary=accent, warning=accent, error=accent,
         success=accent, accent=accent, foreground="ansi_default", background="ansi_default", surface="ansi_default",
         panel="ansi_default", boost="ansi_default",
-        variables=_DEFAULTS | {"panel-border": border, "panel-focus": accent, "muted": "ansi_default"},
+        variables=_DEFAULTS | {
+            "panel-border": "ansi_default", "panel-focus": accent, "muted": "ansi_default", "on-accent": on_accent,
+            "scrollbar": accent, "scrollbar-hover": accent, "scrollbar-active": accent,
+        },
     )  # fmt: skip
 
 
@@ -43,17 +49,17 @@ THEMES = (
         name="tinychat", dark=True, primary="#4fd6c4", secondary="#7f9bd1", warning="#ffd866", error="#ff7b72",
         success="#4fd6c4", accent="#d2a8ff", foreground="#d5dbe1", background="#0f1318", surface="#161b22",
         panel="#1c232c", boost="#1c232c",
-        variables={"panel-border": "#39424d", "panel-focus": "#4fd6c4", "muted": "#8b949e"},
+        variables={"panel-border": "#39424d", "panel-focus": "#4fd6c4", "muted": "#8b949e", "on-accent": "#04211d"},
     ),
     Theme(
         name="tinychat-light", dark=False, primary="#00706a", secondary="#3a5fa0", warning="#9a6700", error="#b3202c",
         success="#00706a", accent="#7a3fbf", foreground="#1f2328", background="#ffffff", surface="#f6f8fa",
         panel="#eef1f4", boost="#eef1f4",
-        variables={"panel-border": "#c4ccd4", "panel-focus": "#00706a", "muted": "#59636e"},
+        variables={"panel-border": "#c4ccd4", "panel-focus": "#00706a", "muted": "#59636e", "on-accent": "#ffffff"},
     ),
-    _ansi("tinychat-16", accent="ansi_cyan", border="ansi_default"),
-    _ansi("tinychat-16-light", accent="ansi_blue", border="ansi_default", dark=False),
-    _ansi("tinychat-plain", accent="ansi_default", border="ansi_default"),
+    _ansi("tinychat-16", accent="ansi_cyan", on_accent="ansi_black"),
+    _ansi("tinychat-16-light", accent="ansi_blue", on_accent="ansi_white", dark=False),
+    _ansi("tinychat-plain", accent="ansi_default", on_accent="ansi_default"),
 )  # fmt: skip
 
 

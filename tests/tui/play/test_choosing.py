@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from textual.command import CommandList, CommandPalette
 
 from tinychat.tui.choosing import score
 from tinychat.tui.commands import WORDS
+from tinychat.tui.palette import Look
 
 from .conftest import Play
 
@@ -98,3 +100,34 @@ def test_every_word_of_the_query_begins_a_word() -> None:
     assert not score("web book", "html  a web page")
     assert not score("th", "html  the page that")  # too short to mean anything
     assert not score("", "html")
+
+
+@pytest.mark.parametrize(
+    ("theme", "colors"),
+    [("tinychat", "truecolor"), ("tinychat-light", "256"), ("tinychat-16", "16"), ("tinychat-16-light", "16"),
+     ("tinychat-plain", "none")],
+)  # fmt: skip
+async def test_the_chosen_line_and_the_caret_are_seen_in_every_theme(start, theme: str, colors: Any) -> None:
+    async with start(look=Look("unicode", colors)) as play:
+        play.app.theme = theme
+        await play.press("escape", "ctrl+p")
+        first, second = (await _found(play, ""))[:2]
+        styles = {}
+        for strip in play.rows():
+            for segment in strip:
+                for wanted in (first, second, "F"):  # the caret stands on the first letter of the invitation
+                    if segment.text.strip() == wanted:
+                        styles.setdefault(wanted, segment.style)
+        chosen, other, caret = (styles[wanted] for wanted in (first, second, "F"))
+        if colors in ("truecolor", "256"):
+            assert chosen.bgcolor != other.bgcolor
+        else:
+            assert chosen.underline
+            assert not other.underline
+        assert caret.reverse
+        if colors in (
+            "16",
+            "none",
+        ):  # of an unknown ground only its own two colours are surely seen
+            assert caret.color.is_default
+            assert caret.bgcolor.is_default

@@ -151,8 +151,9 @@ class FanView(View[Ray]):
         groups = clusters(texts) if all(texts) else []
         at = common_length(texts)
         self._order = [ray for group in groups for ray in group.rays] or list(range(len(self.rays)))
-        firsts = {group.rays[0] for group in groups} if len(groups) > 1 else set()
-        rows = [self._row(number, at, is_first=number in firsts) for number in self._order]
+        parted = len(groups) > 1
+        firsts = {group.rays[0] for group in groups} if parted else set()
+        rows = [self._row(number, at, is_first=number in firsts, is_parted=parted) for number in self._order]
         self.list.show(rows, self._order.index(self._chosen))
         ray = self.rays[self._chosen]
         self.text.set_tokens(ray.tokens(self.player.session.tokenizer, self.place["ids"][-8:]))
@@ -183,13 +184,16 @@ class FanView(View[Ray]):
             ((f" {start_words(at)}: {parts}" if len(groups) > 1 else " all alike so far", "text"),),
         )
 
-    def _row(self, number: int, at: int, *, is_first: bool) -> Row:
+    def _row(self, number: int, at: int, *, is_first: bool, is_parted: bool) -> Row:
         ray, chosen = self.rays[number], number == self._chosen
         label = " " * 14
         if is_first:
             part = f"'{self._label(ray.ids[at])}'" if at < len(ray.ids) else "ended"
             label = fit(part, 14, more=self.list.glyphs.more)
-        text = clean(self.player.session.tokenizer.decode(ray.ids), keep="")
+        # what all have in common stands once, in the text below
+        begins = at if is_parted and at < len(ray.ids) else 0
+        text = clean(self.player.session.tokenizer.decode(ray.ids[begins:]), keep="")
+        text = self.list.glyphs.more + text if begins else text
         facts = f" lane {ray.dart:<3} ppl {ray.perplexity:5.1f} {len(ray.steps):>3} tok {STOPS.get(ray.stop, ''):<5.5} "
         return (
             (">" if chosen else " ", "chosen"), (label, "strong"), (facts, "quiet"),
