@@ -16,7 +16,7 @@ from tinychat.options import one_of, session_names
 from tinychat.text import terminal
 
 if TYPE_CHECKING:
-    from tinychat.session.recall import Summary
+    from tinychat.session.first_line import Summary
 
 SCHEMA = "tinychat.sessions/1"
 

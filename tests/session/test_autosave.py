@@ -18,7 +18,8 @@ from tinychat.errors import TinychatError, UsageError
 from tinychat.session import record
 from tinychat.session.autosave import Autosave, is_worth_keeping
 from tinychat.session.claim import claim, is_claimed
-from tinychat.session.recall import glimpse, load
+from tinychat.session.first_line import glimpse
+from tinychat.session.recall import load
 from tinychat.session.record import Source
 from tinychat.session.saved import (
     autosave_folder,

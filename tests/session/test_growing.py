@@ -21,8 +21,9 @@ from tinychat import files
 from tinychat.errors import FileFormatError, StorageError
 from tinychat.session import growing, record
 from tinychat.session.autosave import Autosave
+from tinychat.session.first_line import glimpse
 from tinychat.session.growing import GrowingFile
-from tinychat.session.recall import glimpse, load
+from tinychat.session.recall import load
 from tinychat.session.record import Source
 from tinychat.session.session import Session
 from tinychat.text.tokenizer import Tokenizer
@@ -174,19 +175,19 @@ def test_what_is_wrong_with_a_section_is_named(
 def test_a_changed_byte_is_refused_or_said(tokenizer: Tokenizer, path: Path) -> None:
     _, stages = grown(tokenizer, path, 7)
     data = path.read_bytes()
-    last = seals(data)[-2]
+    last = data.rfind(growing.SEAL, 0, seals(data)[-2])  # the last line of the save before
     for at in range(0, len(data), 53):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         if at < last:
             with pytest.raises(FileFormatError):
                 load(path)
-        else:  # as a power cut would leave it: the save before holds
+        else:  # as a power cut would leave it: the save before holds, or the one before that
             try:
                 found = load(path)
             except FileFormatError:
                 continue
             assert found.unfinished
-            assert facts(found.session) == stages[-2]
+            assert facts(found.session) in stages[-3:-1]
 
 
 def test_what_stands_behind_the_end_and_is_no_section_is_refused(tokenizer: Tokenizer, path: Path) -> None:

@@ -20,7 +20,8 @@ from tinychat.engine.packing import glance, pack_step, unpack_step
 from tinychat.engine.params import SamplingParams
 from tinychat.errors import FileFormatError
 from tinychat.session import record
-from tinychat.session.recall import glimpse, load
+from tinychat.session.first_line import glimpse
+from tinychat.session.recall import load
 from tinychat.session.record import Source, save
 from tinychat.session.session import Session
 from tinychat.session.token_lines import RUN, deflate

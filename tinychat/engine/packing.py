@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -34,9 +35,9 @@ _LATER = ("think_budget", "watermark", "synthid")
 NAMES: tuple[str, ...] = ("raw", *(name for name in STAGE_NAMES if name not in _LATER), *_LATER)
 _INDEX = {name: index for index, name in enumerate(NAMES)}
 _NAME_OF = dict(enumerate(NAMES))
-_NOBODY = 255  # cut by nobody
+NOBODY = 255  # cut by nobody
 _STAGES = bytes(range(len(NAMES)))
-_CUTS = _STAGES + bytes((_NOBODY,))
+_CUTS = _STAGES + bytes((NOBODY,))
 _MOST_SHARE: int = struct.unpack("<I", struct.pack("<f", 1.0001))[0]  # as bits; those of negative numbers are larger
 FATES: tuple[Literal["accepted", "rejected"] | None, ...] = (None, "accepted", "rejected")  # of a draft
 
@@ -47,6 +48,8 @@ _ODDS = struct.Struct("<BBBHHIIIfffd")
 # and the sampler's state: mu, the two sums of adaptive-p, NaN for None
 _STEP = struct.Struct("<BBBHIIIfffddddddd")
 _LANE = struct.Struct("<3xH")  # of a step
+MOST_BITS = 999.0  # of surprisal, where a column holds it
+HEAD_BYTES = _STEP.size + _ODDS.size  # of a packed step, before its candidates
 
 
 def pack_odds(odds: Odds) -> bytes:
@@ -73,7 +76,7 @@ def pack_odds(odds: Odds) -> bytes:
                     *[c.raw for c in candidates],
                     *[c.final for c in candidates],
                     *[c.rank for c in candidates[ranked:]],
-                    *[_NOBODY if c.cut_by is None else _INDEX[c.cut_by] for c in candidates],
+                    *[NOBODY if c.cut_by is None else _INDEX[c.cut_by] for c in candidates],
                 ),
                 struct.pack(
                     _stage_format(s),
@@ -139,11 +142,6 @@ def lane_in(data: bytes) -> int:
     return lane
 
 
-def fate_of(data: bytes) -> Literal["accepted", "rejected"] | None:
-    """What became of a guess for this packed step."""
-    return FATES[data[2]]
-
-
 class Glance(NamedTuple):
     """The numbers of a packed step that are looked at by the thousand."""
 
@@ -188,6 +186,39 @@ def glance(data: bytes, vocab_size: int) -> Glance:
     if r and data[end - r : end].decode(errors="replace") not in REGIONS:
         raise ValueError("packed odds name an unknown region")
     return Glance(token, raw_rank, final, surprisal, entropy, final_entropy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glances:
+    """Columns of a row of tokens as the bytes of arrays, 0 where a token has no record."""
+
+    raw_rank: bytes  # of array "I"
+    final: bytes  # "f", and so are the next three
+    surprisal: bytes
+    entropy: bytes
+    final_entropy: bytes
+    fate: bytes  # a byte each, the place in FATES
+    lane: bytes  # "H"
+
+
+def glance_each(records: Sequence[bytes | None], tokens: Sequence[int], vocab_size: int) -> Glances:
+    """A glance at every record of a row of tokens, None where there is none. `glances.glance_all` is quick.
+
+    ValueError for what `glance` refuses, and for a record that is about another token than the one of its place.
+    """
+    seen = [None if data is None else glance(data, vocab_size) for data in records]
+    for each, token in zip(seen, tokens, strict=True):
+        if each is not None and each.token != token:
+            raise ValueError(f"a record is about token {each.token}, the run has {token} there")
+    return Glances(
+        raw_rank=array("I", (each.raw_rank if each else 0 for each in seen)).tobytes(),
+        final=array("f", (each.final if each else 0.0 for each in seen)).tobytes(),
+        surprisal=array("f", (min(each.surprisal, MOST_BITS) if each else 0.0 for each in seen)).tobytes(),
+        entropy=array("f", (each.entropy if each else 0.0 for each in seen)).tobytes(),
+        final_entropy=array("f", (each.final_entropy if each else 0.0 for each in seen)).tobytes(),
+        fate=bytes(0 if data is None else data[2] for data in records),
+        lane=array("H", (0 if data is None else lane_in(data) for data in records)).tobytes(),
+    )
 
 
 @cache
@@ -267,7 +298,7 @@ def _name(index: int) -> str:
 
 
 def _name_or_none(index: int) -> str | None:
-    return None if index == _NOBODY else _name(index)
+    return None if index == NOBODY else _name(index)
 
 
 @dataclass(frozen=True, slots=True)

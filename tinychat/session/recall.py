@@ -11,51 +11,27 @@ left of one more is passed over, and that is said, too; nothing is missing then 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinychat.engine import packing
-from tinychat.engine.machine import Machine
 from tinychat.engine.params import SamplingParams
-from tinychat.errors import FileFormatError
-from tinychat.session.growing import SEAL, GrowingFile, last_header
-from tinychat.session.record import READS, SCHEMA, Source
-from tinychat.session.session import Mode, Session
-from tinychat.session.token_lines import inflate, read_run
-from tinychat.session.tools import read_tools
+from tinychat.session.first_line import Summary, lines_of, opened, refused, summary_of
+from tinychat.session.growing import SEAL, GrowingFile
+from tinychat.session.record import SCHEMA, Source
+from tinychat.session.session import Session
+from tinychat.session.state_line import Hung, annotate, places_of, session_of
+from tinychat.session.token_lines import inflate, read_line_of_tokens, read_run
 from tinychat.session.tree import Branch, Tree
-from tinychat.session.values import Wrong, is_whole, params_of, read_line, text_of, utf8, whole_of, wholes_of
-from tinychat.text.terminal import one_line
+from tinychat.session.unpacking import Place, Unpacking, add_bare
+from tinychat.session.values import Wrong, params_of, read_line, text_of, utf8, whole_of, wholes_of
 from tinychat.text.tokenizer import Tokenizer
 from tinychat.text.tokenizer_file import MAX_CHARS
 
-HINT = "A session is saved by tinychat play; see:  tinychat sessions"
-MAX_LINE = 1 << 26  # bytes
-MAX_FIRST = 1 << 16
-MAX_TOKENS = 5_000_000
+SLACK = 1 << 21  # bytes that any file may unpack to MOST_GROWTH times
 MOST_GROWTH = 20  # times the size of the file that records may take; honest ones take twice
-_KIND, _VERSION = SCHEMA.split("/")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What the first line says: enough for a list."""
-
-    path: Path
-    saved: str  # ISO 8601, UTC
-    name: str
-    mode: Mode
-    tokens: int  # in all branches
-    branches: int
-    words: str
-    source: Source
-    open: bool = False  # a screen had it open when this was written: cut off, unless one still has
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,47 +54,38 @@ class Recording:
         return self.summary.source
 
 
-def glimpse(path: Path) -> Summary:
-    """What a session file says of itself as it was saved last. FileFormatError for what is none."""
-    for _, line, whole in _lines(path):
-        first = _first(path, line, whole)
-        if (later := last_header(path, MAX_FIRST)) is not None:
-            with contextlib.suppress(FileFormatError):
-                return _first(path, later, whole=True)
-        return first
-    raise _refused(path, 1, "the file is empty")
-
-
 def load(path: Path, *, steps: bool = True) -> Recording:
     """The session of a file, as it was saved; of a cut file what is left of it. FileFormatError for anything else.
 
     Without `steps` the records of the choices are left out, for who wants the text only.
     """
-    reader = _Reader(path, steps=steps)
-    number, whole = 1, False
-    try:
-        for number, line, whole in _lines(path):
-            try:
-                reader.size += len(line)
-                reader.take(number, line)
-            except (Wrong, ValueError, RecursionError) as error:
-                if not whole:
-                    reader.cut(line)  # the cut goes through this line: what it held is missing
-                    break
-                raise _refused(path, reader.line or number, str(error)) from None
-        recording = reader.finish()
-        if whole and not recording.dropped and steps and reader.schema == SCHEMA:
-            recording.file = reader.file(number)
-        return recording
-    except Wrong as error:
-        raise _refused(path, number, str(error)) from None
+    with opened(path) as file:
+        reader = _Reader(path, Unpacking(file.fileno()), steps=steps)
+        number, whole = 1, False
+        try:
+            for number, line, whole in lines_of(path, file):
+                try:
+                    reader.size += len(line)
+                    reader.take(number, line, whole=whole)
+                except (Wrong, ValueError, RecursionError) as error:
+                    if not whole:
+                        reader.cut(line)  # the cut goes through this line: what it held is missing
+                        break
+                    raise refused(path, reader.line or number, str(error)) from None
+            recording = reader.finish()
+            if whole and not recording.dropped and steps and reader.schema == SCHEMA:
+                recording.file = reader.file(number)
+            return recording
+        except Wrong as error:
+            raise refused(path, number, str(error)) from None
 
 
 class _Reader:
     """The lines of one file, in order."""
 
-    def __init__(self, path: Path, *, steps: bool = True) -> None:
+    def __init__(self, path: Path, runs: Unpacking, *, steps: bool = True) -> None:
         self.path = path
+        self.runs = runs
         self.wants_steps = steps
         self.digest = hashlib.sha256()
         self.summary: Summary | None = None
@@ -126,28 +93,28 @@ class _Reader:
         self.state: dict[str, Any] | None = None
         self.settings: list[SamplingParams] = []
         self.listed: list[Any] = []  # the same as they stand in the file
-        self.places: list[tuple[int | None, int, int]] = []
+        self.places: list[Hung] = []
         self.branches: list[Branch] = []
         self.ended = False  # a last line was there, and what is read so far fits it
         self.later: list[bytes] = []  # of a section whose last line has not come
         self.wrong = ""  # with that line
         self.line = 0  # the one in hand, where it is not the last that came
         self.has_steps = True
-        self.taken = self.unpacked = 0  # bytes
+        self.taken = 0  # bytes
         self.schema: object = None
         self.size = self.waste = 0  # bytes of all lines, and of those of later sections that hold no tokens
         self.sections = 1
 
-    def take(self, number: int, line: bytes) -> None:
+    def take(self, number: int, line: bytes, *, whole: bool) -> None:
         if self.ended:
             self._take_later(number, line)
             return
         if self.summary is None:
-            self.summary = _first(self.path, line, whole=True)
+            self.summary = summary_of(self.path, line, whole=True)
             first = read_line(line)
             self.has_steps, self.schema = first.get("packing") == packing.VERSION, first.get("schema")
         else:
-            record = read_line(line)
+            record = read_line_of_tokens(line)
             if self.tokenizer is None:
                 self._take_tokenizer(record)
             elif self.state is None:
@@ -156,7 +123,7 @@ class _Reader:
                 self._take_end(number, record)
             else:
                 self._pass_full()
-                self._take_run(record, self.branches[-1])
+                self._take_run(record, self.branches[-1], Place(self.size - len(line), len(line)), whole=whole)
         self.digest.update(line)
         self.taken += len(line)
 
@@ -192,19 +159,21 @@ class _Reader:
         self.sections += 1
         self.waste += sum(map(len, (*section[:2], section[-1])))
         self.line = number - len(section) + 1
-        self.summary = _first(self.path, section[0], whole=True)
+        self.summary = summary_of(self.path, section[0], whole=True)
         if (read_line(section[0]).get("packing") == packing.VERSION) != self.has_steps:
             raise Wrong("its records are packed in another way than those before")
         self.line += 1
         self._take_state(read_line(section[1]))
+        start = self.size - sum(map(len, section[2:]))
         for line in section[2:-1]:
             self.line += 1
             self.taken += len(line)
-            record = read_line(line)
+            record = read_line_of_tokens(line)
             branch = record.get("branch")
             if type(branch) is not int or not 0 <= branch < len(self.branches):
                 raise Wrong("a run of tokens is of no branch")
-            self._take_run(record, self.branches[branch])
+            self._take_run(record, self.branches[branch], Place(start, len(line)))
+            start += len(line)
         self.line = number
         if any(len(branch.own) < length for branch, (*_, length) in zip(self.branches, self.places, strict=True)):
             raise Wrong("tokens are missing before the last line")
@@ -230,14 +199,14 @@ class _Reader:
         kept = len(self.branches)
         undo, redo = ([at for at in wholes_of(state, name) if at < kept or self.ended] for name in ("undo", "redo"))
         current = whole_of(state, "current")
-        _annotate(self.branches, state.get("notes", {}))
+        annotate(self.branches, state.get("notes", {}))
         try:
             tree = Tree.restored(
                 self.branches, current=current if self.ended else min(current, kept - 1), undo=undo, redo=redo
             )
         except ValueError as error:
             raise Wrong(str(error)) from None
-        session = self._session(tree)
+        session = session_of(state, self.summary, self.tokenizer, self.settings, tree)
         cursor = None if state.get("cursor") is None else min(whole_of(state, "cursor"), len(tree))
         draft = text_of(state, "draft") if "draft" in state else ""
         return Recording(
@@ -252,19 +221,7 @@ class _Reader:
         self.tokenizer = tokenizer
 
     def _take_state(self, record: dict[str, Any]) -> None:
-        rows = record.get("tree")
-        if not isinstance(rows, list) or not rows:
-            raise Wrong("there is no tree")
-        places: list[tuple[int | None, int, int]] = []
-        for row in rows:
-            if not (isinstance(row, list) and len(row) == 3 and all(is_whole(each) for each in row[1:])):
-                raise Wrong("a branch is not [parent, fork, length]")
-            parent, fork, length = row
-            if parent is not None and not is_whole(parent):
-                raise Wrong("a branch has a parent that is no number")
-            places.append((parent, fork, length))
-        if sum(length for _, _, length in places) > MAX_TOKENS:
-            raise Wrong(f"the tree has more than {MAX_TOKENS} tokens")
+        places = places_of(record)
         listed = record.get("settings")
         if not isinstance(listed, list):
             raise Wrong("there are no settings")
@@ -289,17 +246,19 @@ class _Reader:
             raise Wrong("two of the settings are the same")
         self.listed = listed
 
-    def _take_run(self, record: dict[str, Any], branch: Branch) -> None:
+    def _take_run(self, record: dict[str, Any], branch: Branch, place: Place, *, whole: bool = True) -> None:
         assert self.tokenizer is not None
         if record.get("branch") != branch.number or record.get("start") != len(branch.own):
             raise Wrong(f"a run of tokens is missing: token {len(branch.own)} of branch {branch.number} was due")
-        self.unpacked += read_run(
-            record, branch.own, vocab_size=self.tokenizer.vocab_size, n_settings=len(self.settings),
-            steps=self.has_steps and self.wants_steps,
-        )  # fmt: skip
-        if len(branch.own) > self.places[branch.number][2]:
+        size = self.tokenizer.vocab_size
+        run = read_run(record, vocab_size=size, n_settings=len(self.settings))
+        if len(branch.own) + len(run.ids) > self.places[branch.number][2]:
             raise Wrong(f"branch {branch.number} has more tokens than it says")
-        if self.unpacked > MOST_GROWTH * (self.taken + MAX_LINE // 32):
+        if "steps" in record and self.has_steps and self.wants_steps:
+            self.runs.add(branch.own, run, record, place, vocab_size=size, whole=whole)
+        else:
+            add_bare(branch.own, run)
+        if self.runs.unpacked > MOST_GROWTH * (self.taken + SLACK):
             raise Wrong(f"it unpacks to more than {MOST_GROWTH} times its size")
 
     def _take_end(self, number: int, record: dict[str, Any]) -> None:
@@ -330,114 +289,3 @@ class _Reader:
                 self._pass_full()
             return "The file is cut: its last line is missing. All tokens are there."
         return f"The file is cut: {due - have} of {due} tokens are missing, the later ones."
-
-    def _session(self, tree: Tree) -> Session:
-        assert self.tokenizer is not None
-        assert self.state is not None
-        assert self.summary is not None
-        state = self.state
-        session = Session(
-            self.tokenizer,
-            params=params_of(state.get("params"), "params"),
-            model=text_of(state, "model"),
-            machine=self.summary.source.machine,
-            chat=self.summary.mode == "chat",
-            max_tokens=whole_of(state, "max_tokens"),
-            fixed_seed=state.get("fixed_seed") is True,
-            pauses=whole_of(state, "pause_tokens") if "pause_tokens" in state else 0,
-        )
-        session.prompt, session.system = text_of(state, "prompt"), text_of(state, "system")
-        for params in self.settings:
-            session.setting(params)
-        session.tree = tree
-        if "tools" in state:
-            try:
-                session.tools = read_tools(state["tools"], vocab_size=self.tokenizer.vocab_size)
-            except ValueError as error:
-                raise Wrong(str(error)) from None
-        return session
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
-    """Number, bytes and whether it ends as a line, of every line of a regular file; never waits on a pipe."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise _refused(path, 0, "not a regular file")
-            number = 0
-            while line := file.readline(MAX_LINE + 1 if number else MAX_FIRST):
-                number += 1
-                if len(line) > MAX_LINE:
-                    raise _refused(path, number, f"longer than {MAX_LINE} bytes")
-                yield number, line, line.endswith(b"\n")
-    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
-        raise _refused(path, 0, f"cannot be read ({reason})") from None
-
-
-def _first(path: Path, line: bytes, whole: bool) -> Summary:
-    try:
-        record = read_line(line)
-    except (Wrong, RecursionError):
-        if not whole and line.startswith(b'{"schema":"' + _KIND.encode()):
-            raise _refused(path, 1, "the file is cut before its first token: nothing of it can be shown") from None
-        raise _refused(path, 1, "this is no session of tinychat") from None
-    schema = record.get("schema")
-    if schema not in READS:
-        if isinstance(schema, str) and schema.startswith(_KIND + "/"):
-            said = f"it was saved by a newer tinychat ({one_line(schema)[:40]}); this one reads {SCHEMA}"
-            raise FileFormatError(f"{one_line(str(path))}: line 1: {said}.", "Update tinychat.")
-        raise _refused(path, 1, "this is no session of tinychat")
-    try:
-        model = record.get("model")
-        if not isinstance(model, dict):
-            raise Wrong("there is no model")
-        mode = record.get("mode")
-        if mode not in ("completion", "chat"):
-            raise Wrong("mode must be completion or chat")
-        return Summary(
-            path=path, saved=text_of(record, "saved"), name=text_of(record, "name"), mode=mode,
-            tokens=whole_of(record, "tokens"), branches=whole_of(record, "branches"), words=text_of(record, "words"),
-            source=Source(
-                path=text_of(model, "path"), digest=text_of(model, "digest"), step=whole_of(model, "step"),
-                context=whole_of(model, "context"), machine=read_machine(record.get("machine")),
-            ),
-            open=record.get("open") is True,
-        )  # fmt: skip
-    except (Wrong, ValueError) as error:
-        raise _refused(path, 1, str(error)) from None
-
-
-def read_machine(record: object) -> Machine:
-    """The inverse of Machine.to_dict, for a file from anywhere; ValueError says what is wrong."""
-    if record is None:
-        return Machine()
-    if not isinstance(record, dict):
-        raise ValueError("machine must be an object")
-    known = {field.name for field in fields(Machine)}
-    for name, value in record.items():
-        kinds: tuple[type, ...] = {"threads": (int,), "speculation": (dict,)}.get(name, (str,))
-        if name not in known or not (value is None or type(value) in kinds):
-            raise ValueError(f"machine has no such {one_line(str(name))[:40]}")
-    if record.get("device") is None:
-        record = {name: value for name, value in record.items() if name != "device"}
-    return Machine(**record)
-
-
-def _annotate(branches: list[Branch], notes: object) -> None:
-    """Labels and the like, onto their branches; those of branches that were cut off are left out."""
-    if not isinstance(notes, dict):
-        raise Wrong("notes must be an object")
-    for branch in branches:
-        if (known := notes.get(str(branch.number))) is None:
-            continue
-        if not isinstance(known, dict):
-            raise Wrong(f"the notes on branch {branch.number} must be an object")
-        branch.label, branch.stop = (text_of(known, key) if key in known else "" for key in ("label", "stop"))
-        branch.hidden = known.get("hidden") is True
-
-
-def _refused(path: Path, line: int, reason: str) -> FileFormatError:
-    where = f"{one_line(str(path))}: line {line}" if line else one_line(str(path))
-    return FileFormatError(f"{where}: {one_line(reason)[:300]}.", HINT)

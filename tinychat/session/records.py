@@ -2,22 +2,36 @@
 
 A record (engine/packing.py) is some 1.4 kB, and a session never forgets one. So what is older than the last KEEP or so
 is put into a temporary file that goes with the process, whatever ends it; reading one back is one small read. Where no
-file can be had, or the disk is full, records stay in memory. A store may be read by other threads while one adds to it.
+file can be had, or the disk is full, records stay in memory. Blocks of records that lie elsewhere, in a session file,
+are opened when one is looked at. A store may be read by other threads while one adds to it.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import IO, overload
+from typing import IO, Protocol, overload
 
 from tinychat import files
 from tinychat.errors import StorageError
 
 KEEP = 1024  # records that stay in memory at least, and as many again before they are put away
-NONE = -1
+NONE = -1  # and what is in a block has a number below that
+OPEN = 4  # blocks that stay open
+
+
+class Block(Protocol):
+    """Records that lie somewhere together."""
+
+    def open(self) -> Sequence[bytes]:
+        """All of them. StorageError when they cannot be read."""
+
+    def check(self, place: int, record: bytes) -> None:
+        """StorageError where the record of a place is none."""
 
 
 class Store:
@@ -28,9 +42,12 @@ class Store:
         self._recent: tuple[int, list[bytes]] = (0, [])  # the number of the first one in memory, and these
         self._room = 2 * KEEP  # how many there may be
         self._file: IO[bytes] | None = None
+        self._blocks: list[Block] = []
+        self._block_ends = array("Q")  # records up to the end of each
+        self._open: tuple[tuple[int, Sequence[bytes]], ...] = ()  # blocks by number, the latest first
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._ends) + (self._block_ends[-1] if self._block_ends else 0)
 
     @property
     def in_memory(self) -> int:
@@ -45,8 +62,26 @@ class Store:
             self._put_away()
         return len(self._ends) - 1
 
+    def add_all(self, records: Sequence[bytes]) -> int:
+        """Keep records; the number of the first, the others follow."""
+        number, before = len(self._ends), self._ends[-1] if self._ends else 0
+        self._ends.extend(itertools.islice(itertools.accumulate(map(len, records), initial=before), 1, None))
+        self._recent[1].extend(records)
+        if len(self._recent[1]) >= self._room:
+            self._put_away()
+        return number
+
+    def add_block(self, block: Block, count: int) -> int:
+        """Keep a block of so many records where it is; the number of the first, the others follow downwards."""
+        before = self._block_ends[-1] if self._block_ends else 0
+        self._blocks.append(block)
+        self._block_ends.append(before + count)
+        return NONE - 1 - before
+
     def get(self, number: int) -> bytes:
         """The record of a number. StorageError when the disk does not give it back."""
+        if number < NONE:
+            return self._in_block(NONE - 1 - number)
         first, recent = self._recent  # together: another thread may be putting some away
         if number >= first:
             return recent[number - first]
@@ -60,6 +95,17 @@ class Store:
         if len(data) != size:
             raise _unreadable(f"{len(data)} of {size} bytes")
         return data
+
+    def _in_block(self, number: int) -> bytes:
+        at = bisect_right(self._block_ends, number)
+        opened = self._open
+        records = next((each for which, each in opened if which == at), None)
+        if records is None:
+            records = self._blocks[at].open()
+            self._open = ((at, records), *opened[: OPEN - 1])
+        place = number - (self._block_ends[at - 1] if at else 0)
+        self._blocks[at].check(place, records[place])
+        return records[place]
 
     def _put_away(self) -> None:
         """All but the last KEEP into the file; what is in memory is let go only then."""
@@ -111,6 +157,26 @@ class Records(Sequence[bytes | None]):
     def append(self, record: bytes | None) -> None:
         """Add a record at the end."""
         self._numbers.append(NONE if record is None else self.store.add(record))
+
+    def restore(self, records: Sequence[bytes | None]) -> None:
+        """Add records at the end."""
+        there = [record for record in records if record is not None]
+        number = self.store.add_all(there)
+        if len(there) == len(records):
+            self._numbers.extend(range(number, number + len(records)))
+        else:
+            numbers = itertools.count(number)
+            self._numbers.extend(NONE if record is None else next(numbers) for record in records)
+
+    def restore_block(self, block: Block, there: bytes) -> None:
+        """Add records that stay in a block; `there` is not 0 for each token that has one."""
+        count = len(there) - there.count(0)
+        numbers = itertools.count(self.store.add_block(block, count), -1)
+        self._numbers.extend(next(numbers) if each else NONE for each in there)
+
+    def has(self, index: int) -> bool:
+        """Whether a token has a record, which is not looked at."""
+        return self._numbers[index] != NONE
 
     def extend(self, other: Records, start: int, stop: int) -> None:
         """Add those of another row from `start` to `stop`; of the same store none is copied."""

@@ -15,7 +15,8 @@ from tinychat import files
 from tinychat.engine.machine import Machine
 from tinychat.errors import FileFormatError, StorageError, UsageError
 from tinychat.model.checkpoint import CheckpointInfo, inspect
-from tinychat.session.recall import Recording, Summary, load
+from tinychat.session.first_line import Summary
+from tinychat.session.recall import Recording, load
 from tinychat.session.saved import SUFFIX, autosave_folder, named_folder
 from tinychat.text.terminal import one_line
 

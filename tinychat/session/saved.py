@@ -19,7 +19,8 @@ from tinychat import files
 from tinychat.errors import FileFormatError, UsageError
 from tinychat.session import record
 from tinychat.session.claim import claim, is_claimed, sweep
-from tinychat.session.recall import Summary, glimpse, load
+from tinychat.session.first_line import Summary, glimpse
+from tinychat.session.recall import load
 from tinychat.session.record import Source
 from tinychat.session.session import Session
 

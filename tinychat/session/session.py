@@ -148,7 +148,7 @@ class Session:
         if not any(lanes):
             return []
         for position, now in enumerate(lanes):
-            if now != lane and path.kinds[start + position] == DRAWN and path.packed[start + position] is not None:
+            if now != lane and path.kinds[start + position] == DRAWN and path.packed.has(start + position):
                 lane = now
                 found.append((position, lane))
         return found

@@ -8,11 +8,11 @@ flat columns, so that a screen reads 100,000 tokens without walking anything. No
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tinychat.engine.packing import FATES, Glance, fate_of, lane_in, pack_step, unpack_step
+from tinychat.engine.packing import FATES, MOST_BITS, Glances, pack_step, unpack_step
 from tinychat.engine.trace import Step
 from tinychat.session.records import Records
 
@@ -43,7 +43,7 @@ class Column:
     def append(self, token: int, kind: int, step: Step | None, setting: int, packed: bytes | None) -> None:
         self.ids.append(token)
         self.kinds.append(kind)
-        self.surprisal.append(min(step.surprisal, 999.0) if step else 0.0)
+        self.surprisal.append(min(step.surprisal, MOST_BITS) if step else 0.0)
         self.prob.append(step.final if step else 0.0)
         self.entropy.append(step.odds.entropy if step else 0.0)
         self.final_entropy.append(step.odds.final_entropy if step else 0.0)
@@ -53,19 +53,27 @@ class Column:
         self.lane.append(step.lane if step else 0)
         self.packed.append(packed)
 
-    def restore(self, token: int, kind: int, seen: Glance | None, setting: int, packed: bytes | None) -> None:
-        """Add a token whose record is packed already; `seen` is a glance at it."""
-        self.ids.append(token)
-        self.kinds.append(kind)
-        self.surprisal.append(min(seen.surprisal, 999.0) if seen else 0.0)
-        self.prob.append(seen.final if seen else 0.0)
-        self.entropy.append(seen.entropy if seen else 0.0)
-        self.final_entropy.append(seen.final_entropy if seen else 0.0)
-        self.rank.append(seen.raw_rank if seen else 0)
-        self.setting.append(setting)
-        self.fate.append(0 if packed is None else FATES.index(fate_of(packed)))
-        self.lane.append(0 if packed is None else lane_in(packed))
-        self.packed.append(packed)
+    def restore(self, ids: Sequence[int], kinds: bytes, setting: Sequence[int], seen: Glances) -> None:
+        """Add tokens that were kept elsewhere, with what a glance at their records says; these go to `packed`."""
+        self.ids.extend(ids)
+        self.kinds.extend(kinds)
+        self.surprisal.frombytes(seen.surprisal)
+        self.prob.frombytes(seen.final)
+        self.entropy.frombytes(seen.entropy)
+        self.final_entropy.frombytes(seen.final_entropy)
+        self.rank.frombytes(seen.raw_rank)
+        self.setting.extend(setting)
+        self.fate.extend(seen.fate)
+        self.lane.frombytes(seen.lane)
+
+    def seen(self, start: int, stop: int) -> Glances:
+        """The columns from `start` to `stop` that say what a glance at the records says."""
+        return Glances(
+            raw_rank=self.rank[start:stop].tobytes(), final=self.prob[start:stop].tobytes(),
+            surprisal=self.surprisal[start:stop].tobytes(), entropy=self.entropy[start:stop].tobytes(),
+            final_entropy=self.final_entropy[start:stop].tobytes(), fate=bytes(self.fate[start:stop]),
+            lane=self.lane[start:stop].tobytes(),
+        )  # fmt: skip
 
     def extend(self, other: Column, stop: int, start: int = 0) -> None:
         """Add the tokens of another column from `start` to `stop`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tinychat.engine.params import SamplingParams
+
+_LONG = re.compile(rb"\d{41}")
 
 
 class Wrong(Exception):
@@ -16,7 +19,8 @@ class Wrong(Exception):
 def read_line(line: bytes) -> dict[str, Any]:
     """A line of JSON that is an object; no NaN, no number of more than 40 digits."""
     try:
-        record = json.loads(line, parse_int=_bounded, parse_constant=_no_number)
+        # a call for each number only where there may be a long one
+        record = json.loads(line, parse_int=_bounded if _LONG.search(line) else None, parse_constant=_no_number)
     except RecursionError:
         raise Wrong("nested too deeply") from None
     except ValueError as error:  # of JSON and of UTF-8

@@ -107,7 +107,7 @@ def run_play(
 def _looked_at(opening: Opening) -> tuple[Opening, CheckpointInfo | None]:
     """The opening with what its files say, and the model; None for a recording, whose model is not here."""
     if opening.session is not None:
-        from tinychat.session.recall import glimpse
+        from tinychat.session.first_line import glimpse
         from tinychat.session.reopen import model_of
 
         info, _ = model_of(glimpse(opening.session), opening.path)

@@ -90,7 +90,7 @@ class ReplayScreen(SessionScreen):
         whole, path = player.session, player.session.tree.path
         reply = whole.reply_at(self.position)
         start = self.position if self.stream.cursor is not None and self.position in reply else reply.start
-        stop = next((at for at in range(start, reply.stop) if path.packed[at] is None), reply.stop)
+        stop = next((at for at in range(start, reply.stop) if not path.packed.has(at)), reply.stop)
         if start >= stop or not isinstance(player.decoder, RecordedDecoder):
             self.say("nothing was drawn here that could be replayed")
             return False

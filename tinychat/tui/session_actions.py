@@ -13,7 +13,8 @@ from tinychat import files
 from tinychat.errors import TinychatError
 from tinychat.session import record
 from tinychat.session.export import FORMATS, export, still
-from tinychat.session.recall import Recording, Summary
+from tinychat.session.first_line import Summary
+from tinychat.session.recall import Recording
 from tinychat.session.record import Source, first_words
 from tinychat.session.saved import slug
 from tinychat.text.terminal import clean

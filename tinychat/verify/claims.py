@@ -17,7 +17,8 @@ from typing import Any
 from tinychat.engine.params import SamplingParams
 from tinychat.errors import FileFormatError, UsageError
 from tinychat.sample_output import SCHEMA
-from tinychat.session.recall import load, read_machine
+from tinychat.session.first_line import read_machine
+from tinychat.session.recall import load
 from tinychat.session.record import SCHEMA as SESSION_SCHEMA
 from tinychat.session.record import Source
 from tinychat.session.session import Session

@@ -20,7 +20,8 @@ from tinychat.errors import StorageError, TinychatError
 from tinychat.model.checkpoint import CheckpointInfo, inspect, tokenizer_of
 from tinychat.session import record
 from tinychat.session.claim import claim
-from tinychat.session.recall import glimpse, load
+from tinychat.session.first_line import glimpse
+from tinychat.session.recall import load
 from tinychat.session.record import Source
 from tinychat.session.saved import autosave_folder, cut_off, fresh_path, keep_as, named_folder, saved
 from tinychat.session.session import Session

@@ -16,7 +16,7 @@ from textual.widgets import Input
 from tinychat.errors import TinychatError
 from tinychat.session.autosave import Autosave
 from tinychat.session.claim import is_claimed
-from tinychat.session.recall import Summary
+from tinychat.session.first_line import Summary
 from tinychat.session.saved import remove, saved, text_of
 from tinychat.text.terminal import clean
 from tinychat.tui.lineview import EMPTY, Piece, Row, fit, safe
