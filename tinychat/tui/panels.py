@@ -10,10 +10,7 @@ from textual.geometry import Size
 
 from tinychat.engine.packing import FATES
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.presets import PRESETS
 from tinychat.engine.trace import Odds, Step
-from tinychat.errors import TinychatError
-from tinychat.session.presets import own_presets
 from tinychat.session.replay import LastCommand
 from tinychat.session.transcript import Speller
 from tinychat.session.tree import KIND_NAMES, PROMPT, SEARCHED, Tree
@@ -40,7 +37,7 @@ from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
 from tinychat.tui.widgets.tree import TreeView
 from tinychat.tui.widgets.why import WhyView
-from tinychat.tui.wording import MAIN, error_line, shown_settings
+from tinychat.tui.wording import MAIN, shown_settings
 
 READABLE_RATE = 60  # tokens a second
 TOKEN_S = 0.05  # at more than that, what is told of a token is painted every other tick: keys wait less
@@ -124,15 +121,6 @@ class PanelScreen(TickScreen):
         self.message.show((("Make the terminal at least 40 x 4.", "warn"),))
         self.start_ticking()
         self.paint_all()
-        self.read_presets()
-
-    def read_presets(self) -> None:
-        """The person's own presets, as they are in the file now; a mistake there is told."""
-        try:
-            self.knobs.presets = PRESETS | own_presets()
-        except TinychatError as error:
-            self.notice = (error_line(error), "warn")
-            self.paint_lines()
 
     # painting
 
@@ -288,7 +276,7 @@ class PanelScreen(TickScreen):
         return next((i for i, each in enumerate(step.odds.candidates) if each.token == step.token), 0)
 
     def knobs_changed(self) -> None:
-        """The settings, wherever they are shown; what they make of the next token is painted when the engine says it."""
+        """The settings, wherever they are shown; what they make of the next token is painted once the engine says."""
         if self._wish() != self.play_layout.wish:
             self.lay_out()
         self.paint_knobs()

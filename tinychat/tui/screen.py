@@ -16,8 +16,9 @@ from textual.widgets import Input
 
 from tinychat.engine.lists import LIST_BY_NAME
 from tinychat.engine.params import SamplingParams
+from tinychat.engine.presets import PRESETS
 from tinychat.errors import TinychatError
-from tinychat.session.presets import save_preset
+from tinychat.session.presets import own_presets, save_preset
 from tinychat.session.replay import command
 from tinychat.session.spelling import SETTINGS, settings_flags
 from tinychat.session.transcript import reply_text
@@ -68,6 +69,7 @@ class PlayScreen(DoorScreen):
         self.prompt_box.move_cursor(self.prompt_box.document.end)
         if self.opens_in_edit:
             self.action_edit()
+        self.read_presets()  # last, as leaving off what was before takes its words away
 
     def begin(self, player: Player) -> None:
         """The tokenizer is known and the model is on its way: from here on everything works."""
@@ -275,6 +277,14 @@ class PlayScreen(DoorScreen):
             self.label_branch(wish.text)
         else:
             getattr(self, f"action_{wish.name}")()
+
+    def read_presets(self) -> None:
+        """The person's own presets, as they are in the file now; a mistake there is told."""
+        try:
+            self.knobs.presets = PRESETS | own_presets()
+        except TinychatError as error:
+            self.notice = (error_line(error), "warn")
+            self.paint_lines()
 
     def _save_preset(self, name: str, params: SamplingParams) -> None:
         replaced = name in self.knobs.presets
