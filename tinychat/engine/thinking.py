@@ -52,7 +52,7 @@ def _block(context: Context, vocabulary: Vocabulary, opening: str, closing: str)
             continue
         if since is not None:
             since += 1
-        text += vocabulary.token_bytes[token] if token < vocabulary.size else b""
+        text += vocabulary.token_bytes[token] if 0 <= token < vocabulary.size else b""
         tag = end if since is not None else begin
         if tag in text:
             since, text = (None if since is not None else 0), text[text.index(tag) + len(tag) :]
