@@ -2,7 +2,7 @@
 
 It says what `observe` and `decide` say, to the last bit, ten times as fast. A chain with a stage that the library does
 not know, broken numbers, and a position where nothing is left, are not for it: then the answer is None, and the caller
-asks `observe`. What a stage does to which ids is computed where the stage is; the library does it.
+asks `observe`. What the history does to which ids is found in the library; what texts and lists do, where the stage is.
 
 V vocabulary.
 """
@@ -14,6 +14,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,20 @@ _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 _BITS = math.log2(math.e)
 _NOTHING = -1.0  # instead of a dart: no draw
 
-_KINDS = ("add", "sign", "pull", "temperature", "top_k", "top_p", "min_p", "top_n_sigma", "typical", "epsilon", "eta",
-          "top_a", "tfs", "top_h", "xtc")  # fmt: skip
+# of which the library finds the ids in the history
+_READING = ("repetition", "encoder_repetition", "frequency", "presence", "dry", "no_repeat_ngram",
+            "encoder_no_repeat_ngram")  # fmt: skip
+_KINDS = ("add", "sign", "pull", *_READING, "temperature", "top_k", "top_p", "min_p", "top_n_sigma", "typical",
+          "epsilon", "eta", "top_a", "tfs", "top_h", "xtc")  # fmt: skip
 # stages with one number of the settings
-_CUTS = {
+_VALUES = {
+    "frequency": "frequency_penalty", "presence": "presence_penalty", "dry": "dry_multiplier",
     "top_k": "top_k", "top_p": "top_p", "min_p": "min_p", "top_n_sigma": "top_n_sigma", "typical": "typical_p",
     "epsilon": "epsilon_cutoff", "eta": "eta_cutoff", "top_a": "top_a", "tfs": "tfs_z", "top_h": "top_h",
     "xtc": "xtc_threshold",
 }  # fmt: skip
+
+_FEW, _ROOM = 64, 256  # tokens: a history that grew by more is read anew; how many more there is room for
 
 _Ids = NDArray[np.int64]
 _Numbers = Any  # of a view: (kept, mass, entropy, chosen, reference, total)
@@ -48,16 +55,21 @@ _VIEW = np.dtype([(name, "i8" if name == "kept" else "f8") for name in (
     "kept", "mass", "entropy", "chosen", "reference", "total")])  # fmt: skip
 
 
-class _Rule(ctypes.Structure):  # these two are in rules.h and choice.h
+class _Rule(ctypes.Structure):  # these three are in rules.h and choice.h
     _fields_ = (
-        *(("kind", _INT), ("count", _INT), ("ids", _POINTER), ("amounts", _POINTER), ("value", _DOUBLE)),
-        ("flag", _INT),
-    )
+        ("kind", _INT), ("count", _INT), *((name, _POINTER) for name in ("ids", "amounts", "breakers")),
+        *((name, _DOUBLE) for name in ("value", "base")), *((name, _LONG) for name in ("n", "window")), ("flag", _INT),
+    )  # fmt: skip
+
+
+class _History(ctypes.Structure):
+    _fields_ = (("ids", _POINTER), *((name, _LONG) for name in ("length", "prompt", "reach")))
 
 
 class _Choice(ctypes.Structure):
     _fields_ = (
         *((name, _POINTER) for name in ("logits", "table", "rules")),
+        ("history", _History),
         *(("size", _LONG), ("rule_count", _INT), ("candidates", _INT), ("u", _DOUBLE)),
         *((name, _POINTER) for name in ("views", "tokens", "logit", "raw", "final", "cut_by")),
         ("varentropy", _DOUBLE),
@@ -75,20 +87,32 @@ def declare(library: ctypes.CDLL) -> None:
     library.tinychat_chooser_free.restype = None
 
 
-class _Place:
-    """What a rule may look at: the settings, the context, and what several rules ask for."""
+class _Text:
+    """Histories as arrays: of one that goes on from the last one, only what is new is read."""
 
-    def __init__(self, params: SamplingParams, context: Context, size: int) -> None:
-        self.params, self.context, self.size = params, context, size
-        self._seen: tuple[_Ids, _Ids] | None = None
+    def __init__(self) -> None:
+        self._known: list[int] = []
+        self._array: _Ids = np.zeros(0, dtype=np.int64)
 
-    def seen(self) -> tuple[_Ids, _Ids]:
-        if self._seen is None:
-            self._seen = self.context.seen(self.params, self.size)
-        return self._seen
+    def ids(self, context: Context) -> _Ids:
+        """What context.ids says, side by side."""
+        history = context.history
+        if not isinstance(history, list):
+            return np.ascontiguousarray(context.ids())
+        known, length = len(self._known), len(history)
+        new = history[known:]
+        # of two lists of the same objects a comparison looks at their addresses alone
+        if length > self._array.size or len(new) > _FEW or history[:known] != self._known:
+            self._array = np.concatenate((context.ids(), np.zeros(length + _ROOM, dtype=np.int64)))
+            self._known = history.copy()
+        elif new:
+            self._array[known:length] = replace(context, history=new).ids()
+            self._known += new
+        return self._array[:length]
 
 
-Fill = Callable[[_Rule, _Place], tuple[Any, ...]]  # sets what depends on the place; what must live as long as the rule
+Fill = Callable[[_Rule, SamplingParams, Context, int], tuple[Any, ...]]  # sets what depends on the place in a text and
+# on the size of the vocabulary; what must live as long as the rule
 
 
 class Chooser:
@@ -100,7 +124,8 @@ class Chooser:
         self._params: SamplingParams | None = None
         self._names: tuple[str | None, ...] = ()
         self._fills: list[tuple[_Rule, Fill]] = []
-        self._fits = False
+        self._fits = self._reads = False
+        self._text = _Text()
         n = candidates
         self._tokens, self._cut_by = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
         self._logit, self._raw, self._final = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -164,20 +189,24 @@ class Chooser:
         if library is not self._library:
             self._open(library)
         choice, row = self._choice, logits.detach().cpu().float().contiguous()
-        kept: tuple[tuple[Any, ...], ...] = ()
-        if self._fills:
-            place = _Place(params, context.as_array(), row.shape[0])
-            kept = tuple(fill(rule, place) for rule, fill in self._fills)
-        choice.logits, choice.size, choice.u = row.data_ptr(), row.shape[0], u
+        size, text = row.shape[0], None
+        if self._reads:
+            text, prompt = self._text.ids(context), context.prompt_len
+            first = prompt if params.penalty_scope == "output" else 0
+            reach = max(first, text.size - params.penalty_window) if params.penalty_window else first
+            choice.history = _History(text.ctypes.data, text.size, prompt, reach)
+        kept = [fill(rule, params, context, size) for rule, fill in self._fills]
+        choice.logits, choice.size, choice.u = row.data_ptr(), size, u
         choice.candidates = self._tokens.size
         done: bool = library.tinychat_choose(self._handle, choice)
-        del kept
+        del kept, text
         return done
 
     def _plan(self, params: SamplingParams) -> None:
         """Lay out the rules of these settings."""
         active = params.active
         self._params, self._names, self._fills = params, (RAW, *active, None), []
+        self._reads = not set(active).isdisjoint(_READING)
         self._rules = (_Rule * len(active))()
         self._fits = all(self._lay(name, rule, params) for name, rule in zip(active, self._rules, strict=True))
         self._views = np.zeros(1 + len(active), dtype=_VIEW)
@@ -192,15 +221,22 @@ class Chooser:
                 return False
             rule.value = 0.0 if params.temperature <= GREEDY_BELOW else params.temperature
             rule.flag = is_absolute(params)
-        elif name in _CUTS:
-            rule.value = getattr(params, _CUTS[name])
-            if name == "xtc":
-                self._fills.append((rule, _throw))
-        elif name in _FILLS and not (name == "allowed" and params.allowed_ids):
-            kind, fill = _FILLS[name]
-            self._fills.append((rule, fill))
+        elif name in _VALUES:
+            rule.value = getattr(params, _VALUES[name])
+        elif name == "repetition":
+            rule.value = penalties.factor(params.repetition_penalty)
+        elif name == "encoder_repetition":
+            rule.value = penalties.factor(1.0 / params.encoder_repetition_penalty)
+        elif name in ("no_repeat_ngram", "encoder_no_repeat_ngram"):
+            rule.n = getattr(params, name)
+        elif name in _GIVEN and not (name == "allowed" and params.allowed_ids):
+            kind = _GIVEN[name]
         else:
             return False
+        if name == "dry":
+            rule.base, rule.n, rule.window = params.dry_base, params.dry_allowed_length, params.dry_window
+        if name in _FILLS:
+            self._fills.append((rule, _FILLS[name]))
         rule.kind = _KINDS.index(kind)
         return True
 
@@ -250,7 +286,7 @@ class Chooser:
         )
 
 
-# ---- what stages do to which ids ------------------------------------------------------------------------------------
+# ---- what the library does not find by itself ----------------------------------------------------------------------
 
 
 def _put(rule: _Rule, ids: _Ids, amounts: NDArray[np.float64] | None = None) -> tuple[Any, ...]:
@@ -259,63 +295,43 @@ def _put(rule: _Rule, ids: _Ids, amounts: NDArray[np.float64] | None = None) -> 
     return ids, amounts
 
 
-def _throw(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-    rule.flag = place.context.dart(place.params, STREAM_XTC) < place.params.xtc_probability
+def _throw(rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
+    rule.flag = context.dart(params, STREAM_XTC) < params.xtc_probability
     return ()
 
 
-def _repetition(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-    rule.value = penalties.factor(place.params.repetition_penalty)
-    return _put(rule, place.seen()[0])
+def _break(rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
+    flags = penalties.breaker_flags(params, context)
+    rule.count, rule.breakers = flags.size, flags.ctypes.data
+    return (flags,)
 
 
-def _encoder_repetition(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-    rule.value = penalties.factor(1.0 / place.params.encoder_repetition_penalty)
-    return _put(rule, penalties.of_prompt(place.context, place.size))
-
-
-def _frequency(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-    ids, counts = place.seen()
-    return _put(rule, ids, np.multiply(counts, -place.params.frequency_penalty, dtype=np.float64))
-
-
-def _presence(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-    ids, _ = place.seen()
-    return _put(rule, ids, np.full(ids.size, -place.params.presence_penalty))
-
-
-def _dry(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-    ids, lost = penalties.dry_losses(place.params, place.context, place.size)
-    return _put(rule, ids, -lost)
-
-
-def _pull(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-    ids, rule.value = bias.end_pull(place.params, place.context, place.size)
+def _pull(rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
+    ids, rule.value = bias.end_pull(params, context, size)
     return _put(rule, ids)
 
 
 def _biased(stage: str) -> Fill:
-    return lambda rule, place: _put(rule, *bias.biases(stage, place.params, place.context, place.size))
+    return lambda rule, params, context, size: _put(rule, *bias.biases(stage, params, context, size))
 
 
 def _banned(stage: str) -> Fill:
-    def fill(rule: _Rule, place: _Place) -> tuple[Any, ...]:
-        ids = bias.banned(stage, place.params, place.context, place.size)
+    def fill(rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
+        ids = bias.banned(stage, params, context, size)
         return _put(rule, ids, np.full(ids.size, -math.inf))
 
     return fill
 
 
-_FILLS: dict[str, tuple[str, Fill]] = {
-    "repetition": ("sign", _repetition),
-    "encoder_repetition": ("sign", _encoder_repetition),
-    "frequency": ("add", _frequency),
-    "presence": ("add", _presence),
-    "dry": ("add", _dry),
-    "end_decay": ("pull", _pull),
-    **{name: ("add", _biased(name)) for name in ("logit_bias", "sequence_bias")},
-    **{
-        name: ("add", _banned(name))
-        for name in ("allowed", "bad_words", "min_tokens", "no_repeat_ngram", "encoder_no_repeat_ngram")
-    },
+# of stages whose ids are given to the library: what it does with them
+_GIVEN = {
+    "end_decay": "pull", "logit_bias": "add", "sequence_bias": "add", "allowed": "add", "bad_words": "add",
+    "min_tokens": "add",
+}  # fmt: skip
+_FILLS: dict[str, Fill] = {
+    "xtc": _throw,
+    "dry": _break,
+    "end_decay": _pull,
+    **{name: _biased(name) for name in ("logit_bias", "sequence_bias")},
+    **{name: _banned(name) for name in ("allowed", "bad_words", "min_tokens")},
 }

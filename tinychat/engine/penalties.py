@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -68,9 +70,17 @@ def dry_losses(params: SamplingParams, context: Context, size: int) -> tuple[NDA
         history = history[-params.dry_window :]
     ids, lengths = _repeats(history, _breakers(params, context))
     fit = (lengths >= params.dry_allowed_length) & (ids >= 0) & (ids < size)
-    with np.errstate(over="ignore"):
-        grown = params.dry_multiplier * np.power(params.dry_base, lengths[fit] - params.dry_allowed_length)
-    return ids[fit], np.minimum(grown, HIGHEST)
+    lost = [_loss(params, length) for length in lengths[fit].tolist()]
+    return ids[fit], np.array(lost, dtype=np.float64)
+
+
+def _loss(params: SamplingParams, length: int) -> float:
+    """Of a token that would go on with a repeat so long. By the C library, as in past.h: numpy's power is its own."""
+    try:
+        grown = math.pow(params.dry_base, length - params.dry_allowed_length)
+    except OverflowError:
+        return HIGHEST
+    return min(params.dry_multiplier * grown, HIGHEST)
 
 
 def _by_sign(logits: NDArray[np.float32], theta: float) -> NDArray[np.float64]:
@@ -86,6 +96,14 @@ def _breakers(params: SamplingParams, context: Context) -> list[frozenset[int]]:
     if texts and context.vocabulary is None:
         raise ValueError("dry_breakers are texts, and a context without a vocabulary has none: leave them empty")
     return [] if context.vocabulary is None else [context.vocabulary.containing(text) for text in texts]
+
+
+def breaker_flags(params: SamplingParams, context: Context) -> NDArray[np.uint8]:
+    """Which tokens of the context's vocabulary (V,) are breakers of DRY; none where there is no vocabulary."""
+    flags = np.zeros(0 if context.vocabulary is None else context.vocabulary.size, dtype=np.uint8)
+    for each in _breakers(params, context):
+        flags[list(each)] = 1
+    return flags
 
 
 def _repeats(history: NDArray[np.int64], breakers: list[frozenset[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

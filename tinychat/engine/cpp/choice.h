@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "rules.h"
+#include "past.h"
 
 extern "C" {
 
@@ -12,6 +12,7 @@ struct Choice {
     const float* logits;  // (V)
     const double* table;  // exponential.TABLE
     const Rule* rules;
+    History history;
     int64_t size;  // V
     int32_t rule_count, candidates;
     double u;  // the dart; below 0 nothing is drawn
@@ -38,16 +39,19 @@ class Chooser {
         list();
         mark_cut(0);
         largest_.assign(choice.rule_count, 0.0);
+        past_.read(choice.history, choice.size);
+        plain_.resize(choice.rule_count);
+        named_.resize(choice.rule_count);
         for (int s = 0; s < choice.rule_count; s++) {
             largest_[s] = walk_.largest;
-            walk_.next.resize(walk_.size);
-            if (!walk_.follow(stages_.apply(choice.rules[s]), choice.views[s + 1])) return false;
+            plain_[s] = past_.plain(choice.rules[s], named_[s]);
+            if (!walk_.follow(stages_.apply(plain_[s]), choice.views[s + 1])) return false;
             mark_cut(s + 1);
         }
         const int64_t A = walk_.size;
         const double total = walk_.tally.total;
         probs_.resize(A);
-        for (int64_t i = 0; i < A; i++) probs_[i] = walk_.tally.weight[i] / total;
+        for (int64_t i = 0; i < A; i++) probs_[i] = walk_.weight[i] / total;
         for (int32_t i = 0; i < choice.candidates; i++) {
             const float logit = choice.logits[best_[i]];
             choice.tokens[i] = best_[i];
@@ -64,13 +68,13 @@ class Chooser {
 
   private:
     double varentropy() const {
-        const Weights& tally = walk_.tally;
-        const double mean = tally.mean;
+        const Sums& tally = walk_.tally;
+        const double mean = tally.mean();
         const auto term = [&](auto load, int64_t i) {
-            const auto apart = load(&tally.below[i]) - mean;
-            return apart * apart * load(&tally.weight[i]);
+            const auto apart = below(load, walk_.row + i, tally.reference) - mean;
+            return apart * apart * load(&walk_.weight[i]);
         };
-        return pairwise(term, 0, walk_.size) / tally.total * (BITS * BITS);
+        return sum_of(term, 0, walk_.size) / tally.total * (BITS * BITS);
     }
 
     // ---- candidates ----
@@ -150,7 +154,7 @@ class Chooser {
         c_->token_logit = logit;
         for (int s = 0; s <= c_->rule_count; s++) {
             if (s > 0) {
-                const Rule& rule = c_->rules[s - 1];
+                const Rule& rule = plain_[s - 1];
                 if (rule.kind <= PULL) {
                     const int64_t* found = std::find(rule.ids, rule.ids + rule.count, c_->token);
                     if (found != rule.ids + rule.count) logit = Stages::changed(rule, int32_t(found - rule.ids), logit);
@@ -166,6 +170,9 @@ class Chooser {
     Choice* c_ = nullptr;
     Walk walk_;
     Stages stages_{walk_};
+    Past past_;
+    std::vector<Rule> plain_;  // (rules)
+    std::vector<Named> named_;  // (rules)
     Line<double> largest_;  // (rules) logit, before each stage
     Line<int32_t> best_;  // the candidates
     Line<int32_t> places_, head_;

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -33,39 +34,55 @@ struct One {  // the number there
 };
 
 inline void put(double* at, Doubles x) { *reinterpret_cast<LooseDoubles*>(at) = x; }
+inline void put(double* at, double x) { *at = x; }
 
-// The sum of term(load, i) for i from `first` on, as numpy adds what lies side by side: in blocks of at most 128, eight
-// sums in each. `term` is asked with All for a register of terms, and with One for the rest.
-template <class Term>
-inline double block(const Term& term, int64_t first, int64_t n) {
+// N sums at once, each of term(load, i)[k] for i from `first` on, as numpy adds what lies side by side: in blocks of at
+// most 128, eight sums in each. `term` is asked with All for a register of terms, and with One for the rest.
+template <size_t N, class Term>
+inline std::array<double, N> block(const Term& term, int64_t first, int64_t n) {
     constexpr int EIGHT = 8, PARTS = EIGHT / PACK;
-    if (n < EIGHT) {
-        double total = 0.0;
-        for (int64_t i = first; i < first + n; i++) total += term(One{}, i);
-        return total;
+    std::array<double, N> total = {};
+    int64_t i = 0;
+    if (n >= EIGHT) {
+        std::array<Doubles, N> sums[PARTS];
+        for (int p = 0; p < PARTS; p++) sums[p] = term(All{}, first + p * PACK);
+        for (i = EIGHT; i < n - n % EIGHT; i += EIGHT) {
+            for (int p = 0; p < PARTS; p++) {
+                const std::array<Doubles, N> more = term(All{}, first + i + p * PACK);
+                for (size_t k = 0; k < N; k++) sums[p][k] += more[k];
+            }
+        }
+        for (size_t k = 0; k < N; k++) {
+            double r[EIGHT];
+            for (int p = 0; p < PARTS; p++) std::memcpy(r + p * PACK, &sums[p][k], sizeof(Doubles));
+            total[k] = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+        }
     }
-    Doubles sums[PARTS];
-    for (int p = 0; p < PARTS; p++) sums[p] = term(All{}, first + p * PACK);
-    int64_t i = EIGHT;
-    for (; i < n - n % EIGHT; i += EIGHT)
-        for (int p = 0; p < PARTS; p++) sums[p] += term(All{}, first + i + p * PACK);
-    double r[EIGHT];
-    std::memcpy(r, sums, sizeof r);
-    double total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-    for (; i < n; i++) total += term(One{}, first + i);
+    for (; i < n; i++) {
+        const std::array<double, N> more = term(One{}, first + i);
+        for (size_t k = 0; k < N; k++) total[k] += more[k];
+    }
+    return total;
+}
+
+template <size_t N, class Term>
+std::array<double, N> sums(const Term& term, int64_t first, int64_t n) {
+    if (n <= 128) return block<N>(term, first, n);
+    int64_t half = n / 2;
+    half -= half % 8;
+    std::array<double, N> total = sums<N>(term, first, half);
+    const std::array<double, N> rest = sums<N>(term, first + half, n - half);
+    for (size_t k = 0; k < N; k++) total[k] += rest[k];
     return total;
 }
 
 template <class Term>
-double pairwise(const Term& term, int64_t first, int64_t n) {
-    if (n <= 128) return block(term, first, n);
-    int64_t half = n / 2;
-    half -= half % 8;
-    return pairwise(term, first, half) + pairwise(term, first + half, n - half);
+double sum_of(const Term& term, int64_t first, int64_t n) {
+    return sums<1>([&](auto load, int64_t i) { return std::array{term(load, i)}; }, first, n)[0];
 }
 
-// `table` is exponential.TABLE.
-inline Doubles exp(Doubles x, const double* table) {
+// `table` is exponential.TABLE. Inlined by force: a call keeps the sums around it in memory.
+__attribute__((always_inline)) inline Doubles exp(Doubles x, const double* table) {
     const Doubles shift = Doubles{} + 6755399441055744.0, least = Doubles{} - 708.0;
     const Longs lost = x < least;
     x = lost ? least : x;

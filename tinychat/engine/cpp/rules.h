@@ -12,6 +12,13 @@ enum RuleKind : int32_t {
     ADD,  // amounts to the logits of ids
     SIGN,  // divide positive and multiply negative logits of ids
     PULL,  // add |logit| times the value to the logits of ids
+    REPETITION,  // from here on past.h finds the ids, and makes one of the first two of it
+    ENCODER_REPETITION,
+    FREQUENCY,
+    PRESENCE,
+    DRY,
+    NO_REPEAT_NGRAM,
+    ENCODER_NO_REPEAT_NGRAM,
     TEMPERATURE,
     TOP_K,
     TOP_P,
@@ -30,8 +37,15 @@ struct Rule {
     int32_t kind, count;
     const int64_t* ids;  // (count)
     const double* amounts;  // (count)
-    double value;
+    const uint8_t* breakers;  // (count) DRY: whether the token is one
+    double value, base;  // base: of DRY
+    int64_t n, window;  // n: of the n-grams, or the length that DRY allows; window: of DRY, 0 for everything
     int32_t flag;  // TEMPERATURE: the largest logit gets its own size back; XTC: the dart hit
+};
+
+struct History {
+    const int64_t* ids;  // (length)
+    int64_t length, prompt, reach;  // prompt: how many are the prompt's; reach: the first that penalties look at
 };
 
 }  // extern "C"
@@ -42,8 +56,8 @@ class Stages {
   public:
     explicit Stages(Walk& walk) : walk_(walk) {}
 
-    // True when `next` of the walk holds something new.
-    bool apply(const Rule& rule) {
+    // A rule for ids is one of the first three kinds.
+    Left apply(const Rule& rule) {
         switch (rule.kind) {
             case ADD:
             case SIGN:
@@ -64,12 +78,12 @@ class Stages {
             case EPSILON:
                 return cut_below(granted(walk_.softmax().logit_of(std::log(rule.value))));
             case ETA: {
-                const Weights& all = walk_.softmax();
+                const Sums all = walk_.softmax();
                 const double least = std::log(rule.value);
                 return cut_below(granted(all.logit_of(std::min(least, least / 2 - all.entropy()))));
             }
             case TOP_A: {
-                const Weights& all = walk_.softmax();
+                const Sums all = walk_.softmax();
                 return cut_below(granted(all.logit_of(std::log(rule.value) - 2 * std::log(all.total))));
             }
             case TFS:
@@ -77,9 +91,9 @@ class Stages {
             case TOP_H:
                 return top_h(rule.value);
             case XTC:
-                return rule.flag != 0 && xtc(rule.value);
+                return rule.flag != 0 ? xtc(rule.value) : SAME;
         }
-        return false;
+        return SAME;
     }
 
     // What a rule for some ids makes of the logit of its i-th id.
@@ -104,26 +118,24 @@ class Stages {
 
     static float limited(double x) { return float(std::min(std::max(x, double(LOWEST)), double(HIGHEST))); }
 
-    bool change(const Rule& rule) {
-        if (rule.count == 0) return false;
-        std::copy_n(walk_.row, walk_.size, walk_.next.data());
+    Left change(const Rule& rule) {
+        walk_.patches.clear();
         for (int32_t i = 0; i < rule.count; i++) {
             const int64_t place = walk_.place_of(rule.ids[i]);
-            if (place >= 0) walk_.next[place] = changed(rule, i, walk_.row[place]);
+            if (place >= 0) walk_.patches.push_back({int32_t(place), changed(rule, i, walk_.row[place])});
         }
-        return true;
+        return PATCHED;
     }
 
-    bool divide(const Rule& rule) {
+    Left divide(const Rule& rule) {
         const float* row = walk_.row;
         const double largest = walk_.largest;
-        float* next = walk_.next.data();
         if (rule.value <= 0.0) {  // greedy: the first of the largest
-            std::fill_n(next, walk_.size, CUT);
-            const int64_t best = std::find(row, row + walk_.size, walk_.largest) - row;
-            next[best] = row[best];
-            return true;
+            walk_.alive.assign(1, int32_t(std::find(row, row + walk_.size, walk_.largest) - row));
+            return CHOSEN;
         }
+        walk_.next.resize(walk_.size);
+        float* next = walk_.next.data();
         const double back = rule.flag != 0 ? largest / rule.value : 0.0;
         for (int64_t i = 0; i < walk_.size; i++) {
             double y = (double(row[i]) - largest) / rule.value;
@@ -132,7 +144,7 @@ class Stages {
             y = y > double(HIGHEST) ? double(HIGHEST) : y;
             next[i] = row[i] == CUT ? CUT : float(y);
         }
-        return true;
+        return WRITTEN;
     }
 
     // The least logit that counts as reaching a floor: cuts.granted.
@@ -144,16 +156,14 @@ class Stages {
         return double(least) >= floor ? least : std::nextafter(least, HIGHEST);
     }
 
-    bool cut_below(float least) {
-        if (least <= LOWEST) return false;
-        const float* row = walk_.row;
-        float* next = walk_.next.data();
-        for (int64_t i = 0; i < walk_.size; i++) next[i] = row[i] >= least ? row[i] : CUT;
-        return true;
+    Left cut_below(float least) {
+        if (least <= LOWEST) return SAME;
+        places_from(walk_.row, walk_.size, least, walk_.alive);
+        return CHOSEN;
     }
 
-    bool top_k(int64_t k) {
-        if (k <= 0 || k >= walk_.size) return false;
+    Left top_k(int64_t k) {
+        if (k <= 0 || k >= walk_.size) return SAME;
         if (k <= HEAD) {
             likeliest(walk_.row, walk_.size, k, places_);
             return cut_below(walk_.row[places_.back()]);
@@ -163,32 +173,53 @@ class Stages {
         return cut_below(falling_[k - 1]);
     }
 
-    double sigma() {
+    double sigma() const {
         const double largest = walk_.largest, n = double(walk_.kept);
-        terms_.resize(walk_.size);
-        for (int64_t i = 0; i < walk_.size; i++) terms_[i] = walk_.row[i] == CUT ? 0.0 : double(walk_.row[i]) - largest;
-        const auto plain = [&](auto load, int64_t i) { return load(&terms_[i]); };
-        const double mean = pairwise(plain, 0, walk_.size) / n;
-        for (int64_t i = 0; i < walk_.size; i++) terms_[i] = walk_.row[i] == CUT ? 0.0 : terms_[i] - mean;
-        const auto square = [&](auto load, int64_t i) { return load(&terms_[i]) * load(&terms_[i]); };
-        return std::sqrt(pairwise(square, 0, walk_.size) / n);
+        const auto plain = [&](auto load, int64_t i) { return below(load, walk_.row + i, largest); };
+        const double mean = sum_of(plain, 0, walk_.size) / n;
+        const auto square = [&](auto load, int64_t i) {
+            const auto logit = load(walk_.row + i), none = decltype(logit){};
+            const auto apart = logit == double(CUT) ? none : logit - largest - mean;
+            return apart * apart;
+        };
+        return std::sqrt(sum_of(square, 0, walk_.size) / n);
     }
 
-    // The largest logits, falling, into falling_: some of them, or all that are not cut.
-    bool fall(bool all) {
-        if (!all) {
-            if (walk_.size <= HEAD || walk_.kept < HEAD) return false;
-            likeliest(walk_.row, walk_.size, HEAD, places_);
-            falling_.clear();
-            for (int32_t place : places_) falling_.push_back(walk_.row[place]);
-            return true;
+    // ---- the largest first ----
+
+    // How far the tokens may be apart, by apart(place), that hold at least this weight together: a guess from above, for
+    // nobody but `fall` and `sort_near` needs it to be right. Infinite when no fewer than all do.
+    template <class Apart>
+    double reach_of(double goal, const double* weight, const Apart& apart) {
+        constexpr int HEAPS = 1024, A_NAT = 16;
+        double heaps[HEAPS] = {};
+        for (int64_t i = 0; i < walk_.size; i++) heaps[int(std::min(apart(i) * A_NAT, HEAPS - 1.0))] += weight[i];
+        double reached = 0.0;
+        for (int heap = 0; heap + 1 < HEAPS; heap++) {
+            reached += heaps[heap];
+            if (reached > goal * (1.0 + 1e-9)) return double(heap + 1) / A_NAT;
         }
-        keys_.resize(walk_.size);
-        for (int64_t i = 0; i < walk_.size; i++) keys_[i] = ~rising_key(walk_.row[i]);
-        sort_by_key(keys_, spare_keys_);
-        falling_.resize(walk_.kept);  // what is cut stands at the end
-        for (int64_t i = 0; i < walk_.kept; i++) falling_[i] = of_key(~keys_[i]);
+        return std::numeric_limits<double>::infinity();
+    }
+
+    // The HEAD largest logits, falling, into falling_; false where there are not so many, or no more.
+    bool fall_head() {
+        if (walk_.size <= HEAD || walk_.kept < HEAD) return false;
+        likeliest(walk_.row, walk_.size, HEAD, places_);
+        falling_.clear();
+        for (int32_t place : places_) falling_.push_back(walk_.row[place]);
         return true;
+    }
+
+    // The logits of at least this, falling, into falling_.
+    void fall(float least) {
+        places_from(walk_.row, walk_.size, std::max(least, LOWEST), places_);
+        const int64_t n = int64_t(places_.size());
+        keys_.resize(n);
+        for (int64_t i = 0; i < n; i++) keys_[i] = ~rising_key(walk_.row[places_[i]]);
+        sort_by_key(keys_, spare_keys_);
+        falling_.resize(n);
+        for (int64_t i = 0; i < n; i++) falling_[i] = of_key(~keys_[i]);
     }
 
     // e to the falling logits less the largest, into terms_.
@@ -202,38 +233,46 @@ class Stages {
     }
 
     // Keeps the first `count` of falling_; of those equal to the last, the lowest ids.
-    bool keep_first(int64_t count) {
+    Left keep_first(int64_t count) {
         const float last = falling_[count - 1];
-        int64_t above = 0, equal = 0;
-        for (int64_t i = 0; i < count; i++) above += falling_[i] > last;
-        const float* row = walk_.row;
-        if (!cut_below(last)) std::copy_n(row, walk_.size, walk_.next.data());
-        for (int64_t i = 0; i < walk_.size; i++) {
-            if (row[i] != last) continue;
-            if (++equal > count - above) walk_.next[i] = CUT;
-        }
-        return true;
+        places_from(walk_.row, walk_.size, last, walk_.alive);
+        Line<int32_t>& alive = walk_.alive;
+        if (int64_t(alive.size()) == count) return CHOSEN;
+        int64_t equal = count;  // how many of those equal to the last stay
+        for (int64_t i = 0; i < count; i++) equal -= falling_[i] > last;
+        const auto out = [&](int32_t place) { return walk_.row[place] == last && --equal < 0; };
+        alive.erase(std::remove_if(alive.begin(), alive.end(), out), alive.end());
+        return CHOSEN;
     }
 
-    bool top_p(double p) {
-        const double total = walk_.softmax().total, largest = walk_.largest;
-        for (bool all : {false, true}) {
-            if (!fall(all)) continue;
+    Left top_p(double p) {
+        const Walk::Softmax whole = walk_.softmax();
+        const double largest = walk_.largest;
+        for (Part part : {FEW, ENOUGH, ALL}) {
+            if (part == FEW && !fall_head()) continue;
+            if (part == ENOUGH) {
+                const auto apart = [&](int64_t i) { return largest - double(walk_.row[i]); };
+                const double reach = reach_of(p * whole.total, whole.weight, apart);
+                if (reach > HIGHEST) continue;
+                fall(float(largest - reach));
+            }
+            if (part == ALL) fall(LOWEST);
             weigh_falling(largest);
             double reached = 0.0;
             for (size_t i = 0; i < terms_.size(); i++) {
-                reached += terms_[i] / total;
+                reached += terms_[i] / whole.total;
                 if (reached >= p) return keep_first(int64_t(i) + 1);
             }
         }
-        return false;
+        return SAME;
     }
 
-    bool top_h(double part) {
-        const Weights& whole = walk_.softmax();
-        const double limit = part * whole.entropy(), log_total = std::log(whole.total), largest = walk_.largest;
-        for (bool all : {false, true}) {
-            if (!fall(all)) continue;
+    Left top_h(double share) {
+        const Sums whole = walk_.softmax();
+        const double limit = share * whole.entropy(), log_total = std::log(whole.total), largest = walk_.largest;
+        for (Part part : {FEW, ALL}) {
+            if (part == FEW && !fall_head()) continue;
+            if (part == ALL) fall(LOWEST);
             if (limit <= 0.0) return keep_first(1);
             weigh_falling(largest);
             double reached = 0.0;
@@ -242,63 +281,68 @@ class Stages {
                 reached += terms_[i] / whole.total * (log_total - (double(falling_[i]) - largest));
                 if (i > 0 && reached <= limit) count++;
             }
-            if (all || reached > limit) return keep_first(count);
+            if (part == ALL || reached > limit) return keep_first(count);
         }
-        return false;
+        return SAME;
     }
 
-    bool tfs(double z) {
-        fall(true);
+    Left tfs(double z) {
+        fall(LOWEST);
         weigh_falling(falling_[0]);
         const int64_t bends = int64_t(terms_.size()) - 2;
-        if (bends < 1) return false;
-        const double total = pairwise([&](auto load, int64_t i) { return load(&terms_[i]); }, 0, bends + 2);
+        if (bends < 1) return SAME;
+        const double total = sum_of([&](auto load, int64_t i) { return load(&terms_[i]); }, 0, bends + 2);
         for (double& term : terms_) term /= total;
         double reached = 0.0;
         for (int64_t i = 0; i < bends; i++) {
             reached += std::fabs((terms_[i + 2] - terms_[i + 1]) - (terms_[i + 1] - terms_[i]));
             terms_[i] = reached;
         }
-        if (reached == 0.0) return false;
+        if (reached == 0.0) return SAME;
         int64_t count = 1;
         for (int64_t i = 0; i < bends; i++) count += terms_[i] <= z * reached;
         return keep_first(count);
     }
 
-    bool typical(double goal) {
-        const Weights& whole = walk_.softmax();
+    Left typical(double goal) {
+        const Walk::Softmax whole = walk_.softmax();
         const int64_t A = walk_.size;
         const double middle = whole.entropy() - std::log(whole.total);
         nearness_.resize(A);
         for (int64_t i = 0; i < A; i++) {
-            const double distance = std::fabs(whole.below[i] + middle);
+            const double distance = std::fabs(double(walk_.row[i]) - whole.reference + middle);
             nearness_[i] = walk_.row[i] == CUT ? double(CUT) : -distance;
         }
-        for (bool all : {false, true}) {
-            if (!all && (A <= HEAD || walk_.kept < HEAD)) continue;
-            all ? sort_near() : likeliest(nearness_.data(), A, HEAD, places_);
+        for (Part part : {FEW, ENOUGH, ALL}) {
+            if (part == FEW) {
+                if (A <= HEAD || walk_.kept < HEAD) continue;
+                likeliest(nearness_.data(), A, HEAD, places_);
+            } else if (part == ENOUGH) {
+                const double reach = reach_of(goal * whole.total, whole.weight, [&](int64_t i) { return -nearness_[i]; });
+                if (reach > HIGHEST) continue;
+                sort_near(-reach);
+            } else {
+                sort_near(-HIGHEST);
+            }
             double reached = 0.0;
             for (size_t i = 0; i < places_.size(); i++) {
                 reached += whole.weight[places_[i]];
                 const bool enough = !(reached / whole.total < goal);
-                if (!enough && !(all && i + 1 == places_.size())) continue;
-                const double furthest = nearness_[places_[i]];
-                for (int64_t j = 0; j < A; j++) walk_.next[j] = nearness_[j] >= furthest ? walk_.row[j] : CUT;
-                return true;
+                if (!enough && !(part == ALL && i + 1 == places_.size())) continue;
+                places_from(nearness_.data(), A, nearness_[places_[i]], walk_.alive);
+                return CHOSEN;
             }
         }
-        return false;
+        return SAME;
     }
 
-    // The places of all that are not cut into places_, the nearest first.
-    void sort_near() {
-        keyed_.resize(walk_.size);
-        for (int64_t i = 0; i < walk_.size; i++)
-            keyed_[i] = uint64_t(~rising_key(walk_.row[i] == CUT ? CUT : limited(nearness_[i]))) << 32 | uint32_t(i);
+    // The places of all that are at least so near into places_, the nearest first.
+    void sort_near(double least) {
+        places_from(nearness_.data(), walk_.size, least, places_);
+        keyed_.clear();
+        for (int32_t i : places_) keyed_.push_back(uint64_t(~rising_key(limited(nearness_[i]))) << 32 | uint32_t(i));
         sort_by_key(keyed_, spare_);
-        keyed_.resize(walk_.kept);  // what is cut stands at the end
-        places_.clear();
-        for (uint64_t item : keyed_) places_.push_back(int32_t(uint32_t(item)));
+        for (size_t i = 0; i < keyed_.size(); i++) places_[i] = int32_t(uint32_t(keyed_[i]));
         // keys are coarser than distances: what shares one is put in order by itself
         for (size_t first = 0; first < keyed_.size();) {
             size_t last = first + 1;
@@ -310,16 +354,21 @@ class Stages {
         }
     }
 
-    bool xtc(double threshold) {
+    Left xtc(double threshold) {
         const double floor = threshold > 0.0 ? walk_.softmax().logit_of(std::log(threshold)) : double(LOWEST);
-        if (floor > walk_.largest) return false;
-        const float least = granted(floor), *row = walk_.row;
-        int64_t last = -1;
-        for (int64_t i = 0; i < walk_.size; i++)
-            if (row[i] >= least && (last < 0 || row[i] <= row[last])) last = i;
-        for (int64_t i = 0; i < walk_.size; i++) walk_.next[i] = row[i] >= least && i != last ? CUT : row[i];
-        return true;
+        if (floor > walk_.largest) return SAME;
+        const float* row = walk_.row;
+        places_from(row, walk_.size, granted(floor), places_);
+        int32_t last = places_[0];
+        for (int32_t place : places_)
+            if (row[place] <= row[last]) last = place;
+        walk_.patches.clear();
+        for (int32_t place : places_)
+            if (place != last) walk_.patches.push_back({place, CUT});
+        return PATCHED;
     }
+
+    enum Part { FEW, ENOUGH, ALL };
 
     Walk& walk_;
     Line<int32_t> places_;
