@@ -119,7 +119,7 @@ class Session:
         start, numbers = self.reply_start, self.tree.path.setting
         if start == len(self.tree):
             return self.params, []
-        changes = [(position - start, self.settings[numbers[position]]) for position in self._turns(start + 1)]
+        changes = [(position - start, self.settings[numbers[position]]) for position in self.turned(start + 1)]
         return self.settings[numbers[start]], changes
 
     def moved(self, position: int) -> bool:
@@ -165,16 +165,16 @@ class Session:
                 tokens=len(path) - start,
                 bits=tally.bits + sum(path.surprisal[done:]),
                 forced=tally.forced + path.kinds.count(FORCED, done),
-                knob_moves=tally.knob_moves + sum(map(self.moved, self._turns(done))),
+                knob_moves=tally.knob_moves + sum(map(self.moved, self.turned(done))),
                 guessed=tally.guessed + right + wrong,
                 accepted=tally.accepted + right,
             )
         return self._tally
 
-    def _turns(self, start: int) -> list[int]:
+    def turned(self, start: int, stop: int | None = None) -> list[int]:
         """The positions from `start` on that have another setting than the one before: few of many thousand."""
         start = max(start, 1)
-        numbers = self.tree.path.setting[start - 1 :]
+        numbers = self.tree.path.setting[start - 1 : stop]
         if not numbers or numbers.count(numbers[0]) == len(numbers):
             return []
         pairs = enumerate(itertools.pairwise(numbers), start)

@@ -40,6 +40,8 @@ class TextStream:
         """The text that is now safe to show, maybe none. ValueError after `finish`."""
         if self._finished:
             raise ValueError("this stream is finished: start a new TextStream")
+        if not self._stops:
+            return self._decoder.decode(self._tokenizer.token_bytes(token))
         return self._advance(self._decoder.decode(self._tokenizer.token_bytes(token)), last=False)
 
     def finish(self) -> str:

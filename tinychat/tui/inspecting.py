@@ -50,7 +50,7 @@ class InspectScreen(ActionScreen):
             return
         self._met_shown = player.met
         if player.met:
-            self.stream.cursor = player.met[0].position
+            self.stream.aim(player.met[0].position)
             self.say(f"stopped: {breakpoints.told(player.met)}. Space goes on", "dart")
 
     def paint_beside(self, step: Step | None, odds: Odds | None, params: SamplingParams) -> None:

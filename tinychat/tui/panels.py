@@ -7,18 +7,18 @@ import time
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Size
+from textual.timer import Timer
 
-from tinychat.engine.packing import FATES
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
 from tinychat.session.replay import LastCommand
-from tinychat.session.transcript import Speller
-from tinychat.session.tree import KIND_NAMES, PROMPT, SEARCHED, Tree
+from tinychat.session.tree import SEARCHED
 from tinychat.text.terminal import clean
 from tinychat.tui import status
 from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget
 from tinychat.tui.fates import Fate
+from tinychat.tui.feeding import Feed
 from tinychat.tui.helpline import help_row
 from tinychat.tui.layouts import TABS, PlayLayout, Shape, Wish, shape_of
 from tinychat.tui.lineview import Piece, Row
@@ -26,7 +26,6 @@ from tinychat.tui.palette import Look
 from tinychat.tui.player import Decoder
 from tinychat.tui.ticking import TickScreen
 from tinychat.tui.titles import PLACEHOLDERS, panel_titles, tab_names
-from tinychat.tui.tokentext import StreamToken
 from tinychat.tui.widgets.candidates import CandidatesView
 from tinychat.tui.widgets.entropy import EntropyView
 from tinychat.tui.widgets.knobs import KnobsView
@@ -41,7 +40,7 @@ from tinychat.tui.wording import MAIN, shown_settings
 
 READABLE_RATE = 60  # tokens a second
 TOKEN_S = 0.05  # at more than that, what is told of a token is painted every other tick: keys wait less
-NAN = float("nan")
+PAUSE_S = 0.005  # between two slices of a long text: for keys, and for the picture
 ASCII_SIGNS = str.maketrans({"␣": "_", "↵": "\\n", "⇥": "\\t"})
 
 
@@ -64,10 +63,7 @@ class PanelScreen(TickScreen):
         self.tab = TABS[0]
         self.play_layout = PlayLayout()
         self._token_at = 0.0  # when what is told of a token was painted last
-        self._shown_moves = -1  # Tree.moves of the tokens in the stream
-        self._shown = 0  # how many of them
-        self._shown_tree: Tree | None = None
-        self._speller: Speller | None = None
+        self._feeding: Timer | None = None  # while a long text is on its way into the stream
         self._first_prompt = prompt
         self._candidates_note = ""
         self._titles: dict[str, tuple[str, str]] = {}
@@ -79,6 +75,7 @@ class PanelScreen(TickScreen):
         self.prompt_box = PromptBox(self._first_prompt, id="prompt-box")
         self.prompt_box.enter_runs = self.taste.enter_runs
         self.stream = StreamView(look, id="stream-view")
+        self.feed = Feed(self.stream)
         self.stream.mode, self.stream.marks = self.taste.tokens, self.taste.marks or self.stream.marks
         self.candidates = CandidatesView(look, id="candidates-view")
         self.pipeline = PipelineView(look, id="pipeline-view")
@@ -170,43 +167,19 @@ class PanelScreen(TickScreen):
         """Bring the stream up to the path of the tree."""
         if self.player is None:
             return
-        session, tree = self.player.session, self.player.session.tree
-        if self._shown_moves != tree.moves or self._shown_tree is not tree:
-            same = 0
-            if self._shown_tree is tree:
-                same = min(tree.shared_since(self._shown_moves), self._shown, self.stream.count)
-            self._speller, self._shown = Speller.behind(session.tokenizer, tree.path, same), same
-            self._shown_tree, self._shown_moves = tree, tree.moves
-            if same:
-                self.stream.truncate(same)
-                self.stream.append(self._new_tokens())
-            else:
-                self.stream.set_tokens(self._new_tokens())
-        elif self._shown < len(tree):
-            self.stream.append(self._new_tokens())
+        session = self.player.session
+        is_due = self._feeding is None or not self.feed.follows(session)  # else the timer goes on
+        if is_due and not self.feed.bring(session) and self._feeding is None:
+            self._feeding = self.set_timer(PAUSE_S, self._feed_on)
         self.stream.live = self.player.running
         # text that comes faster than it can be read, or over a slow line, moves up by a third of the panel at a time
         rate = self.player.rate
         self.stream.page_follow = self.budget.rate is not None or rate is None or rate > READABLE_RATE
 
-    def _new_tokens(self) -> list[StreamToken]:
-        assert self.player is not None, "a path needs a session"
-        assert self._speller is not None, "set with the first path"
-        session, path = self.player.session, self.player.session.tree.path
-        tokens = []
-        for i in range(self._shown, len(path)):
-            given = path.kinds[i] == PROMPT
-            moved = (
-                status.moves(session.settings[path.setting[i - 1]], session.settings[path.setting[i]])
-                if session.moved(i)
-                else ""
-            )
-            numbers = (NAN, NAN, NAN, 0) if given else (path.surprisal[i], path.prob[i], path.entropy[i], path.rank[i])
-            text = self._speller.push(path.ids[i], given=given)
-            guess = FATES[path.fate[i]] or ""
-            tokens.append(StreamToken(text, KIND_NAMES[path.kinds[i]], *numbers, moved=moved, guess=guess))
-        self._shown = len(path)
-        return tokens
+    def _feed_on(self) -> None:
+        self._feeding = None
+        self.paint_stream()
+        self.paint_lines()
 
     @property
     def position(self) -> int:
@@ -329,6 +302,8 @@ class PanelScreen(TickScreen):
         if self.beside_status[0] and "knobs" not in self.play_layout.places(Size(*self.app.size)):
             groups.append((self.beside_status,))
         groups.append((status.state_words(player),))
+        if player is not None and (share := self.feed.share(player.session)) < 1:
+            groups.append(((f"text {share:.0%}", "dart"),))
         if player is not None and player.error is not None:
             groups.append(((clean(" ".join(player.error), keep=""), "warn"),))
         if self.notice[0]:

@@ -115,5 +115,5 @@ class ReplayScreen(SessionScreen):
         player.decoder.replay(whole.tree.path, 0, ())
         player.sync()
         self.paint_all()
-        self.stream.cursor = None if to_end else at
+        self.stream.aim(None if to_end else at)
         self.paint()

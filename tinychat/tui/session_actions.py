@@ -51,7 +51,7 @@ class SessionScreen(BranchScreen):
         self.prompt_box.move_cursor(self.prompt_box.document.end)
         self.set_focus(None)
         self.paint_all()
-        self.stream.cursor = cursor
+        self.stream.aim(cursor)
         self.paint_all()
 
     def paint(self) -> None:

@@ -79,21 +79,22 @@ class TokenText:
             moved=self._moved.get(index, ""), guess=_GUESSES[self._guesses[index]],
         )  # fmt: skip
 
-    def common(self, tokens: Sequence[StreamToken]) -> int:
-        """How many of the first tokens are the same already."""
-        singles = array("f", (number for t in tokens[: self.count] for number in (t.surprisal, t.prob, t.entropy)))
-        for index, token in enumerate(tokens[: self.count]):
-            mine = array("f", (self._surprisal[index], self._prob[index], self._entropy[index]))
+    def common(self, tokens: Sequence[StreamToken], start: int = 0) -> int:
+        """How many of these tokens are the same as those from `start` on."""
+        mine = range(start, min(start + len(tokens), self.count))
+        singles = array("f", (number for t in tokens[: len(mine)] for number in (t.surprisal, t.prob, t.entropy)))
+        for place, (index, token) in enumerate(zip(mine, tokens, strict=False)):
+            own = array("f", (self._surprisal[index], self._prob[index], self._entropy[index]))
             if not (
                 self.wrap.shapes[index].text == token.text
                 and _KINDS[self._kinds[index]] == token.kind
                 and self._rank[index] == token.rank
                 and _GUESSES[self._guesses[index]] == token.guess
                 and self._moved.get(index, "") == token.moved
-                and mine.tobytes() == singles[3 * index : 3 * index + 3].tobytes()  # as bytes: NaN equals NaN
+                and own.tobytes() == singles[3 * place : 3 * place + 3].tobytes()  # as bytes: NaN equals NaN
             ):
-                return index
-        return min(len(tokens), self.count)
+                return place
+        return len(mine)
 
     def append(self, tokens: Sequence[StreamToken]) -> int:
         """Add tokens at the end."""

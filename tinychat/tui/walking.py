@@ -64,7 +64,7 @@ class BranchScreen(ActionScreen):
         again = tree.versions()
         self.moved_to(words)
         if cursor is not None or again is None or again.fork != versions.fork:
-            self.stream.cursor = versions.fork  # so that the same key walks on over the same versions
+            self.stream.aim(versions.fork)  # so that the same key walks on over the same versions
             self.paint()
 
     def place_words(self, position: int) -> str:

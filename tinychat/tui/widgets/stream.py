@@ -61,6 +61,7 @@ class StreamView(LineView, can_focus=True):
         self._text = TokenText(around=self.glyphs.note, more=self.glyphs.more)
         self._top = 0  # the first line shown
         self._following = True
+        self._aim: int | None = None  # where the cursor goes as soon as that token is there
         self._goal: int | None = None  # the column that vertical moves aim at
         self._kept: dict[tuple[int, int], Row] = {}  # by line, and the row of text or marks in it
         self._thumb = range(0)
@@ -84,10 +85,16 @@ class StreamView(LineView, can_focus=True):
         self.truncate(same)
         self.append(tokens[same:])
 
+    def common(self, tokens: Sequence[StreamToken], start: int = 0) -> int:
+        """How many of these tokens are the same as those from `start` on."""
+        return self._text.common(tokens, start)
+
     def append(self, tokens: Sequence[StreamToken]) -> None:
         """Add tokens at the end."""
         if tokens:
             self._changed_from(self._text.append(tokens))
+        if self._aim is not None and self._aim < self.count:
+            self.cursor, self._aim = self._aim, None
 
     def truncate(self, count: int) -> None:
         """Keep the first `count` tokens."""
@@ -97,6 +104,13 @@ class StreamView(LineView, can_focus=True):
         if self.cursor is not None and self.cursor >= self.count:
             self.cursor = None
         self._changed_from(line)
+
+    def aim(self, index: int | None) -> None:
+        """Put the cursor on a token that may still be on its way, unless the person moves it before."""
+        late = index is not None and index >= self.count
+        self._aim = index if late else None
+        if not late:
+            self.cursor = index
 
     # -- cursor -------------------------------------------------------------------------------------------------------
 
@@ -140,6 +154,7 @@ class StreamView(LineView, can_focus=True):
         self._choose(wrap.token_at(cell) if cell < wrap.total else None)
 
     def _choose(self, index: int | None) -> None:
+        self._aim = None
         if index != self.cursor:
             self.cursor = index
             self.post_message(self.CursorMoved(self, index))
