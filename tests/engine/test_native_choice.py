@@ -32,8 +32,10 @@ KNOBS: dict[str, tuple[Any, ...]] = {
     "epsilon_cutoff": (1e-5, 0.1), "eta_cutoff": (1e-4, 1e-2), "top_a": (0.01, 0.5), "tfs_z": (0.0, 0.5, 0.99),
     "top_h": (0.0, 0.3, 0.9), "xtc_probability": (0.5, 1.0), "xtc_threshold": (0.0, 0.05, 0.2),
     "repetition_penalty": (0.8, 1.1, 2.0), "encoder_repetition_penalty": (1.3,), "frequency_penalty": (-0.7, 0.3),
-    "presence_penalty": (-1.1, 0.2), "penalty_window": (3,), "dry_multiplier": (0.8,), "no_repeat_ngram": (1, 2, 3),
-    "encoder_no_repeat_ngram": (2,), "logit_bias": ({0: 2.0}, {0: -INF}, {0: 100.0}), "banned_ids": ([0],),
+    "presence_penalty": (-1.1, 0.2), "penalty_window": (3,), "penalty_scope": ("output",),
+    "dry_multiplier": (0.8, 90.0), "dry_base": (1.0, 100.0), "dry_allowed_length": (1, 4), "dry_window": (1, 20),
+    "dry_breakers": (["b"],), "no_repeat_ngram": (1, 2, 3), "encoder_no_repeat_ngram": (2,),
+    "logit_bias": ({0: 2.0}, {0: -INF}, {0: 100.0}), "banned_ids": ([0],),
     "sequence_bias": ({(0,): 3.0},), "bad_words": ([[0, 0]],), "min_tokens": (9,), "end_decay": (1.2,),
 }  # fmt: skip
 KNOWN = SamplingParams(
@@ -79,7 +81,8 @@ def a_row(rng: np.random.Generator, size: int) -> Tensor:
 def some_settings(rng: np.random.Generator) -> SamplingParams:
     share = rng.choice([0.1, 0.3, 0.7])
     values = {name: each[rng.integers(len(each))] for name, each in KNOBS.items() if rng.random() < share}
-    return SamplingParams(**values, dry_breakers=(), order=str(rng.choice(ORDERS)), seed=int(rng.integers(1 << 40)))
+    values = {"dry_breakers": (), **values}
+    return SamplingParams(**values, order=str(rng.choice(ORDERS)), seed=int(rng.integers(1 << 40)))
 
 
 def both(
@@ -99,7 +102,7 @@ def test_records_are_equal_to_the_last_bit_for_any_settings(library: ctypes.CDLL
     rng = np.random.default_rng(seed)
     left = 0
     for _ in range(70):
-        size = int(rng.choice([1, 2, 3, 17, 255, 256, 257, 400, 1536, 5461, 5462]))
+        size = int(rng.choice([1, 2, 3, 17, 255, 256, 257, 400, 1536, 5461, 5462, 9000]))
         row, params = a_row(rng, size), some_settings(rng)
         history = rng.integers(0, min(size, 30), rng.integers(0, 40)).tolist()
         place = a_context(size, history, prompt_len=5)
@@ -124,6 +127,28 @@ def test_large_vocabularies_and_every_stage_it_knows(library: ctypes.CDLL, size:
         for params in (SamplingParams(), SamplingParams(top_p=0.9), SamplingParams(typical_p=0.9), KNOWN):
             found, wanted = both(library, row, params.with_(order=order), context, 64)
             assert found == wanted
+
+
+def test_a_text_that_grows_is_cut_and_begins_anew_is_read_as_it_is(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(8)
+    params = KNOWN.with_(penalty_window=50, dry_breakers=["b"], dry_allowed_length=1)
+    row = torch.from_numpy(rng.normal(size=300).astype(np.float32))
+    chooser, text = Chooser(20), [1, 2, 3]
+    for kind in rng.choice(["one", "one", "one", "many", "back", "change", "anew"], 100):
+        if kind == "one":
+            text.append(int(rng.integers(12)))
+        elif kind == "many":
+            text += rng.integers(0, 12, 120).tolist()
+        elif kind == "back":
+            del text[1 + int(rng.integers(len(text))) :]
+        elif kind == "change":
+            text[int(rng.integers(len(text)))] = int(rng.integers(12))
+        else:
+            text = rng.integers(0, 12, 9).tolist()
+        context = a_context(300, text, prompt_len=1)
+        found = chooser.step(library, row, params, context, started=0.0)
+        assert found is not None
+        assert replace(found, time_s=0.0) == decide(observe(row, params, context, n=20), params, time_s=0.0)
 
 
 def test_darts_at_the_very_end_find_their_token(library: ctypes.CDLL) -> None:
@@ -170,7 +195,7 @@ def test_an_engine_draws_the_same_records_by_it_and_without(
     for slow in (False, True):
         engine = Engine(variant(), step="native")
         if slow:
-            monkeypatch.setattr(Chooser, "_run", lambda *_: False)
+            monkeypatch.setattr(Chooser, "_run", lambda *_, **__: False)
         engine.set_context([1, 2, 3])
         peeked = engine.peek(params)
         steps.append([replace(engine.step(params), time_s=0.0) for _ in range(12)])

@@ -72,6 +72,7 @@ class Engine:
         self.config = model.config
         self.context = model.config.context if context is None else context
         self.end_ids = frozenset(end_ids)
+        self._bare: Vocabulary | None = None  # without texts
         self.record = record
         self.watch: tuple[int, ...] = ()  # tokens that every Odds lists besides
         self.accepted = 0  # guesses that came true
@@ -372,7 +373,11 @@ class Engine:
 
     def _words(self) -> Vocabulary:
         """The vocabulary; where the tokens' text is not known, at least the ends of a reply."""
-        return self.vocabulary or Vocabulary((b"",) * self.config.vocab_size, tuple(sorted(self.end_ids)))
+        if self.vocabulary is not None:
+            return self.vocabulary
+        if self._bare is None:  # made once: it is large, and stages remember what they found in it
+            self._bare = Vocabulary((b"",) * self.config.vocab_size, tuple(sorted(self.end_ids)))
+        return self._bare
 
     def _check(self, ids: Sequence[int], prompt_len: int | None) -> None:
         if not ids:

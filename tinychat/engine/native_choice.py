@@ -14,14 +14,14 @@ import math
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine import bias, draw, penalties
+from tinychat.engine import bias, penalties
 from tinychat.engine.context import STREAM_XTC, Context
 from tinychat.engine.exponential import TABLE
 from tinychat.engine.knobs import GREEDY_BELOW
@@ -29,10 +29,10 @@ from tinychat.engine.observe import RAW
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.temperature import is_absolute
 from tinychat.engine.trace import Candidate, Odds, StageView, Step, candidates_of
+from tinychat.model.vocabulary import Vocabulary
 
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_double
 _BITS = math.log2(math.e)
-_NOTHING = -1.0  # instead of a dart: no draw
 
 # of which the library finds the ids in the history
 _READING = ("repetition", "encoder_repetition", "frequency", "presence", "dry", "no_repeat_ngram",
@@ -47,7 +47,7 @@ _VALUES = {
     "xtc": "xtc_threshold",
 }  # fmt: skip
 
-_FEW, _ROOM = 64, 256  # tokens: a history that grew by more is read anew; how many more there is room for
+_ROOM = 256  # tokens that a text may grow by before its array is too small
 
 _Ids = NDArray[np.int64]
 _Numbers = Any  # of a view: (kept, mass, entropy, chosen, reference, total)
@@ -66,13 +66,17 @@ class _History(ctypes.Structure):
     _fields_ = (("ids", _POINTER), *((name, _LONG) for name in ("length", "prompt", "reach")))
 
 
+class _At(ctypes.Structure):  # Place in rules.h
+    _fields_ = (("seed", ctypes.c_uint64), ("position", ctypes.c_uint32), ("lane", ctypes.c_uint32))
+
+
 class _Choice(ctypes.Structure):
     _fields_ = (
         *((name, _POINTER) for name in ("logits", "table", "rules")),
-        ("history", _History),
-        *(("size", _LONG), ("rule_count", _INT), ("candidates", _INT), ("u", _DOUBLE)),
+        *(("history", _History), ("place", _At), ("size", _LONG), ("rule_count", _INT)),
+        *((name, _INT) for name in ("candidates", "draws")),
         *((name, _POINTER) for name in ("views", "tokens", "logit", "raw", "final", "cut_by")),
-        ("varentropy", _DOUBLE),
+        *((name, _DOUBLE) for name in ("varentropy", "u")),
         *((name, _LONG) for name in ("token", "raw_rank", "final_rank")),
         *((name, _DOUBLE) for name in ("token_logit", "low", "high")),
     )
@@ -95,20 +99,20 @@ class _Text:
         self._array: _Ids = np.zeros(0, dtype=np.int64)
 
     def ids(self, context: Context) -> _Ids:
-        """What context.ids says, side by side."""
+        """The history side by side, and maybe more behind it."""
         history = context.history
         if not isinstance(history, list):
             return np.ascontiguousarray(context.ids())
         known, length = len(self._known), len(history)
-        new = history[known:]
         # of two lists of the same objects a comparison looks at their addresses alone
-        if length > self._array.size or len(new) > _FEW or history[:known] != self._known:
+        if not known <= length <= self._array.size or history[:known] != self._known:
             self._array = np.concatenate((context.ids(), np.zeros(length + _ROOM, dtype=np.int64)))
             self._known = history.copy()
-        elif new:
-            self._array[known:length] = replace(context, history=new).ids()
-            self._known += new
-        return self._array[:length]
+            return self._array
+        for place in range(known, length):
+            self._array[place] = index(history[place])
+            self._known.append(history[place])
+        return self._array
 
 
 Fill = Callable[[_Rule, SamplingParams, Context, int], tuple[Any, ...]]  # sets what depends on the place in a text and
@@ -139,8 +143,7 @@ class Chooser:
         self, library: ctypes.CDLL | None, logits: Tensor, params: SamplingParams, context: Context, *, started: float
     ) -> Step | None:
         """The token drawn and its record: `decide` of `observe`. `started` is where its time began."""
-        position, u = context.place, draw.uniform(params.seed, context.place, context.lane)
-        if not self._run(library, logits, params, context, u):
+        if not self._run(library, logits, params, context, draws=True):
             return None
         choice = self._choice
         views: list[_Numbers] = self._views.tolist()
@@ -153,7 +156,7 @@ class Chooser:
             )
             listed = (*listed, chosen)
         return Step(
-            odds=self._odds(position, logits.shape[0], params, listed, views, drawn=True),
+            odds=self._odds(context.place, logits.shape[0], params, listed, views, drawn=True),
             token=token,
             lane=context.lane,
             forced=False,
@@ -162,7 +165,7 @@ class Chooser:
             raw_rank=rank,
             final_rank=choice.final_rank,
             surprisal=max(0.0, math.log(first[5]) - (choice.token_logit - first[4])) * _BITS,
-            u=u,
+            u=choice.u,
             low=choice.low,
             high=choice.high,
             time_s=time.perf_counter() - started,
@@ -173,12 +176,12 @@ class Chooser:
         self, library: ctypes.CDLL | None, logits: Tensor, params: SamplingParams, context: Context
     ) -> Odds | None:
         """The odds of a position: those of `observe` without a token in question."""
-        if not self._run(library, logits, params, context, _NOTHING):
+        if not self._run(library, logits, params, context, draws=False):
             return None
         return self._odds(context.place, logits.shape[0], params, self._candidates(), self._views.tolist(), drawn=False)
 
     def _run(
-        self, library: ctypes.CDLL | None, logits: Tensor, params: SamplingParams, context: Context, u: float
+        self, library: ctypes.CDLL | None, logits: Tensor, params: SamplingParams, context: Context, *, draws: bool
     ) -> bool:
         if library is None or logits.ndim != 1 or not 0 <= context.prompt_len <= len(context.history):
             return False
@@ -191,12 +194,15 @@ class Chooser:
         choice, row = self._choice, logits.detach().cpu().float().contiguous()
         size, text = row.shape[0], None
         if self._reads:
-            text, prompt = self._text.ids(context), context.prompt_len
-            first = prompt if params.penalty_scope == "output" else 0
-            reach = max(first, text.size - params.penalty_window) if params.penalty_window else first
-            choice.history = _History(text.ctypes.data, text.size, prompt, reach)
+            text, past = self._text.ids(context), choice.history
+            past.ids, past.length, past.prompt = text.ctypes.data, len(context.history), context.prompt_len
+            past.reach = past.prompt if params.penalty_scope == "output" else 0
+            if params.penalty_window:
+                past.reach = max(past.reach, past.length - params.penalty_window)
         kept = [fill(rule, params, context, size) for rule, fill in self._fills]
-        choice.logits, choice.size, choice.u = row.data_ptr(), size, u
+        choice.logits, choice.size, choice.draws = row.data_ptr(), size, draws
+        at = choice.place
+        at.seed, at.position, at.lane = params.seed, context.place, context.lane
         choice.candidates = self._tokens.size
         done: bool = library.tinychat_choose(self._handle, choice)
         del kept, text
@@ -234,7 +240,10 @@ class Chooser:
         else:
             return False
         if name == "dry":
+            self._fills.append((rule, _Breakers()))
             rule.base, rule.n, rule.window = params.dry_base, params.dry_allowed_length, params.dry_window
+        elif name == "xtc":
+            rule.base, rule.flag = params.xtc_probability, STREAM_XTC
         if name in _FILLS:
             self._fills.append((rule, _FILLS[name]))
         rule.kind = _KINDS.index(kind)
@@ -295,15 +304,18 @@ def _put(rule: _Rule, ids: _Ids, amounts: NDArray[np.float64] | None = None) -> 
     return ids, amounts
 
 
-def _throw(rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
-    rule.flag = context.dart(params, STREAM_XTC) < params.xtc_probability
-    return ()
+class _Breakers:
+    """Of DRY: made for settings, and found once for a vocabulary."""
 
+    def __init__(self) -> None:
+        self._known: tuple[Vocabulary | None, NDArray[np.uint8]] | None = None
 
-def _break(rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
-    flags = penalties.breaker_flags(params, context)
-    rule.count, rule.breakers = flags.size, flags.ctypes.data
-    return (flags,)
+    def __call__(self, rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
+        if self._known is None or self._known[0] is not context.vocabulary:
+            flags = penalties.breaker_flags(params, context)
+            self._known = context.vocabulary, flags
+            rule.count, rule.breakers = flags.size, flags.ctypes.data
+        return ()
 
 
 def _pull(rule: _Rule, params: SamplingParams, context: Context, size: int) -> tuple[Any, ...]:
@@ -329,8 +341,6 @@ _GIVEN = {
     "min_tokens": "add",
 }  # fmt: skip
 _FILLS: dict[str, Fill] = {
-    "xtc": _throw,
-    "dry": _break,
     "end_decay": _pull,
     **{name: _biased(name) for name in ("logit_bias", "sequence_bias")},
     **{name: _banned(name) for name in ("allowed", "bad_words", "min_tokens")},

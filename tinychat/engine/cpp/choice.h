@@ -13,15 +13,17 @@ struct Choice {
     const double* table;  // exponential.TABLE
     const Rule* rules;
     History history;
+    Place place;
     int64_t size;  // V
     int32_t rule_count, candidates;
-    double u;  // the dart; below 0 nothing is drawn
+    int32_t draws;  // whether a token is drawn
 
     View* views;  // (1 + rules), the first is raw
     int64_t* tokens;  // these five (candidates)
     double *logit, *raw, *final;
     int32_t* cut_by;  // index of a view; -1 for what could be drawn
     double varentropy;  // bits squared
+    double u;  // the dart
     int64_t token, raw_rank, final_rank;
     double token_logit, low, high;
 };
@@ -45,7 +47,7 @@ class Chooser {
         for (int s = 0; s < choice.rule_count; s++) {
             largest_[s] = walk_.largest;
             plain_[s] = past_.plain(choice.rules[s], named_[s]);
-            if (!walk_.follow(stages_.apply(plain_[s]), choice.views[s + 1])) return false;
+            if (!walk_.follow(stages_.apply(plain_[s], choice.place), choice.views[s + 1])) return false;
             mark_cut(s + 1);
         }
         const int64_t A = walk_.size;
@@ -59,7 +61,8 @@ class Chooser {
             choice.raw[i] = exp(double(logit) - choice.views[0].reference, choice.table) / choice.views[0].total;
             choice.final[i] = choice.cut_by[i] < 0 ? probs_[walk_.place_of(best_[i])] : 0.0;
         }
-        if (choice.u >= 0.0) {
+        if (choice.draws) {
+            choice.u = uniform(choice.place.seed, choice.place.position, choice.place.lane, 0);
             draw();
             describe();
         }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <new>
@@ -38,16 +39,25 @@ struct Uncleared : std::allocator<T> {
 template <class T>
 using Line = std::vector<T, Uncleared<T>>;
 
-// The largest of 32 numbers.
-template <class Number>
-inline Number peak(const Number* values) {
-    Number top = values[0];
+// The largest of each WIDTH numbers, of the last ones fewer.
+template <int WIDTH, class Number>
+void peaks(const Number* values, int64_t n, Line<Number>& tops) {
+    tops.resize(size_t((n + WIDTH - 1) / WIDTH));
+    for (size_t b = 0; b < tops.size(); b++) {
+        const Number* first = values + int64_t(b) * WIDTH;
+        Number top = first[0];
+        if (int64_t(b + 1) * WIDTH <= n) {
 #pragma omp simd reduction(max : top)
-    for (int i = 0; i < 32; i++) top = values[i] > top ? values[i] : top;
-    return top;
+            for (int j = 0; j < WIDTH; j++) top = first[j] > top ? first[j] : top;
+        } else {
+            top = *std::max_element(first, values + n);
+        }
+        tops[b] = top;
+    }
 }
 
-// The indices of the `count` largest, falling. Most numbers are looked at once, 32 at a time.
+// The indices of the `count` largest, falling. What is below the count-th peak of as many blocks is none of them: most
+// numbers are looked at once, many at a time.
 template <class Number>
 void likeliest(const Number* values, int64_t n, int64_t count, Line<int32_t>& best) {
     const auto before = [values](int32_t a, int32_t b) {
@@ -56,25 +66,30 @@ void likeliest(const Number* values, int64_t n, int64_t count, Line<int32_t>& be
     count = std::min(count, n);
     best.clear();
     if (count == 0) return;
-    const size_t room = size_t(2 * count) + 64;
-    Number least = -std::numeric_limits<Number>::infinity();  // what is not above it is not among the best
-    const auto prune = [&] {
+    const int64_t width = n >= 32 * 4 * count ? 32 : 8;
+    if (n < width * 2 * count) {
+        for (int64_t i = 0; i < n; i++) best.push_back(int32_t(i));
+    } else {
+        Line<Number> tops, order;
+        width == 32 ? peaks<32>(values, n, tops) : peaks<8>(values, n, tops);
+        order = tops;
+        std::nth_element(order.begin(), order.begin() + (count - 1), order.end(), std::greater<Number>());
+        const Number least = order[count - 1];
+        Line<int32_t> equal;  // to the least: the first of them
+        for (size_t b = 0; b < tops.size(); b++) {
+            if (tops[b] < least) continue;
+            const int64_t last = std::min(n, int64_t(b + 1) * width);
+            for (int64_t i = int64_t(b) * width; i < last; i++) {
+                if (values[i] > least) best.push_back(int32_t(i));
+                if (values[i] == least && int64_t(equal.size()) < count) equal.push_back(int32_t(i));
+            }
+        }
+        best.insert(best.end(), equal.begin(), equal.end());
+    }
+    if (int64_t(best.size()) > count) {
         std::nth_element(best.begin(), best.begin() + (count - 1), best.end(), before);
         best.resize(count);
-        least = values[best[count - 1]];
-    };
-    int64_t i = 0;
-    for (; i < std::min<int64_t>(n, room); i++) best.push_back(int32_t(i));
-    if (int64_t(best.size()) > count) prune();
-    for (; i + 32 <= n; i += 32) {
-        if (!(peak(values + i) > least)) continue;
-        for (int64_t j = i; j < i + 32; j++)
-            if (values[j] > least) best.push_back(int32_t(j));
-        if (best.size() + 32 > room) prune();
     }
-    for (; i < n; i++)
-        if (values[i] > least) best.push_back(int32_t(i));
-    if (int64_t(best.size()) > count) prune();
     std::sort(best.begin(), best.end(), before);
 }
 

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "dice.h"
 #include "walk.h"
 
 extern "C" {
@@ -38,14 +39,20 @@ struct Rule {
     const int64_t* ids;  // (count)
     const double* amounts;  // (count)
     const uint8_t* breakers;  // (count) DRY: whether the token is one
-    double value, base;  // base: of DRY
+    double value, base;  // base: of DRY; XTC: the chance
     int64_t n, window;  // n: of the n-grams, or the length that DRY allows; window: of DRY, 0 for everything
-    int32_t flag;  // TEMPERATURE: the largest logit gets its own size back; XTC: the dart hit
+    int32_t flag;  // TEMPERATURE: the largest logit gets its own size back; XTC: the stream of the dart
 };
 
 struct History {
     const int64_t* ids;  // (length)
     int64_t length, prompt, reach;  // prompt: how many are the prompt's; reach: the first that penalties look at
+};
+
+// Whose odds these are.
+struct Place {
+    uint64_t seed;
+    uint32_t position, lane;
 };
 
 }  // extern "C"
@@ -57,7 +64,7 @@ class Stages {
     explicit Stages(Walk& walk) : walk_(walk) {}
 
     // A rule for ids is one of the first three kinds.
-    Left apply(const Rule& rule) {
+    Left apply(const Rule& rule, const Place& place) {
         switch (rule.kind) {
             case ADD:
             case SIGN:
@@ -91,7 +98,7 @@ class Stages {
             case TOP_H:
                 return top_h(rule.value);
             case XTC:
-                return rule.flag != 0 ? xtc(rule.value) : SAME;
+                return uniform(place.seed, place.position, place.lane, rule.flag) < rule.base ? xtc(rule.value) : SAME;
         }
         return SAME;
     }
@@ -313,11 +320,8 @@ class Stages {
             const double distance = std::fabs(double(walk_.row[i]) - whole.reference + middle);
             nearness_[i] = walk_.row[i] == CUT ? double(CUT) : -distance;
         }
-        for (Part part : {FEW, ENOUGH, ALL}) {
-            if (part == FEW) {
-                if (A <= HEAD || walk_.kept < HEAD) continue;
-                likeliest(nearness_.data(), A, HEAD, places_);
-            } else if (part == ENOUGH) {
+        for (Part part : {ENOUGH, ALL}) {
+            if (part == ENOUGH) {
                 const double reach = reach_of(goal * whole.total, whole.weight, [&](int64_t i) { return -nearness_[i]; });
                 if (reach > HIGHEST) continue;
                 sort_near(-reach);

@@ -174,7 +174,15 @@ class Walk {
     void weigh() { tally = weighed(weight), exact_ = true; }
     void sum_up() { tally = summed(), exact_ = true; }
 
-    double weigh_one(float logit) const { return logit == CUT ? 0.0 : exp(double(logit) - tally.reference, table); }
+    // The weights of the patches, where they stand now.
+    template <class Where>
+    void weigh_patches(const Where& where) {
+        const size_t n = patches.size();
+        few_.resize(n + PACK);
+        for (size_t k = 0; k < n; k++) few_[k] = double(patches[k].logit) - tally.reference;
+        for (size_t k = 0; k < n; k += PACK) put(&few_[k], exp(All{}(&few_[k]), table));  // of a cut one: 0
+        for (size_t k = 0; k < n; k++) weight[where(patches[k].place)] = few_[k];
+    }
 
     // The sums of the weights at the patches.
     std::array<double, 2> patched() {
@@ -277,7 +285,7 @@ class Walk {
         if (int64_t(patches.size()) * FEW > size || drifted()) {
             weigh();
         } else {
-            for (const Patch& each : patches) weight[each.place] = weigh_one(each.logit);
+            weigh_patches([](int32_t place) { return place; });
             if (lost[0] > tally.total / 2) {
                 sum_up();
             } else {
@@ -301,10 +309,9 @@ class Walk {
         double mass = 1.0;
         if (!patches.empty()) {
             if (cuts) mass = sum_of([&](auto load, int64_t i) { return load(&weight[i]); }, 0, size) / total;
-            for (const Patch& each : patches) {
-                const auto found = std::lower_bound(alive.begin(), alive.end(), each.place);
-                weight[found - alive.begin()] = weigh_one(each.logit);
-            }
+            weigh_patches([this](int32_t place) {
+                return std::lower_bound(alive.begin(), alive.end(), place) - alive.begin();
+            });
         }
         sum_up();
         if (patches.empty() && cuts) mass = tally.total / total;
