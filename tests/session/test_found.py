@@ -13,6 +13,7 @@ import pytest
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.search_params import METHODS, READS, SearchParams
 from tinychat.engine.trace import Step
+from tinychat.errors import FileFormatError
 from tinychat.search_options import _OPTIONS, read_search
 from tinychat.session.found import Found, search_flags
 from tinychat.session.recall import load
@@ -20,6 +21,8 @@ from tinychat.session.record import save
 from tinychat.session.replay import command
 from tinychat.session.session import Session
 from tinychat.text.tokenizer import Tokenizer
+
+from .test_record import changed, put
 
 Make = Callable[..., Step]
 PARAMS = SamplingParams(temperature=0.7, top_p=0.9, repetition_penalty=1.2, seed=4)
@@ -99,3 +102,46 @@ def test_a_saved_session_still_says_which_tokens_were_found(session: Session, tm
     again = load(tmp_path / "it.jsonl").session
     assert list(again.tree.path.kinds) == list(session.tree.path.kinds)
     assert again.forced() == session.forced()
+
+
+def test_a_saved_session_finds_the_same_again(session: Session, tmp_path: Path) -> None:
+    save(session, tmp_path / "it.jsonl")
+    again = load(tmp_path / "it.jsonl").session
+    assert again.found == session.found
+    assert "--search" in command(again)
+    assert command(again) == command(session)
+    save(again, tmp_path / "again.jsonl")
+    assert load(tmp_path / "again.jsonl").session.found == session.found
+
+
+def test_a_file_of_before_opens_and_forces_what_was_found(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "it.jsonl"
+    save(session, path)
+    changed(path, 3, lambda state: state.pop("found"))
+    again = load(path).session
+    assert again.found == []
+    assert "--search" not in command(again)
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "says"),
+    [("branch", 9, "no branch"), ("length", 99, "longer than"), ("start", 99, "longer than"),
+     ("settings", -1, "not there"), ("rank", "first", "no rank"), ("spec", {"method": "song"}, "method"), ("spec", {"width": "wide"}, "width"),
+     ("spec", {"depth": 3}, "unknown search option"), ("spec", [], "no search")],
+)  # fmt: skip
+def test_what_is_wrong_with_it_is_named(session: Session, tmp_path: Path, name: str, to: object, says: str) -> None:
+    path = tmp_path / "it.jsonl"
+    save(session, path)
+    changed(path, 3, put("found", 0, name, to=to))
+    with pytest.raises(FileFormatError, match=says):
+        load(path)
+
+
+def test_of_a_cut_file_what_was_cut_off_is_left_out(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "it.jsonl"
+    save(session, path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]))
+    recording = load(path)
+    assert recording.dropped
+    assert recording.session.found == []

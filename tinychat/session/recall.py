@@ -206,7 +206,7 @@ class _Reader:
             )
         except ValueError as error:
             raise Wrong(str(error)) from None
-        session = session_of(state, self.summary, self.tokenizer, self.settings, tree)
+        session = session_of(state, self.summary, self.tokenizer, self.settings, tree, whole=self.ended)
         cursor = None if state.get("cursor") is None else min(whole_of(state, "cursor"), len(tree))
         draft = text_of(state, "draft") if "draft" in state else ""
         return Recording(

@@ -111,6 +111,11 @@ def state_of(session: Session, *, cursor: int | None = None, draft: str = "") ->
         "cursor": cursor,
         "draft": draft,
         **({"tools": tools} if (tools := session.tools.to_dict()) else {}),
+        **(
+            {"found": found}
+            if (found := [each.to_dict(session.setting(each.params)) for each in session.found])
+            else {}
+        ),
     }
 
 
@@ -167,6 +172,10 @@ def _sealed(given: Iterator[bytes]) -> Iterator[bytes]:
         count += 1
         yield each
     yield seal(count, digest.hexdigest())
+
+
+def _found(session: Session) -> list[dict[str, Any]]:
+    return [each.to_dict(session.setting(each.params)) for each in session.found]
 
 
 def _place(branch: Branch) -> list[int | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -290,10 +290,11 @@ class Session:
     def adopt(self, found: Found, steps: Sequence[Step]) -> None:
         """Put what a search found into the tree, as a branch from where it started; its records are kept."""
         self.tree.rewind(found.start)
+        self.setting(found.params)  # so that a file can name them
         number = self.setting(found.used)
         for step in steps:
             self.tree.append(step.token, kind=SEARCHED, step=step, setting=number)
-        self.found.append(found)
+        self.found.append(replace(found, branch=self.tree.current))
 
     def _has_prompt(self, ids: list[int]) -> bool:
         return self.reply_length > 0 and list(self.tree.path.ids[: self.reply_start]) == ids

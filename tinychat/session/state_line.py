@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from tinychat.engine.params import SamplingParams
 from tinychat.session.first_line import Summary
+from tinychat.session.found import read_found
 from tinychat.session.session import Session
 from tinychat.session.tools import read_tools
 from tinychat.session.tree import Branch, Tree
@@ -49,9 +51,15 @@ def annotate(branches: list[Branch], notes: object) -> None:
 
 
 def session_of(
-    state: dict[str, Any], summary: Summary, tokenizer: Tokenizer, settings: Sequence[SamplingParams], tree: Tree
+    state: dict[str, Any],
+    summary: Summary,
+    tokenizer: Tokenizer,
+    settings: Sequence[SamplingParams],
+    tree: Tree,
+    *,
+    whole: bool,
 ) -> Session:
-    """The session around a tree, as the state says."""
+    """The session around a tree, as the state says; if that is not `whole`, what searches found may be cut off."""
     session = Session(
         tokenizer,
         params=params_of(state.get("params"), "params"),
@@ -66,9 +74,15 @@ def session_of(
     for params in settings:
         session.setting(params)
     session.tree = tree
-    if "tools" in state:
-        try:
+    try:
+        if "tools" in state:
             session.tools = read_tools(state["tools"], vocab_size=tokenizer.vocab_size)
-        except ValueError as error:
-            raise Wrong(str(error)) from None
+        found = state.get("found", [])
+        if not isinstance(found, list):
+            raise ValueError("what searches found must be a list")
+        for each in found:
+            with contextlib.suppress(*(() if whole else (ValueError,))):
+                session.found.append(read_found(each, tree, settings))
+    except ValueError as error:
+        raise Wrong(str(error)) from None
     return session
