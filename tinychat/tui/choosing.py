@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from textual.app import SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.screen import Screen
@@ -65,15 +66,28 @@ class Actions(Choices):
         return [(name, action, about) for name, about, action, _ in sorted(found, key=_order)]
 
 
+class Palette(CommandPalette):
+    """Textual's, left only once: a second choice or Esc in the same burst of keys would take away the screen below."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        if self.app.screen is self:
+            return super().dismiss(result)
+        self._selected_command = _NOTHING  # what is chosen twice is done once
+        return AwaitComplete()
+
+
+_NOTHING = DiscoveryHit("", lambda: None)
+
+
 def _order(command: SystemCommand) -> tuple[bool, str]:
     """Keys, which act at once, before what opens the command line."""
     return command.title.startswith(":"), command.title
 
 
-def chooser(entries: Iterable[Entry], *, placeholder: str) -> CommandPalette:
+def chooser(entries: Iterable[Entry], *, placeholder: str) -> Palette:
     """The screen on which one of the entries is chosen."""
     given = tuple(entries)
-    return CommandPalette(
+    return Palette(
         providers=[lambda: partial(Choices, entries=given)],  # type: ignore[list-item,return-value]  # is called
         placeholder=placeholder,
     )

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from textual import events
 from textual.app import App, SystemCommand
-from textual.command import CommandPalette
 from textual.filter import LineFilter, NoColor
 from textual.message_pump import MessagePump
 from textual.screen import Screen
@@ -24,7 +23,7 @@ from tinychat.session.session import Session
 from tinychat.session.words import with_words
 from tinychat.text.chat import PAUSE
 from tinychat.text.tokenizer import Tokenizer
-from tinychat.tui.choosing import Actions
+from tinychat.tui.choosing import Actions, Palette
 from tinychat.tui.config import Taste
 from tinychat.tui.driver import ByteBudget, counting
 from tinychat.tui.opening import Opening
@@ -202,11 +201,9 @@ class PlayApp(App[int]):
         )  # fmt: skip
 
     def action_command_palette(self) -> None:
-        if not isinstance(self.screen, CommandPalette):
+        if not isinstance(self.screen, Palette):
             self.push_screen(
-                CommandPalette(
-                    providers=[Actions], placeholder="Find an action by any word of it", id="--command-palette"
-                )
+                Palette(providers=[Actions], placeholder="Find an action by any word of it", id="--command-palette")
             )
 
     def action_other_ground(self) -> None:

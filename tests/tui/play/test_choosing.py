@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from textual.command import CommandList, CommandPalette
 
-from tinychat.tui.choosing import score
+from tinychat.tui.choosing import chooser, score
 from tinychat.tui.commands import WORDS
 from tinychat.tui.palette import Look
 
@@ -131,3 +131,25 @@ async def test_the_chosen_line_and_the_caret_are_seen_in_every_theme(start, them
         ):  # of an unknown ground only its own two colours are surely seen
             assert caret.color.is_default
             assert caret.bgcolor.is_default
+
+
+@pytest.mark.parametrize("left_first", [False, True])
+async def test_what_comes_twice_in_one_burst_is_done_once_and_not_at_all_behind_escape(start, left_first: bool) -> None:
+    async with start() as play:
+        await play.run_some()
+        await play.press("space")
+        done: list[str] = []
+        palette = chooser([("one", lambda: done.append("one"), "the only one")], placeholder="which")
+        play.app.push_screen(palette)
+        await play.settle()
+        assert await _found(play, "one") == ["one"]
+        chosen = palette.query_one(CommandList).options[0]
+        below = play.app.screen_stack[:-1]
+        options = palette.query_one(CommandList)
+        if left_first:
+            palette._action_escape()
+        for _ in range(2):
+            palette.post_message(CommandList.OptionSelected(options, chosen, 0))
+        await play.settle()
+        assert play.app.screen_stack == below
+        assert done == ([] if left_first else ["one"])
