@@ -19,6 +19,7 @@ from tinychat.errors import (
     UsageError,
 )
 from tinychat.failures import Asked
+from tinychat.familiar import here
 
 EXIT_PIPE = 141  # 128 + SIGPIPE: the reader has gone
 
@@ -64,7 +65,7 @@ def _run(asked: Asked) -> int:
         # typer turns a broken pipe into exit 1, and is to be known by the stream it puts in place of stdout
         return EXIT_PIPE if sys.stdout is not stdout else ended.code if isinstance(ended.code, int) else 1
     except typer.TyperException as error:
-        return failures.say(UsageError(error.format_message()), asked)
+        return failures.say(UsageError(error.format_message(), _elsewhere(error)), asked)
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -76,6 +77,19 @@ def _run(asked: Asked) -> int:
         return failures.say(_out_of_memory(), asked)
     except Exception as error:
         return failures.say(_internal(error), asked)
+
+
+def _elsewhere(error: typer.TyperException) -> str:
+    """A hint for who knows another program; empty where the command's own help is the best there is."""
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return ""
+    known = {name for option in context.command.params for name in option.opts}
+    if words := here(getattr(error, "option_name", ""), known):
+        return f"Here that is:  {words}"
+    if {"-p", "--max-tokens"} <= known and "unexpected extra argument" in error.format_message():
+        return 'A prompt is an option:  -p "Once upon a time"'
+    return ""
 
 
 def _out_of_memory() -> TinychatError:

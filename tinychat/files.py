@@ -142,10 +142,12 @@ def find_checkpoint(named: Path | None) -> Path:
         for name in ("best.safetensors", "ckpt.safetensors"):
             if (named / name).is_file():
                 return named / name
+        runs = sorted(each.parent.name for each in Path(named).glob("*/ckpt.safetensors"))
         raise FileFormatError(
             f"{named}: a folder without best.safetensors or ckpt.safetensors.",
-            "Name a checkpoint file, or a folder that `tinychat train` made.",
-        )
+            f"It holds runs; name one:  {', '.join(str(named / run) for run in runs[:3])}{' ...' * (len(runs) > 3)}"
+            if runs else "Name a checkpoint file, or a folder that `tinychat train` made.",
+        )  # fmt: skip
     if not os.path.exists(named):
         raise FileFormatError(
             f"{named}: no such file.", "Name a checkpoint that `tinychat train` made, or none for the one that ships."

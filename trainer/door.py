@@ -101,12 +101,26 @@ def _task(
             f"{run} is a run to go on with: its own config and folder count.", "Leave --config, --out and --fresh out."
         )
     if not resume and extend is None:
-        raise UsageError(f"{run}: go on with it, or make it longer?", "Add --resume, or --extend 500.")
+        raise _no_wish(run)
     if not (run / "config.toml").is_file():
         raise UsageError(f"There is no run in {run} to go on with.", "See what there is:  tinychat runs")
     given = [*(longer(run, extend) if extend is not None else ()), *overrides]
     config = config_file.load(run / "config.toml", given, look=False)
     return _Task(config, run, run.resolve().name, f"--resume {quote(str(run))}", True)
+
+
+def _no_wish(named: Path) -> UsageError:
+    """What is wrong with a bare argument: a run, a config or a text, by what it is."""
+    if (named / "config.toml").is_file():
+        return UsageError(f"{named}: go on with it, or make it longer?", "Add --resume, or --extend 500.")
+    if named.suffix == ".toml":
+        return UsageError(f"{named} is no run folder.", f"A config is an option:  --config {quote(str(named))}")
+    if not named.exists():
+        return UsageError(f"There is no run in {named}.", "See what there is:  tinychat runs")
+    text = quote(f"data.text={named}")
+    return UsageError(
+        f"{named} is no run folder.", f"To train on its text:  tinychat train --config assets/small.toml --set {text}"
+    )
 
 
 def _train(task: _Task, fresh: bool, plain: bool, ascii_only: bool) -> int:
