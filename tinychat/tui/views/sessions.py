@@ -204,7 +204,8 @@ class SessionsView(View[Path | None]):
         if each is None:
             self.detail.show(EMPTY)
             return
-        self.detail.show(((f" {self._about(each)}, {clean(each.path.stem, keep='')}", "quiet"),))
+        # the name first: on a narrow screen the rest is cut off
+        self.detail.show(((f" {clean(each.path.stem, keep='')}  {self._about(each)}", "quiet"),))
 
     def _about(self, each: Summary) -> str:
         """What drew it, and how."""
