@@ -359,6 +359,17 @@ async def test_the_list_finds_by_text_and_opens_and_the_session_before_is_saved(
         assert "boat" in play.text()
 
 
+async def test_the_list_finds_by_the_model_that_drew(start, model) -> None:
+    keep_as("alpha", a_session(model), source=source_of(model, path="/models/owl-large.safetensors"))
+    keep_as("beta", a_session(model), source=source_of(model))
+    async with start(size=(80, 24)) as play:
+        await play.press("escape", "ctrl+o")
+        await until(play, lambda: "beta" in screen_text(play))
+        await play.press(*"owl-large")
+        await until(play, lambda: "beta" not in screen_text(play))
+        assert "alpha" in screen_text(play)
+
+
 async def test_a_session_with_the_same_model_opens_without_loading_it_again(reopened: Reopen, model) -> None:
     first = keep_as("alpha", a_session(model), source=source_of(model))
     second = keep_as("beta", a_session(model, "a boat", 12), source=source_of(model))
