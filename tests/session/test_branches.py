@@ -133,3 +133,18 @@ def test_a_deep_chain_is_listed_without_growing_with_its_depth() -> None:
     shown(branches)
     assert branches.places[-1].depth == len(tree.branches) - 1
     assert max(len(place.rails) for place in branches.places) < 10
+
+
+def test_the_count_is_of_the_rows_with_those_that_are_folded() -> None:
+    tree = grown(1, 2, 3)
+    outer = leave(tree, 1, 5, 6)
+    inner = leave(tree, 2, 7)
+    tree.go(0)
+    tree.rewind(1)  # an empty branch, on which we stand
+    branches = Branches(tree)
+    assert len(shown(branches)) == branches.total == len(tree.listed()) == 4
+    branches.fold(outer)
+    assert (len(shown(branches)), branches.total) == (3, 4)
+    tree.branches[inner].hidden = True
+    branches.changed()
+    assert (len(shown(branches)), branches.total) == (3, 3)

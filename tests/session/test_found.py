@@ -126,7 +126,8 @@ def test_a_file_of_before_opens_and_forces_what_was_found(session: Session, tmp_
 @pytest.mark.parametrize(
     ("name", "to", "says"),
     [("branch", 9, "no branch"), ("length", 99, "longer than"), ("start", 99, "longer than"),
-     ("settings", -1, "not there"), ("rank", "first", "no rank"), ("spec", {"method": "song"}, "method"), ("spec", {"width": "wide"}, "width"),
+     ("settings", -1, "not there"), ("rank", "first", "no rank"),
+     ("spec", {"method": "song"}, "method"), ("spec", {"width": "wide"}, "width"),
      ("spec", {"depth": 3}, "unknown search option"), ("spec", [], "no search")],
 )  # fmt: skip
 def test_what_is_wrong_with_it_is_named(session: Session, tmp_path: Path, name: str, to: object, says: str) -> None:

@@ -25,6 +25,10 @@ class Many:
         self.count = count or len(rows)
         self.asked: list[int] = []
 
+    @property
+    def total(self) -> int:
+        return self.count
+
     def __len__(self) -> int:
         return self.count
 

@@ -52,6 +52,7 @@ class Branches:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.places: list[Place] = []
+        self.total = 0  # with those that are folded away
         self.line: set[int] = set()  # the branches that the path goes through
         self._index: dict[int, int] = {}
         self._folded: dict[int, bool] = {}  # as a person said
@@ -67,19 +68,12 @@ class Branches:
             return
         self._key = key
         self.line = tree.line()
-        hidden = tree.hidden()
         children: dict[int, list[int]] = {}
-        for branch in tree.branches:
-            if branch.parent is not None and (branch.number in self.line or branch.number not in hidden):
-                children.setdefault(branch.parent, []).append(branch.number)
-        for branch in reversed(tree.branches):  # one that never got a token is no row, unless something grew from it
-            number, parent = branch.number, branch.parent
-            if parent is not None and not len(branch.own) and number != tree.current and number not in children:
-                siblings = children.get(parent, [])
-                if number in siblings:
-                    siblings.remove(number)
-                    if not siblings:
-                        del children[parent]
+        listed = tree.listed()
+        self.total = len(listed)
+        for number in listed:
+            if (parent := tree.branches[number].parent) is not None:
+                children.setdefault(parent, []).append(number)
         self.places, todo = [], [Place(0, 0, (), True, 0)]
         while todo:
             place = todo.pop()

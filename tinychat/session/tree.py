@@ -231,6 +231,23 @@ class Tree:
         """The branches that have tokens of their own, oldest first."""
         return [branch for branch in self.branches if len(branch.own)]
 
+    def listed(self) -> list[int]:
+        """The branches that a person is told of: the first one, and what is not hidden, as far as it has a token.
+
+        One without a token is among them where we stand on it, or where another one grew from it.
+        """
+        hidden, line, shown, parents = self.hidden(), self.line(), list[int](), set[int]()
+        for branch in reversed(self.branches):  # children come first
+            number = branch.number
+            if branch.parent is not None:
+                if number in hidden and number not in line:
+                    continue
+                if not len(branch.own) and number != self.current and number not in parents:
+                    continue
+                parents.add(branch.parent)
+            shown.append(number)
+        return shown[::-1]
+
     def go(self, number: int) -> bool:
         """Stand on another branch; undo leads back."""
         if number == self.current:

@@ -55,6 +55,11 @@ class BranchRows:
     def __len__(self) -> int:
         return len(self.branches.places)
 
+    @property
+    def total(self) -> int:
+        """All branches, with those that are folded away."""
+        return self.branches.total
+
     def refresh(self, *, running: bool) -> None:
         """Follow the tree; `running`: tokens are coming."""
         self.running = running

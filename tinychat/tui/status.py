@@ -137,7 +137,7 @@ def reply_facts(session: Session) -> list[Group]:
         # a token guessed right was computed in the pass of one before it
         passes = 1 - tally.accepted / tally.tokens
         groups.append(((f"guessed right {tally.accepted}/{tally.guessed}, {passes:.2f} passes/token", "accepted"),))
-    if (count := len(session.tree.written())) > 1:
+    if (count := len(session.tree.listed())) > 1:
         groups.append(((f"branch {session.tree.current}, {count} in all", "text"),))
     return groups
 

@@ -164,3 +164,20 @@ async def test_the_stream_shows_the_path_whatever_moves_were_made(start) -> None
                     getattr(session.tree, move)()
             play.screen.paint_stream()
             assert [stream.token(i).text for i in range(stream.count)] == pieces(session)
+
+
+async def test_the_status_counts_what_the_list_shows(start) -> None:
+    async with start(size=(200, 60)) as play:
+        await three_branches(play)
+        for keys, count in (
+            (("t",), 3),
+            (("left", "left", "backspace"), 4),
+            (("u",), 3),
+            (("t", "t"), 3),
+            (("up", "up", "enter"), 3),
+            (("t", "t", "down", "down", "H"), 2),
+        ):
+            await play.press(*keys)
+            text = play.text()
+            assert f"branch {play.player.session.tree.current}, {count} in all" in text, keys
+            assert f"parts ({count})" in text or f"token ({count})" in text, keys

@@ -24,6 +24,8 @@ def _end(row: BranchRow) -> str:
 class Rows(Protocol):
     """Rows on demand."""
 
+    @property
+    def total(self) -> int: ...
     def __len__(self) -> int: ...
     def row(self, index: int) -> BranchRow: ...
 
@@ -118,7 +120,8 @@ class TreeView(LineView):
         rows: list[Row] = []
         if head:
             titles = f"{'tok':>6}{'ppl':>8}  {fit('differs', settings) + '  ' if settings else ''}"
-            about = f"   branch @ token where it parts ({count})" if name > 40 else f"   branch @ token ({count})"
+            total = self._rows_of.total
+            about = f"   branch @ token where it parts ({total})" if name > 40 else f"   branch @ token ({total})"
             rows.append(((fit(about, name), "faint"), (titles, "faint")))
         for at, row in enumerate(shown, self._first):
             rows.append(self._row(row, name=name, settings=settings, width=width, selected=at == mark))
