@@ -15,13 +15,14 @@ import pytest
 
 from tinychat.engine.params import SamplingParams
 from tinychat.session.autosave import Autosave
-from tinychat.session.export import export, turns
+from tinychat.session.export import branch_lines, export, turns
 from tinychat.session.recall import Recording, load
 from tinychat.session.record import Source, save
 from tinychat.session.saved import find, keep_as
 from tinychat.session.session import Session
 from tinychat.session.transcript import whole_text
 from tinychat.text.tokenizer import Tokenizer
+from tinychat.tui.branchrows import BranchRows
 
 from .sessions import any_session, any_step
 
@@ -223,6 +224,24 @@ def test_the_branches_are_listed_with_the_numbers_that_the_transcript_takes(
     for number in numbers[:3]:
         assert tinychat("transcript", "cats", "--branch", number).code == 0
     assert tinychat("transcript", "cats", "--list", "--to", "md").code == 2
+
+
+def test_a_branch_is_listed_with_the_place_that_the_playground_shows(tokenizer: Tokenizer) -> None:
+    compared = 0
+    for seed in range(8):
+        session = any_session(tokenizer, seed, moves=40)
+        rows = BranchRows(session, tokenizer.label)
+        rows.refresh(running=False)
+        shown = {row.number: row for row in map(rows.row, range(len(rows)))}
+        for line in branch_lines(session):
+            number, *words = line.split()
+            row = shown.get(int(number.rstrip("*")))
+            if row is not None:
+                assert f" {row.tokens} tokens " in line
+                if row.begins.startswith("@"):
+                    assert words[1] == row.begins.split()[0]
+                    compared += 1
+    assert compared
 
 
 def test_a_session_is_deleted_by_its_whole_name_only(tinychat: Any, tokenizer: Tokenizer) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tinychat import __version__
+from tinychat.session.branches import Branches
 from tinychat.session.html_page import html_page
 from tinychat.session.recall import Recording
 from tinychat.session.replay import command
@@ -55,15 +56,20 @@ def export(recording: Recording, kind: str, *, candidates: int = 10) -> Iterator
 def branch_lines(session: Session) -> Iterator[str]:
     """A table of the branches that have text: number, where it parts, tokens of its own, how those begin.
 
-    The one that the session stands on has a star.
+    Places are counted from the reply's first token, and tokens without the prompt's, as the playground does. The one
+    that the session stands on has a star.
     """
     tree, tokenizer = session.tree, session.tokenizer
+    branches = Branches(tree)
     for branch in tree.written():
         star = "*" if branch.number == tree.current else " "
-        place = "root" if branch.parent is None else f"{branch.parent} @{branch.fork}"
+        given = branch.own.kinds[0] == PROMPT
+        parts = "prompt" if given else f"@{branches.place_in_reply(branch)}"
+        place = "root" if branch.parent is None else f"{branch.parent} {parts}"
+        tokens = branches.sums(branch.number).tokens
         begins = " ".join(tokenizer.decode(branch.own.ids[:BEGINNING]).split())
         label = f"{branch.label}: " if branch.label else ""
-        yield f"{branch.number:>5}{star} {place:>12} {len(branch.own):>7} tokens  {label}{begins[:60]}"
+        yield f"{branch.number:>5}{star} {place:>12} {tokens:>7} tokens  {label}{begins[:60]}"
 
 
 def still(session: Session) -> Session:
