@@ -235,6 +235,15 @@ def test_a_character_of_several_tokens_has_the_heat_of_the_most_surprising() -> 
     assert found == "[the:heat0][\U0001f98a:heat5][ :text][fox:heat0][\ufffd:heat2]"
 
 
+@pytest.mark.parametrize(
+    ("said", "light"), [("0;15", True), ("0;default;7", True), ("15;0", False), ("", None), ("default;default", None)]
+)
+def test_the_ground_is_known_only_where_the_terminal_says_it(said: str, light: bool | None) -> None:
+    from tinychat.score_text import has_light_ground
+
+    assert has_light_ground(said) is light
+
+
 def test_help_loads_neither_torch_nor_textual_and_fits() -> None:
     ended = subprocess.run(
         [

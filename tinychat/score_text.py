@@ -25,9 +25,13 @@ _SYSTEMS = {
 Paint = Callable[[str, str], str]  # a text and its role -> what to print
 
 
-def painter(look: Look, *, light: bool) -> Paint:
-    """Prints roles in the colours of the look; only where the terminal obeys escape sequences."""
-    styles, system = palette.styles(look.colors, dark=not light), _SYSTEMS[look.colors]
+def painter(look: Look, *, light: bool | None) -> Paint:
+    """Prints roles in the colours of the look, on a light or dark ground or one that is not known (None).
+
+    Only where the terminal obeys escape sequences.
+    """
+    colors, system = look.colors, _SYSTEMS[look.colors]
+    styles = palette.styles_on_any_ground(colors) if light is None else palette.styles(colors, dark=not light)
     return lambda text, role: styles[role].render(text, color_system=system)
 
 
@@ -36,9 +40,13 @@ def plain(text: str, role: str) -> str:
     return text
 
 
-def has_light_ground(colorfgbg: str) -> bool:
-    """Whether this value of COLORFGBG, as in "0;default;15", says that the background is light."""
-    return colorfgbg.rpartition(";")[2] in ("7", "15")
+def has_light_ground(colorfgbg: str) -> bool | None:
+    """Whether this value of COLORFGBG, as in "0;default;15", says that the background is light; None: it says nothing.
+
+    Most terminals say nothing.
+    """
+    ground = colorfgbg.rpartition(";")[2]
+    return None if not ground.isdecimal() else ground in ("7", "15")
 
 
 def legend(paint: Paint, *, marks: bool) -> str:

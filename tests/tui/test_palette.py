@@ -132,6 +132,23 @@ def test_words_are_readable_on_their_ground(colors: palette.Colors, dark: bool, 
         assert ratio >= (3.0 if role == "faint" else 4.3), f"{role}: {ratio:.1f}"
 
 
+@pytest.mark.parametrize("colors", ["truecolor", "256"])
+def test_on_a_ground_that_nobody_knows_words_are_readable_on_both(colors: palette.Colors) -> None:
+    styles = palette.styles_on_any_ground(colors)
+    for role, style in styles.items():
+        grounds = [tuple(style.bgcolor.get_truecolor())] if style.bgcolor else [(15, 19, 24), (255, 255, 255)]
+        for ground in grounds if style.color else []:
+            ratio = contrast(tuple(style.color.get_truecolor()), ground)
+            assert ratio >= 3.0, f"{role}: {ratio:.1f}"
+
+
+@pytest.mark.parametrize("colors", ["truecolor", "256", "16", "none"])
+def test_on_a_ground_that_nobody_knows_heat_steps_stay_distinct(colors: palette.Colors) -> None:
+    styles = palette.styles_on_any_ground(colors)
+    steps = {str(styles[f"heat{step}"]) for step in range(palette.HEAT_STEPS)}
+    assert len(steps) == (palette.HEAT_STEPS if colors != "none" else 4)
+
+
 def test_a_bar_has_the_length_of_its_share() -> None:
     glyphs = GLYPHS["unicode"]
     assert bar(0.0, 10, glyphs) == ""

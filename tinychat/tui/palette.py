@@ -192,6 +192,26 @@ def styles(colors: Colors, *, dark: bool) -> Mapping[str, Style]:
     return MappingProxyType(table)
 
 
+# truecolor, 256, 16: for text printed on a ground that nobody knows
+_ANY_GROUND: dict[str, tuple[str, str, str]] = {
+    "heat0": ("#7d8590", "#808080", "dim"),
+    "heat1": ("", "", ""),
+    "heat2": ("#8f7d00", "#878700", "magenta"),
+    "heat3": ("#bb7400", "#af8700", "bold magenta"),
+    "heat4": ("#d9541e", "#d75f00", "red"),
+    "heat5": ("bold #ffffff on #b3202c", "bold #eeeeee on #af0000", "bold reverse red"),
+}
+
+
+def styles_on_any_ground(colors: Colors) -> Mapping[str, Style]:
+    """The roles of text and heat, readable on dark and on light alike."""
+    if colors == "none":
+        return styles("none", dark=True)
+    column = _COLUMN[colors] // 2
+    table = {role: Style.parse(row[column]) for role, row in _ANY_GROUND.items()}
+    return MappingProxyType(table | {"text": Style(), "strong": Style(bold=True)})
+
+
 # -- glyphs -----------------------------------------------------------------------------------------------------------
 
 
