@@ -289,6 +289,42 @@ async def test_a_fan_grows_longer_wider_and_to_other_draws(start: Any) -> None:
         assert any(isinstance(each, Drop) and each.kind == "fan" for each in play.decoder.sent)
 
 
+async def test_a_fan_behind_the_end_of_a_text_says_why_nothing_comes(start: Any, size: Any, tokenizer: Any) -> None:
+    async with start(size=size, answers=[40, 41, *tokenizer.end_ids, 42, 43]) as play:
+        await play.run_some(3)
+        await play.press("space", "N")
+        assert play.player.session.tree.path.ids[-1] in tokenizer.end_ids
+        assert "ended here" not in play.text(), "lanes may still come"
+        stops = {str(number): "end" for number in range(8)}
+        await tell(play, "fan", {"lanes": [], "stops": stops, "trouble": {}})
+        assert "The text has ended here" in play.text()
+        await play.press("escape", "left", "N")
+        await tell(play, "fan", {"lanes": [], "stops": {"0": "no_legal_token"}, "trouble": {}})
+        assert "No token: no token left" in play.text()
+
+
+async def test_counts_of_lanes_are_told_even_when_no_token_follows(start: Any) -> None:
+    async with start(size=(120, 40)) as play:
+        await play.run_some(6)
+        await play.press("space")
+        view = await in_lanes(play)
+        await play.press("space")
+        view.tick()
+        lane = view.race.lanes[1]
+        lane.take(pack_step(a_step(play, lane.length, 270)))
+        view.tick()
+        await play.settle()
+        assert view.race.running
+        assert "1 tok" not in str(view.query_one("#lane-1").border_subtitle), "counts that run cannot be read"
+        view._told_at -= 1
+        view.tick()
+        assert "1 tok" in str(view.query_one("#lane-1").border_subtitle)
+        lane.stop = "end"
+        view._told_at -= 1
+        view.tick()
+        assert "ended" in str(view.query_one("#lane-1").border_subtitle)
+
+
 async def test_what_if_keeps_the_seed_of_the_reply(start: Any) -> None:
     async with start() as play:
         await play.run_some(4)

@@ -172,6 +172,9 @@ class FanView(View[Ray]):
         if self._trouble:
             self.facts.show(((f" {clean(self._trouble, keep='')}", "warn"),))
             return
+        if not self._drawing and not any(texts):
+            self.facts.show(((f" {self._why_nothing()}", "warn"),))
+            return
         words = agreement_words(texts)
         parts = "  ".join(
             f"'{self._label(group.token)}' {len(group.rays)}" if group.token is not None else f"ended {len(group.rays)}"
@@ -183,6 +186,13 @@ class FanView(View[Ray]):
             ((f" agreement on the first 1, 2, ... tokens: {shares}", "text"),),
             ((f" {start_words(at)}: {parts}" if len(groups) > 1 else " all alike so far", "text"),),
         )
+
+    def _why_nothing(self) -> str:
+        """Why no lane has a token."""
+        ids, reasons = self.place["ids"], {ray.stop for ray in self.rays}
+        if len(ids) > self.place["prompt_len"] and ids[-1] in self.player.session.tokenizer.end_ids:
+            return "The text has ended here, and nothing follows its end: Esc, then go back a token, and N again."
+        return f"No token: {', '.join(STOPS.get(reason, reason) for reason in sorted(reasons) if reason) or 'stopped'}."
 
     def _row(self, number: int, at: int, *, is_first: bool, is_parted: bool) -> Row:
         ray, chosen = self.rays[number], number == self._chosen

@@ -69,7 +69,8 @@ class LanesScreen(View[Lane]):
         self._painted_at = 0.0
         self._ticking = False  # the timer rests while nothing runs
         self._error_shown = ""
-        self._told_at = 0.0  # when the counts on the borders were written
+        self._told_at = 0.0  # when the counts on the borders were written,
+        self._told: list[object] = []  # and of what
         self._titles: dict[tuple[str | None, str], str] = {}
 
     # what is seen
@@ -146,7 +147,13 @@ class LanesScreen(View[Lane]):
     def _has_news(self) -> bool:
         """Whether lanes have something that is not shown yet."""
         grown = any(stream.count != len(lane.tokens) for lane, stream in self.shown())
-        return grown or self.race.running != self.stream.live or self.race.error != self._error_shown
+        untold = self._told != self._standing and time.monotonic() - self._told_at >= TOLD_S
+        return grown or untold or self.race.running != self.stream.live or self.race.error != self._error_shown
+
+    @property
+    def _standing(self) -> list[object]:
+        """What the borders say of the lanes."""
+        return [(lane.length, lane.stop, lane.trouble) for lane in self.race.lanes]
 
     def show_news(self) -> None:
         """Paint what lanes have that is not shown yet."""
@@ -233,8 +240,8 @@ class LanesScreen(View[Lane]):
                 facts.append(lane.host.name.removesuffix(".safetensors")[-10:])
             if not self.race.running or now - self._told_at >= TOLD_S:
                 self._title(panel, " | ".join(facts), "subtitle")
-        if now - self._told_at >= TOLD_S:
-            self._told_at = now
+        if not self.race.running or now - self._told_at >= TOLD_S:
+            self._told_at, self._told = now, self._standing
         rate = "full speed" if self.race.rate is None else f"pace {self.race.rate:g}/s"
         seeds = {lane.params.seed for lane in self.race.lanes}
         draws = f"same draws, seed {seeds.pop()}" if len(seeds) == 1 else "different seeds"
