@@ -73,7 +73,7 @@ def _header(view: View, width: int) -> list[Text]:
 
 
 def _footer(view: View, width: int) -> list[Text]:
-    lines = [Text(f"! {one_line(message)}", style="bold yellow") for message in view.warnings[-2:]]
+    lines = [Text(f"! {one_line(message)}", style="bold magenta") for message in view.warnings[-2:]]
     if view.progress is not None and view.started is not None and view.progress.what:
         note = _progress_text(view.progress)
     elif view.saved is not None and view.step is not None:
@@ -182,12 +182,12 @@ def _legend(view: View, width: int, ascii_only: bool) -> Text:
     if view.shown != "loss":
         line = Text(f"{line_sign} {view.shown}", "cyan")
         if view.shown == "learning rate":
-            line.append(f"  {circle} planned", "bold yellow")
+            line.append(f"  {circle} planned", "bold magenta")
         return line
     line = Text("loss  ").append(f"{line_sign} train", "cyan")
     if width >= 40:
         line.append(" (smoothed)", "dim")
-    return line.append("  ").append(f"{circle} held out", "bold yellow")
+    return line.append("  ").append(f"{circle} held out", "bold magenta")
 
 
 def _progress_line(view: View, width: int, ascii_only: bool) -> Text:
@@ -225,7 +225,7 @@ def _figures(view: View, *, long: bool) -> list[tuple[str, str, str]]:
     found = [
         ("loss", figures.loss(step.loss), "bold"),
         ("smoothed" if long else "smooth", figures.loss(step.smooth_loss), "cyan"),
-        ("held out", figures.loss(valid.loss if valid else None), "bold yellow"),
+        ("held out", figures.loss(valid.loss if valid else None), "bold magenta"),
     ]
     if best is not None and best is not valid:
         found.append(("best", f"{figures.loss(best.loss)} at {best.step}", ""))

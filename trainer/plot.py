@@ -15,7 +15,8 @@ from rich.text import Text
 
 Point = tuple[float, float]
 
-TRAIN_STYLE, VALID_STYLE, AXIS_STYLE = "cyan", "bold yellow", "dim"
+# no yellow: nothing of it is seen on a white ground
+TRAIN_STYLE, VALID_STYLE, AXIS_STYLE = "cyan", "bold magenta", "dim"
 EARLY = 0.1  # of the steps: a start far above all else would press the rest flat, so it may leave the frame
 SMALLEST = (12, 3)  # columns and rows below which a plot says nothing
 

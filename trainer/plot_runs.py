@@ -25,7 +25,7 @@ from trainer.plot import (
 )
 
 LETTERS = "ABCDEFGH"
-STYLES = ("cyan", "yellow", "green", "magenta", "blue", "red", "white", "bright_black")
+STYLES = ("cyan", "magenta", "green", "red", "blue", "yellow", "default", "bright_black")
 SHARED = "*"  # where curves meet
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 

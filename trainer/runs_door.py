@@ -45,7 +45,7 @@ def list_runs(folder: Path, *, as_json: bool, ascii_only: bool) -> None:
     console.print(Text(head, style="dim"))
     for run in runs:
         row = Text(f"{one_line(run.name)[:width]:<{width}}  ", no_wrap=True)
-        row.append(f"{run.state:<9}", style={"running": "green", "cut off": "yellow"}.get(run.state, ""))
+        row.append(f"{run.state:<9}", style={"running": "green", "cut off": "magenta"}.get(run.state, ""))
         row.append(f" {f'{run.step}/{run.steps}':>13} {figures.loss(run.loss):>6} {figures.loss(run.best_loss):>6}")
         row.append(f" {figures.duration(run.elapsed_s):>8}  ")
         row.append(sparkline(_curve(run, "step"), SPARK, ascii_only=ascii_only), style="cyan")

@@ -56,7 +56,7 @@ def summary(view: View, commands: Commands) -> list[Text]:
         files += [(end.saved, "latest"), (end.saved.parent / "log.jsonl", "every step")]
     width = max((len(str(path)) for path, _ in files), default=0)
     lines += [Text(f"  {one_line(str(path)):<{width}}  {what}") for path, what in files]
-    lines += [Text(f"! {one_line(message)}", style="yellow") for message in view.warnings]
+    lines += [Text(f"! {one_line(message)}", style="magenta") for message in view.warnings]
     if _cut_short(end):
         lines.append(_command("Go on", commands.go_on))
     elif end.reason.startswith("already") and commands.extend:
