@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from textual import work
 from textual.app import SystemCommand
 from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.css.query import NoMatches
+from textual.events import Mount
 from textual.screen import Screen
 
 Entry = tuple[str, Callable[[], Any], str]  # name, what choosing it does, what it is
@@ -67,13 +70,41 @@ class Actions(Choices):
 
 
 class Palette(CommandPalette):
-    """Textual's, left only once: a second choice or Esc in the same burst of keys would take away the screen below."""
+    """Textual's, for keys that come in bursts.
+
+    It is left only once: a second choice or Esc would take away the screen below. Left before it is there, it does not
+    begin; and what it has begun, a search or the sign that one takes long, does not look for a list that is gone.
+    """
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         if self.app.screen is self:
             return super().dismiss(result)
         self._selected_command = _NOTHING  # what is chosen twice is done once
         return AwaitComplete()
+
+    def _on_mount(self, event: Mount) -> None:
+        if self not in self.app.screen_stack:
+            event.prevent_default()
+
+    @property
+    def _has_list(self) -> bool:
+        return bool(self.query(CommandList))
+
+    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)
+    async def _gather_commands(self, search_value: str) -> None:
+        try:
+            await CommandPalette._gather_commands.__wrapped__(self, search_value)  # type: ignore[attr-defined]
+        except NoMatches:
+            if self._has_list:
+                raise
+
+    def _watch__list_visible(self) -> None:
+        if self._has_list:
+            super()._watch__list_visible()
+
+    async def _watch__show_busy(self) -> None:
+        if self._has_list:
+            await super()._watch__show_busy()
 
 
 _NOTHING = DiscoveryHit("", lambda: None)

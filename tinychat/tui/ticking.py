@@ -98,6 +98,8 @@ class TickScreen(Screen[None]):
 
     def tick(self) -> None:
         """Take in what came and paint it, unless the line is too slow for another picture now."""
+        if not self.is_attached:  # the program ends, and widgets are gone already
+            return
         if self.decoder.fileno() < 0:
             self._frames.extend(self.decoder.read())
         now = time.monotonic()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual import events
 
-from tinychat.engine.wire import Run, SetContext
+from tinychat.engine.wire import Answer, Ask, Run, SetContext
 
 
 async def test_an_engine_that_failed_is_told_and_the_screen_stays(start) -> None:
@@ -111,3 +113,24 @@ async def test_keys_that_come_in_one_bunch_reach_the_box_that_the_first_one_open
             play.app.post_message(events.Key(character, character))
         await play.settle()
         assert play.screen.prompt_box.text == "mom"
+
+
+@pytest.mark.parametrize(("key", "kind"), [("N", "fan"), ("slash", "survey"), ("p", "score"), ("b", "search")])
+async def test_a_view_that_is_left_hears_nothing_more(start, key: str, kind: str) -> None:
+    async with start() as play:
+        await play.run_some()
+        await play.press("space", key)
+        view = play.app.screen
+        if kind == "search":
+            await play.press("enter")
+        assert view is not play.screen
+        asked = [seq for seq, each in enumerate(play.decoder.sent, 1) if isinstance(each, Ask) and each.kind == kind]
+        view.dismiss(None)
+        view.dismiss(None)  # what else came in that burst of keys
+        for _ in range(50):
+            play.decoder.frame(answers=tuple(Answer(kind=kind, seq=seq, values={"stops": {}}) for seq in asked))
+            play.screen.tick()
+            await asyncio.sleep(0)
+        await play.settle()
+        assert play.app.screen is play.screen
+        assert asked

@@ -153,3 +153,13 @@ async def test_what_comes_twice_in_one_burst_is_done_once_and_not_at_all_behind_
         await play.settle()
         assert play.app.screen_stack == below
         assert done == ([] if left_first else ["one"])
+
+
+async def test_a_list_that_is_left_before_it_is_full_is_left(start) -> None:
+    async with start() as play:
+        await play.press("escape")
+        for _ in range(5):
+            play.app.action_command_palette()
+            play.app.screen.dismiss()  # what it begins when it is mounted finds nothing
+            await play.settle()
+        assert play.app.screen_stack[-1] is play.screen

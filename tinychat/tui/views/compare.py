@@ -265,7 +265,3 @@ class CompareView(LanesScreen):
             self.say("nothing is drawn in this lane yet: Space runs")
         else:
             self.dismiss(self.lane)
-
-    def action_back(self) -> None:
-        self.race.halt()
-        self.dismiss(None)

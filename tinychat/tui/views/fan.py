@@ -117,7 +117,7 @@ class FanView(View[Ray]):
         self.query_one("#fan-list-box").border_title = "Continuations"
         self.start()
 
-    def on_unmount(self) -> None:
+    def forget(self) -> None:
         self.player.drop(KIND)
 
     def start(self) -> None:

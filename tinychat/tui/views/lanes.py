@@ -89,6 +89,10 @@ class LanesScreen(View[Lane]):
         self._timer = self.set_interval(TICK_S, self.tick, pause=True)
         self.lanes_changed()
 
+    def forget(self) -> None:
+        self._timer.stop()
+        self.race.halt()
+
     def lanes_changed(self) -> None:
         """Show the lanes there are, in their order."""
         for number, stream in enumerate(self._streams):

@@ -115,7 +115,7 @@ class ScoreView(View[GoOn | None]):
     def on_resize(self, event: events.Resize) -> None:
         self._fit(event.size.width)
 
-    def on_unmount(self) -> None:
+    def forget(self) -> None:
         self._player.drop("score")
         self._player.drop("odds")
 

@@ -59,7 +59,7 @@ class SearchView(SearchPage):
                 tooltip="Show or hide the hypotheses that went no further."),
     ]  # fmt: skip
 
-    def on_unmount(self) -> None:
+    def forget(self) -> None:
         self.player.drop(KIND)
 
     # the search

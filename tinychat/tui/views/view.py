@@ -6,6 +6,7 @@ from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
@@ -33,6 +34,8 @@ class View(Screen[Result]):
     View > .view-line { height: 1; background: $background; }
     View > .view-body { height: 1fr; background: $background; }
     """
+
+    _left = False
 
     def __init__(self, look: Look) -> None:
         super().__init__()
@@ -85,6 +88,24 @@ class View(Screen[Result]):
         panel = Container(view, id=id, classes="panel")
         panel.border_title = title
         return panel
+
+    def forget(self) -> None:
+        """Called on leaving: the engine is asked nothing more."""
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        # only once: what else came in the same burst of keys would take away the screen below
+        if self.app.screen is not self:
+            return AwaitComplete()
+        self._leave()  # now: an answer must not meet a screen whose widgets are gone
+        return super().dismiss(result)
+
+    def on_unmount(self) -> None:
+        self._leave()  # the program may end without a dismissal
+
+    def _leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self.forget()
 
     def action_back(self) -> None:
         self.dismiss(None)

@@ -109,7 +109,7 @@ class VocabularyView(View[int]):
         self.fates.news = self.paint
         self.call_after_refresh(self.paint)
 
-    def on_unmount(self) -> None:
+    def forget(self) -> None:
         self.player.drop(KIND)
 
     def on_resize(self) -> None:
