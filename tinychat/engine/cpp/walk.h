@@ -152,10 +152,11 @@ class Walk {
     Sums weighed(Line<double>& weights) const {
         const double top = largest;
         weights.resize(size);
-        const auto term = [&](auto load, int64_t i) {
-            const auto under = below(load, row + i, top), none = decltype(under){};
-            const auto found = load(row + i) == double(CUT) ? none : exp(under, table);
-            put(&weights[i], found);
+        double* const to = weights.data();
+        const auto term = [from = row, powers = table, to, top](auto load, int64_t i) {
+            const auto under = below(load, from + i, top), none = decltype(under){};
+            const auto found = load(from + i) == double(CUT) ? none : exp(under, powers);
+            put(to + i, found);
             return std::array{found, found * under};
         };
         const std::array<double, 2> found = sums<2>(term, 0, size);
