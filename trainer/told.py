@@ -38,8 +38,8 @@ def started(
         step=now.step,
         steps=now.steps,
         parameters=model.n_parameters(),
-        shape=f"{model.layers} layers x {model.width}, {model.heads} heads{shared}, {config.model.family}"
-        + _origin(config, learner),
+        shape=f"{_number(model.layers, 'layer')} x {model.width}, {_number(model.heads, 'head')}{shared},"
+        f" {config.model.family}" + _origin(config, learner),
         vocab_size=model.vocab_size,
         context=model.context,
         tokens_per_step=config.rows_per_step * model.context,
@@ -55,6 +55,10 @@ def started(
         matrix_flops=matrix_flops(learner.device, learner.precision.dtype) * ranks.world,
         planned_lr=config.train.rates(now.steps).planned(),
     )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _origin(config: TrainConfig, learner: Learner) -> str:
