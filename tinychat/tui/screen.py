@@ -69,6 +69,9 @@ class PlayScreen(DoorScreen):
         self.prompt_box.move_cursor(self.prompt_box.document.end)
         if self.opens_in_edit:
             self.action_edit()
+        else:
+            self.editing = False
+            self.remove_class("editing")
         self.read_presets()  # last, as leaving off what was before takes its words away
 
     def begin(self, player: Player) -> None:

@@ -148,3 +148,13 @@ async def test_a_lesson_never_opens_in_the_prompt(start, monkeypatch, lesson, ed
     async with start(lesson=lesson) as play:
         assert len(edited) == edits
         assert ("Lesson top-k" in play.text()) == bool(lesson)
+
+
+async def test_a_lesson_opens_in_the_mode_that_the_header_says(start) -> None:
+    async with start(size=(80, 24), lesson="top-k") as play:
+        await play.settle()
+        assert "INSPECT" in play.text()
+        assert "EDIT" not in play.text()
+        assert "Space run" in " ".join(play.text().split())
+        await play.press("i")
+        assert "EDIT" in play.text()
