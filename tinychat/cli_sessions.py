@@ -125,6 +125,8 @@ def transcript(
         for line in branch_lines(recording.session):
             print(terminal.one_line(line))
         return
+    if not len(tree):
+        print("tinychat: there is no text on this branch; others:  --list, then --branch N", file=sys.stderr)
     chunks = export(recording, kind, candidates=10 if candidates is None else candidates)
     if out is not None:
         files.write_atomic(out, (chunk.encode("utf-8") for chunk in chunks))

@@ -226,6 +226,16 @@ def test_the_branches_are_listed_with_the_numbers_that_the_transcript_takes(
     assert tinychat("transcript", "cats", "--list", "--to", "md").code == 2
 
 
+def test_an_empty_branch_is_told_of(tinychat: Any, tokenizer: Tokenizer) -> None:
+    session = hostile_session(tokenizer, "the cat sat")
+    keep_as("cats", session, source=Source())
+    assert tinychat("transcript", "cats").err == ""
+    session.clear()
+    keep_as("anew", session, source=Source())
+    assert "--branch N" in tinychat("transcript", "anew").err
+    assert tinychat("transcript", "anew", "--branch", 0).text.startswith("the cat sat")
+
+
 def test_a_branch_is_listed_with_the_place_that_the_playground_shows(tokenizer: Tokenizer) -> None:
     compared = 0
     for seed in range(8):
