@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -295,6 +296,25 @@ def test_naming_moves_the_file_and_later_tokens_go_there(tokenizer: Tokenizer) -
     found = load(path)
     assert found.summary.name == "mine"
     assert facts(found.session) == facts(session)
+
+
+def test_a_session_with_a_name_stays_under_it_when_it_gets_another(tokenizer: Tokenizer) -> None:
+    session, saver = a_session(tokenizer), Autosave(Source())
+    one = saver.rename("one", session)
+    saver.settle()
+    session.tree.append(9, kind=DRAWN)
+    before = copy.deepcopy(facts(session))
+    two = saver.rename("two", session)
+    saver.settle()
+    assert not glimpse(one).open, "it was left, not cut off"
+    assert (glimpse(one).name, glimpse(two).name) == ("one", "two")
+    assert not is_claimed(one), "anybody may open it"
+    assert glimpse(two).open
+    session.tree.append(8, kind=DRAWN)
+    saver.pause(session)
+    assert saver.close() == two
+    assert facts(load(one).session) == before
+    assert facts(load(two).session) == facts(session)
 
 
 def test_a_prompt_alone_is_not_kept_but_a_message_of_a_chat_is(tokenizer: Tokenizer) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tinychat.errors import StorageError, UsageError
 from tinychat.session import record
-from tinychat.session.claim import claim
+from tinychat.session.claim import Claim, claim
 from tinychat.session.growing import GrowingFile
 from tinychat.session.record import Source
 from tinychat.session.saved import KEEP, fresh_path, named_path, prune
@@ -65,7 +65,8 @@ class Autosave:
         self._next: record.Snapshot | None = None
         self._last: record.Snapshot | None = None  # as it stands in the file
         self._failed: record.Snapshot | None = None  # newer, and could not be written; the end tries once more
-        self._old: list[Path] = []  # files of before a new name
+        self._old: list[Path] = []  # nameless files of before a new name
+        self._left: list[tuple[Path, str, Claim | None]] = []  # named ones, which stay: they are closed
         self._closed = self._cut_off = False
         self._writing = False
         self._thread: threading.Thread | None = None
@@ -91,7 +92,8 @@ class Autosave:
             self._news.notify()
 
     def rename(self, name: str, session: Session, *, cursor: int | None = None, draft: str = "") -> Path:
-        """Go on in a file of that name, which is never removed; the nameless one goes once that is written.
+        """Go on in a file of that name, which is never removed. A nameless one goes once that is written, a named one
+        stays as it is now.
 
         UsageError for a name that cannot be one or is taken.
         """
@@ -102,10 +104,13 @@ class Autosave:
                 held.release()
             raise UsageError(f"There is a session {name} already.", "Choose another name.")
         with self._news:
-            if self.path is not None and not self.name:
-                self._old.append(self.path)
-            if self._claim is not None:
-                self._claim.release()
+            if self.path is not None and self.name:
+                self._left.append((self.path, self.name, self._claim))
+            else:
+                if self.path is not None:
+                    self._old.append(self.path)
+                if self._claim is not None:
+                    self._claim.release()
             self._claim, self.path, self.name = held, path, name
         self.pause(session, cursor=cursor, draft=draft)
         return path
@@ -158,6 +163,7 @@ class Autosave:
             if self.path is None:
                 path = fresh_path(str(taken.first["words"]))
                 self._claim, self.path = claim(path), path
+            self._close_left(taken, file)
             file.write(taken, self.path)
             self._last, self._failed, self.failure = taken, None, None
             while self._old:
@@ -166,6 +172,15 @@ class Autosave:
         except StorageError as error:
             self._failed, self.failure = taken, error
         self.took_s = time.monotonic() - started
+
+    def _close_left(self, taken: record.Snapshot, file: GrowingFile) -> None:
+        """Write the files that another name was given to for the last time."""
+        while self._left:
+            path, name, held = self._left.pop(0)
+            with contextlib.suppress(StorageError):
+                file.write(replace(taken, first=taken.first | {"open": False, "name": name}), path)
+            if held is not None:
+                held.release()
 
 
 def is_worth_keeping(session: Session) -> bool:
