@@ -176,8 +176,11 @@ class WritingScreen(BranchScreen):
     def action_new(self) -> None:
         self.calm()
         if self.player is not None:
-            self.player.session.clear()
+            session = self.player.session
+            session.clear()
             self.player.sync()
+            if self.prompt_box.text == session.prompt:
+                self.prompt_box.select_all()  # what is typed now is another prompt
             self.moved_to("an empty context; u goes back")
 
     def action_mode(self) -> None:

@@ -268,3 +268,12 @@ async def test_a_failed_editor_gives_the_screen_back(start, monkeypatch) -> None
         await play.press("ctrl+g")
         assert back
         assert "false ended with 1: the text is as it was" in play.text()
+
+
+async def test_behind_a_new_beginning_typing_replaces_the_prompt_of_before_and_nothing_else(start) -> None:
+    async with start() as play:
+        await play.run_some()
+        await play.press("space", "ctrl+n", "i", "x")
+        assert play.screen.prompt_box.text == "x"
+        await play.press("ctrl+n", "y")
+        assert play.screen.prompt_box.text == "xy", "what was typed and not run yet stays"
