@@ -60,7 +60,9 @@ class ActionScreen(PanelScreen):
             self.say(f"{NO_MODEL}; Space replays it", "warn")
             return None
         elif not len(self.player.session.tree):
-            self.say("type a message first: i edits, Enter runs")
+            what = "message" if self.player.session.mode == "chat" else "beginning"
+            written = self.prompt_box.text.strip()
+            self.say("i, then Enter runs the prompt" if written else f"type a {what} first: i edits, Enter runs")
             return None
         return self.player
 

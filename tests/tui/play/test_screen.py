@@ -84,6 +84,10 @@ async def test_one_step_and_ten(start) -> None:
         await play.press("full_stop")
         assert "type a message first" in play.text()
     async with start() as play:
+        await play.run_some()
+        await play.press("space", "ctrl+n", "full_stop")  # the prompt stands there still
+        assert "i, then Enter runs the prompt" in play.text()
+    async with start() as play:
         await play.press("enter", "space")
         have = play.player.session.reply_length
         await play.press("full_stop")
