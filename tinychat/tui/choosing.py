@@ -6,6 +6,7 @@ Textual's own lists look at names alone, and read both as markup, where a regula
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -97,6 +98,10 @@ class Palette(CommandPalette):
         except NoMatches:
             if self._has_list:
                 raise
+
+    def _action_command_list(self, action: str) -> None:
+        with suppress(KeyError):  # a page on in a list that was filled in the same burst, and has no lines yet
+            super()._action_command_list(action)
 
     def _watch__list_visible(self) -> None:
         if self._has_list:

@@ -8,6 +8,7 @@ import pytest
 from textual import events
 
 from tinychat.engine.wire import Answer, Ask, Run, SetContext
+from tinychat.tui.views.score import ScoreView
 
 
 async def test_an_engine_that_failed_is_told_and_the_screen_stays(start) -> None:
@@ -134,3 +135,17 @@ async def test_a_view_that_is_left_hears_nothing_more(start, key: str, kind: str
         await play.settle()
         assert play.app.screen is play.screen
         assert asked
+
+
+async def test_a_view_that_is_left_asks_nothing_more(start) -> None:
+    async with start() as play:
+        await play.run_some()
+        await play.press("space", "p")
+        view = play.app.screen
+        assert isinstance(view, ScoreView)
+        view.dismiss(None)
+        sent = len(play.decoder.sent)
+        view.action_home()
+        view.action_end()
+        assert not [each for each in play.decoder.sent[sent:] if isinstance(each, Ask)]
+        await play.settle()

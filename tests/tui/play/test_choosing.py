@@ -163,3 +163,18 @@ async def test_a_list_that_is_left_before_it_is_full_is_left(start) -> None:
             play.app.screen.dismiss()  # what it begins when it is mounted finds nothing
             await play.settle()
         assert play.app.screen_stack[-1] is play.screen
+
+
+async def test_a_page_on_in_a_list_that_is_not_laid_out_yet_is_none(start) -> None:
+    async with start() as play:
+        await play.press("escape", "ctrl+p")
+        palette = play.app.screen
+        assert isinstance(palette, CommandPalette)
+        options = palette.query_one(CommandList)
+        options.display = False
+        await play.settle()
+        options.clear_options()
+        options.add_option("new")
+        options.highlighted = 0
+        palette._action_command_list("page_down")
+        assert options.highlighted == 0

@@ -127,7 +127,7 @@ class FanView(View[Ray]):
         values = self.place | {
             "params": self.params.to_dict(), "darts": [ray.dart for ray in self.rays], "count": self._length,
         }  # fmt: skip
-        self.player.ask(KIND, values, self.hear)
+        self.ask(self.player, KIND, values, self.hear)
         self.paint()
 
     def hear(self, answer: Answer) -> None:

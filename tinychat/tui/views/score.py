@@ -132,7 +132,7 @@ class ScoreView(View[GoOn | None]):
         self._stream.end()
         self._stream.append(self._text.take_tokens())
         self._odds, self._odds_at, self._selected, self._surprise = None, -1, None, -1
-        self._player.ask("score", {"ids": self._text.ids}, self._scored)
+        self.ask(self._player, "score", {"ids": self._text.ids}, self._scored)
         self._look()
 
     def _scored(self, answer: Answer) -> None:
@@ -234,7 +234,7 @@ class ScoreView(View[GoOn | None]):
             ids = self._text.window(at, self._player.context)
             if ids:
                 token = self._text.ids[at] if at < self._text.done else None
-                self._player.ask("odds", {"ids": ids, "token": token}, self._answered)
+                self.ask(self._player, "odds", {"ids": ids, "token": token}, self._answered)
         self._paint()
 
     def _answered(self, answer: Answer) -> None:

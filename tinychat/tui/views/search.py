@@ -99,7 +99,7 @@ class SearchView(SearchPage):
         self.running, self.selected, self._read, self._follow, self._refused = True, 0, 0, True, False
         notes = search_notes(session.params, spec)
         self.notice = (notes[0] if notes else "", "dart")
-        self.player.ask(KIND, {"spec": spec.to_dict(), **place_of(session, self.position)}, self.hear)
+        self.ask(self.player, KIND, {"spec": spec.to_dict(), **place_of(session, self.position)}, self.hear)
 
     def hear(self, answer: Answer) -> None:
         """A part of what the search did."""

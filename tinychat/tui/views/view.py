@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -12,9 +13,11 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tinychat.engine.wire import Answer
 from tinychat.tui.compositor import use_rows
 from tinychat.tui.lineview import Piece, Row
 from tinychat.tui.palette import Look, spelled
+from tinychat.tui.player import Player
 from tinychat.tui.widgets.lines import Lines
 
 Result = TypeVar("Result")
@@ -89,14 +92,19 @@ class View(Screen[Result]):
         panel.border_title = title
         return panel
 
+    def ask(self, player: Player, kind: str, values: dict[str, Any], listener: Callable[[Answer], None]) -> None:
+        """Ask the engine, unless this view is being left: an answer must not meet a screen whose widgets are gone."""
+        if not self._left:
+            player.ask(kind, values, listener)
+
     def forget(self) -> None:
-        """Called on leaving: the engine is asked nothing more."""
+        """Called on leaving: take back what was asked."""
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         # only once: what else came in the same burst of keys would take away the screen below
         if self.app.screen is not self:
             return AwaitComplete()
-        self._leave()  # now: an answer must not meet a screen whose widgets are gone
+        self._leave()
         return super().dismiss(result)
 
     def on_unmount(self) -> None:

@@ -105,7 +105,7 @@ class VocabularyView(View[int]):
     def on_mount(self) -> None:
         values = place_of(self.player.session, self.position)
         values |= {"params": self.params.to_dict(), "lane": 0 if self.step is None else self.step.lane}
-        self.player.ask(KIND, values, self.hear)
+        self.ask(self.player, KIND, values, self.hear)
         self.fates.news = self.paint
         self.call_after_refresh(self.paint)
 
