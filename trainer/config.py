@@ -213,7 +213,9 @@ class Eval(Table):
 
 class Sample(Table):
     every: int = Field(default=200, ge=0, description="steps between samples; 0: none")
-    prompts: Texts = Field(default=("Once upon a time",), description="beginnings, taken in turn")
+    prompts: Texts = Field(
+        default=("Once upon a time",), description="beginnings, taken in turn; of your own text, if left out, its own"
+    )
     chats: Texts = Field(default=(), description="questions, asked in turn after the prompts")
     temperature: float = Field(default=0.8, ge=0, le=10, description="0 takes the likeliest token")
     top_p: float = Field(default=0.95, gt=0, le=1, description="likeliest tokens with this much mass")

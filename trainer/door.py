@@ -17,6 +17,7 @@ from shlex import quote
 from tinychat.errors import EXIT_OK, NumbersError, TinychatError, UsageError
 from tinychat.text.terminal import one_line
 from trainer import config_file
+from trainer.beginning import with_own_beginning
 from trainer.config import TrainConfig
 from trainer.controls import Controls
 from trainer.display import choose_display
@@ -95,7 +96,8 @@ def _task(
         folder = out if out is not None else Path("runs") / config_path.stem
         sets = "".join(f" --set {quote(override)}" for override in overrides)
         go_on = f"--config {quote(str(config_path))}{sets} --out {quote(str(folder))} --resume"
-        return _Task(config_file.load(config_path, overrides), folder, config_path.stem, go_on, resume)
+        config = with_own_beginning(config_file.load(config_path, overrides))
+        return _Task(config, folder, config_path.stem, go_on, resume)
     if config_path is not None or out is not None or fresh:
         raise UsageError(
             f"{run} is a run to go on with: its own config and folder count.", "Leave --config, --out and --fresh out."
