@@ -24,6 +24,7 @@ from tinychat.session.recall import load
 from tinychat.session.record import Source, save
 from tinychat.session.session import Session
 from tinychat.session.token_lines import RUN, deflate, read_seen
+from tinychat.session.tree import DRAWN
 from tinychat.text.tokenizer import Tokenizer
 
 from .sessions import any_session, any_step, facts
@@ -101,6 +102,20 @@ def test_a_long_file_is_not_unpacked_until_a_token_is_looked_at(
     assert len(opened) == 2
 
 
+def test_what_was_not_looked_at_is_saved_as_it_was_read(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = long_session(tokenizer, 4 * RUN)
+    session.rewind(2 * RUN + 3)  # a second branch, of few tokens
+    session.tree.append(9, kind=DRAWN)
+    save(session, tmp_path / "a")
+    again = load(tmp_path / "a").session
+    monkeypatch.setattr(unpacking, "read_records", lambda text, count: pytest.fail("unpacked"))
+    save(again, tmp_path / "b")
+    monkeypatch.undo()
+    assert facts(load(tmp_path / "b").session) == facts(session)
+
+
 def test_a_file_that_was_replaced_or_removed_is_still_read(tokenizer: Tokenizer, tmp_path: Path) -> None:
     session, path = long_session(tokenizer, 3 * RUN), tmp_path / "a"
     save(session, path)
@@ -121,7 +136,10 @@ def test_sections_that_were_added_stay_in_the_file_too(tokenizer: Tokenizer, tmp
     session.chosen(any_step(dice, 3, RUN, 270, forced=False), session.params)
     file.write(record.snapshot(session, Source()), path)
     assert path.read_bytes().count(b'"lines":') == 5
-    assert facts(load(path).session) == facts(session)
+    again = load(path).session
+    assert facts(again) == facts(session)
+    save(again, tmp_path / "whole")  # in runs of other lengths
+    assert facts(load(tmp_path / "whole").session) == facts(session)
 
 
 def forged(tokenizer: Tokenizer, path: Path, change: Callable[[dict[str, Any]], None]) -> Session:

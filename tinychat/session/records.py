@@ -27,8 +27,15 @@ OPEN = 4  # blocks that stay open
 class Block(Protocol):
     """Records that lie somewhere together."""
 
+    @property
+    def there(self) -> bytes:
+        """Not 0 for each of its tokens that has one."""
+
     def open(self) -> Sequence[bytes]:
         """All of them. StorageError when they cannot be read."""
+
+    def text(self) -> str:
+        """All of them as a line of a session file has them."""
 
     def check(self, place: int, record: bytes) -> None:
         """StorageError where the record of a place is none."""
@@ -95,6 +102,19 @@ class Store:
         if len(data) != size:
             raise _unreadable(f"{len(data)} of {size} bytes")
         return data
+
+    def block_of(self, numbers: Sequence[int]) -> Block | None:
+        """The block that has the records of a row of tokens and no others; None where there is none."""
+        first = next((number for number in numbers if number != NONE), NONE)
+        if first >= NONE:
+            return None
+        at = bisect_right(self._block_ends, NONE - 1 - first)
+        begin, block = self._block_ends[at - 1] if at else 0, self._blocks[at]
+        due = itertools.count(NONE - 1 - begin, -1)
+        alike = len(numbers) == len(block.there) and all(
+            number == (next(due) if each else NONE) for number, each in zip(numbers, block.there, strict=True)
+        )
+        return block if alike else None
 
     def _in_block(self, number: int) -> bytes:
         at = bisect_right(self._block_ends, number)
@@ -168,11 +188,14 @@ class Records(Sequence[bytes | None]):
             numbers = itertools.count(number)
             self._numbers.extend(NONE if record is None else next(numbers) for record in records)
 
-    def restore_block(self, block: Block, there: bytes) -> None:
-        """Add records that stay in a block; `there` is not 0 for each token that has one."""
-        count = len(there) - there.count(0)
-        numbers = itertools.count(self.store.add_block(block, count), -1)
-        self._numbers.extend(next(numbers) if each else NONE for each in there)
+    def restore_block(self, block: Block) -> None:
+        """Add the records of a block, which stay there."""
+        numbers = itertools.count(self.store.add_block(block, len(block.there) - block.there.count(0)), -1)
+        self._numbers.extend(next(numbers) if each else NONE for each in block.there)
+
+    def block(self, start: int, stop: int) -> Block | None:
+        """The block of just these tokens, if they are in one."""
+        return self.store.block_of(self._numbers[start:stop])
 
     def has(self, index: int) -> bool:
         """Whether a token has a record, which is not looked at."""

@@ -79,6 +79,10 @@ def write_run(own: Column, start: int, stop: int) -> dict[str, Any]:
         "kinds": "".join(KINDS[kind] for kind in own.kinds[start:stop]),
         "settings": list(own.setting[start:stop]),
     }
+    if (block := own.packed.block(start, stop)) is not None:
+        record["seen"] = _write_seen(own.seen(start, stop), block.there)
+        record["steps"] = block.text()  # as it was read
+        return record
     packed = own.packed[start:stop]
     if any(packed):
         record["seen"] = _write_seen(own.seen(start, stop), bytes(each is not None for each in packed))

@@ -49,7 +49,7 @@ class Unpacking:
             if self._file is None:
                 self._file = os.fdopen(os.dup(self._handle), "rb", buffering=0)
             own.restore(*run, seen)
-            own.packed.restore_block(_Line(self._file, place, len(there) - there.count(0), vocab_size), there)
+            own.packed.restore_block(_Line(self._file, place, there, vocab_size))
             return
         records, seen = self._read(run.ids, record["steps"] or "", vocab_size)
         own.restore(*run, seen)
@@ -78,20 +78,29 @@ class _Line:
 
     file: IO[bytes]
     place: Place
-    count: int  # of records
+    there: bytes  # not 0 for each token that has a record
     vocab_size: int
 
     def open(self) -> list[bytes]:
         try:
+            records = read_records(self.text(), len(self.there))
+            if any((record is None) != (not each) for record, each in zip(records, self.there, strict=True)):
+                raise ValueError("it has other records than it says")
+        except ValueError as error:
+            raise self._unreadable(str(error)) from error
+        return [each for each in records if each is not None]
+
+    def text(self) -> str:
+        """All of them, deflated, as they stand in the file. StorageError when they cannot be read."""
+        try:
             line = os.pread(self.file.fileno(), self.place.size, self.place.start)
-            record = read_line_of_tokens(line)
-            found = [each for each in read_records(record["steps"], len(record["ids"])) if each is not None]
-            if len(found) != self.count:
-                raise ValueError(f"it has {len(found)} records instead of {self.count}")
-            return found
+            text = read_line_of_tokens(line)["steps"]
+            if not isinstance(text, str | bytes):
+                raise ValueError("a packed block is no text")
+            return text if isinstance(text, str) else text.decode("ascii")
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
-        except (Wrong, ValueError, LookupError, TypeError) as error:
+        except (Wrong, ValueError, LookupError) as error:
             raise self._unreadable(str(error)) from error
 
     def check(self, place: int, record: bytes) -> None:
