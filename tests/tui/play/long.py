@@ -1,8 +1,9 @@
 """A long text on the real screen with a scripted decoder: what a token costs in memory, and what saving it takes.
 
-    python tests/tui/play/long.py 100000
+    python tests/tui/play/long.py 100000 [FILE]
 
 prints resident memory while the text grows, then the seconds of a save, of opening the file, and of a walk through it.
+FILE keeps the session, for open_long.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import gc
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -101,7 +103,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def measure(tokens: int) -> dict[str, float]:
+async def measure(tokens: int, copy: Path | None = None) -> dict[str, float]:
     """Draw so many on a screen of 120 x 36, save, open, walk: megabytes and milliseconds."""
     from tinychat.session.recall import load
     from tinychat.tui.driver import ByteBudget
@@ -177,6 +179,8 @@ async def measure(tokens: int) -> dict[str, float]:
         found["MB walked"] = resident() / 1e6
         path = keeper.finish()
         assert path is not None
+        if copy is not None:
+            shutil.copy(path, copy)
         found["MB of the file"] = path.stat().st_size / 1e6
         begun = time.perf_counter()
         again = load(path)
@@ -191,7 +195,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tinychat-long-") as folder:
         for name in ("CONFIG", "DATA", "STATE", "CACHE"):
             os.environ[f"XDG_{name}_HOME"] = f"{folder}/{name.lower()}"
-        found = asyncio.run(measure(tokens))
+        found = asyncio.run(measure(tokens, Path(sys.argv[2]) if len(sys.argv) > 2 else None))
     print(json.dumps({name: round(value, 3) for name, value in found.items()}, indent=1))
 
 
