@@ -38,11 +38,17 @@ def keys(
     for example  regenerate = "ctrl+r, f6".
     """
     from tinychat.tui.config import read_config
-    from tinychat.tui.keymap import play_bound
+    from tinychat.tui.keymap import Keymap, play_bound
     from tinychat.tui.viewkeys import view_bound
 
     bound = (*play_bound(), *view_bound())
-    keymap = read_config().keymap(bound)
+    mistake: UsageError | None = None
+    try:
+        keymap = read_config().keymap(bound)
+    except UsageError as error:
+        if json_output or test:
+            raise
+        keymap, mistake = Keymap(), UsageError(error.what, "The table has the keys as they are without config.toml.")
     if test:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("--test needs a terminal for its keys.", "Leave --test out for the table.")
@@ -56,6 +62,8 @@ def keys(
         return
     for line in _table(rows):
         print(line)
+    if mistake is not None:
+        raise mistake
 
 
 def _row(each: Bound, keymap: Keymap) -> dict[str, Any]:
@@ -103,9 +111,16 @@ def paths(
     A flag comes before an environment variable, and that before config.toml.
     """
     from tinychat.session.presets import FILE as PRESETS_FILE
-    from tinychat.tui.config import FILE, STARTS, in_force, read_config, variable
+    from tinychat.tui.config import FILE, STARTS, Config, in_force, read_config, variable
 
-    config = read_config()
+    mistake: UsageError | None = None
+    try:
+        config = read_config()
+    except UsageError as error:  # its hint leads here
+        if json_output:
+            raise
+        config = Config(files.config_path(FILE))
+        mistake = UsageError(error.what, "What it can hold stands above, as it is without the file.")
     places = {
         "config": files.config_path(FILE),
         "presets": files.config_path(PRESETS_FILE),
@@ -127,6 +142,8 @@ def paths(
         value = "" if values[key] in (None, "") else json.dumps(values[key])
         print(terminal.one_line(f"  {key:<11} {value:<12} {variable(key):<20} {start.help}"))
     print("\nYour keys: [keys], the name of an action and its keys; `tinychat keys` has the names.")
+    if mistake is not None:
+        raise mistake
 
 
 def _shipped() -> Path | None:

@@ -190,6 +190,20 @@ def test_keys_and_paths_print_tables_and_json(tinychat) -> None:
     assert "terminal" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("command", "wrong"), [("paths", "[play]\ntheme = 'light'\n"), ("keys", "[keys]\nnowhere = 'f6'\n")]
+)
+def test_what_the_hint_of_a_mistake_names_is_printed_in_spite_of_it(tinychat, command: str, wrong: str) -> None:
+    as_ever = tinychat(command)
+    assert as_ever.code == 0
+    _write(wrong)
+    ended = tinychat(command)
+    assert ended.code == 2
+    assert ended.text.replace("   (not there yet)", "") == as_ever.text.replace("   (not there yet)", "")
+    assert ":2: " in ended.err
+    assert "error" in tinychat(command, "--json").json
+
+
 def test_the_shell_completes_names(tmp_path) -> None:
     from tinychat.cli_learn import lesson_names
     from tinychat.options import preset_names, session_names
