@@ -124,6 +124,10 @@ class LaneScreen(ActionScreen):
         if position >= player.context:
             self.say("the context is full: go back some tokens first")
             return
+        session = player.session
+        if position > session.reply_start and session.tree.path.ids[position - 1] in session.tokenizer.end_ids:
+            self.say("the text has ended here, and nothing follows its end: left, then N draws other ends")
+            return
         from tinychat.tui.views.fan import FanView
 
         view = FanView(self.look, player, position, count=count, mode=self.stream.mode)

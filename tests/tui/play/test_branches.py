@@ -181,3 +181,12 @@ async def test_the_status_counts_what_the_list_shows(start) -> None:
             text = play.text()
             assert f"branch {play.player.session.tree.current}, {count} in all" in text, keys
             assert f"parts ({count})" in text or f"token ({count})" in text, keys
+
+
+async def test_a_text_that_has_ended_says_so_whenever_one_comes_back_to_it(start, tokenizer) -> None:
+    async with start(answers=[40, 41, *tokenizer.end_ids, 42, 43]) as play:
+        await play.run_some(3)
+        await play.press("space", "left", "left", "backspace")
+        assert "ENDED" not in play.text()
+        await play.press("u")
+        assert "ENDED" in play.text()

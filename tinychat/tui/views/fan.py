@@ -189,10 +189,8 @@ class FanView(View[Ray]):
 
     def _why_nothing(self) -> str:
         """Why no lane has a token."""
-        ids, reasons = self.place["ids"], {ray.stop for ray in self.rays}
-        if len(ids) > self.place["prompt_len"] and ids[-1] in self.player.session.tokenizer.end_ids:
-            return "The text has ended here, and nothing follows its end: Esc, then go back a token, and N again."
-        return f"No token: {', '.join(STOPS.get(reason, reason) for reason in sorted(reasons) if reason) or 'stopped'}."
+        reasons = sorted({ray.stop for ray in self.rays if ray.stop})
+        return f"No token: {', '.join(STOPS.get(reason, reason) for reason in reasons) or 'stopped'}."
 
     def _row(self, number: int, at: int, *, is_first: bool, is_parted: bool) -> Row:
         ray, chosen = self.rays[number], number == self._chosen
