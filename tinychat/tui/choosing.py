@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any
 
 from textual import work
-from textual.app import SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.css.query import NoMatches
-from textual.events import Mount
+from textual.events import Click, Mount
 from textual.screen import Screen
 
 Entry = tuple[str, Callable[[], Any], str]  # name, what choosing it does, what it is
@@ -70,6 +70,14 @@ class Actions(Choices):
         return [(name, action, about) for name, about, action, _ in sorted(found, key=_order)]
 
 
+class _Lines(CommandList):
+    """The list of a palette, where a click may be on what another search has taken away."""
+
+    async def _on_click(self, event: Click) -> None:
+        if event.style.meta.get("option", 0) >= self.option_count:
+            event.prevent_default()  # Textual's own handler comes after this one
+
+
 class Palette(CommandPalette):
     """Textual's, for keys that come in bursts.
 
@@ -82,6 +90,10 @@ class Palette(CommandPalette):
             return super().dismiss(result)
         self._selected_command = _NOTHING  # what is chosen twice is done once
         return AwaitComplete()
+
+    def compose(self) -> ComposeResult:
+        for widget in super().compose():
+            yield _Lines() if type(widget) is CommandList else widget
 
     def _on_mount(self, event: Mount) -> None:
         if self not in self.app.screen_stack:

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from textual.command import CommandList, CommandPalette
+from rich.style import Style
+from textual import events
+from textual.command import CommandInput, CommandList, CommandPalette
 
 from tinychat.tui.choosing import chooser, score
 from tinychat.tui.commands import WORDS
@@ -112,6 +114,8 @@ async def test_the_chosen_line_and_the_caret_are_seen_in_every_theme(start, them
         play.app.theme = theme
         await play.press("escape", "ctrl+p")
         first, second = (await _found(play, ""))[:2]
+        play.app.screen.query_one(CommandInput).cursor_blink = False  # else it is seen half of the time
+        await play.settle()
         styles = {}
         for strip in play.rows():
             for segment in strip:
@@ -178,3 +182,17 @@ async def test_a_page_on_in_a_list_that_is_not_laid_out_yet_is_none(start) -> No
         options.highlighted = 0
         palette._action_command_list("page_down")
         assert options.highlighted == 0
+
+
+async def test_a_click_on_a_line_that_is_gone_chooses_nothing(start) -> None:
+    async with start() as play:
+        await play.press("escape", "ctrl+p")
+        await play.settle()
+        palette = play.app.screen
+        options = palette.query_one(CommandList)
+        there = options.option_count
+        assert there
+        gone = Style.from_meta({"option": there})
+        options.post_message(events.Click(options, 5, 5, 0, 0, 1, False, False, False, 5, 5, gone))
+        await play.settle()
+        assert play.app.screen is palette

@@ -115,8 +115,10 @@ class CompareView(LanesScreen):
 
     @on(StreamView.CursorMoved)
     def _clicked(self, message: StreamView.CursorMoved) -> None:
-        self.here = self._streams.index(message.view)
-        self.paint()
+        number = self._streams.index(message.view)
+        if number < len(self.race.lanes):  # it may have been closed since the click
+            self.here = number
+            self.paint()
 
     def action_difference(self) -> None:
         lanes = self.race.lanes
