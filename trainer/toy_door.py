@@ -75,7 +75,8 @@ def _summary(verdicts: Iterable[Verdict]) -> str:
         return "no sentences"
     good = sum(verdict.good for verdict in given) / sentences
     consistent = sum(verdict.consistent for verdict in given) / sentences
-    return f"{sentences} sentence{'s' * (sentences != 1)}: {good:.1%} well-formed, {consistent:.1%} also true to the story so far"
+    count = f"{sentences} sentence{'s' * (sentences != 1)}"
+    return f"{count}: {good:.1%} well-formed, {consistent:.1%} also true to the story so far"
 
 
 def _text_lines(documents: Iterable[Document]) -> Iterator[str]:

@@ -79,7 +79,7 @@ def test_foreign_text_is_marked_down_and_shown(tmp_path: Path, capsys: pytest.Ca
     path.write_text("The committee adjourned \x1b[31mwithout a vote.\n")
     toy_door.print_check(path)
     said = capsys.readouterr().out
-    assert "1 sentences: 0.0% well-formed" in said
+    assert "1 sentence: 0.0% well-formed" in said
     assert "not of the language: The committee" in said
     assert "\x1b" not in said
 
@@ -115,7 +115,7 @@ def test_a_model_of_noise_is_marked_as_such(checkpoint: Path, capsys: pytest.Cap
     toy_door.print_judgement(checkpoint, seed=0, count=2)
     said = capsys.readouterr().out
     for name in ("stories, neutral", "stories, story", "stories, greedy"):
-        assert re.search(rf"^{name} .*(sentences: 0\.0% well-formed|no sentences)", said, re.MULTILINE), said
+        assert re.search(rf"^{name} .*(sentences?: 0\.0% well-formed|no sentences)", said, re.MULTILINE), said
     assert re.search(r"^answers, greedy +0 of 2 right \(0\.0%\)", said, re.MULTILINE)
     assert "(right: " in said
 
