@@ -45,7 +45,10 @@ def export(recording: Recording, kind: str, *, candidates: int = 10) -> Iterator
     elif kind == "html":
         yield from html_page(recording, candidates=candidates)
     elif kind == "json":
-        yield _dump({**_facts(recording), "tokens": list(_tokens(session, candidates))}) + "\n"
+        yield _dump(_facts(recording))[:-1] + ', "tokens": ['  # token by token: together they take much memory
+        for at, record in enumerate(_tokens(session, candidates)):
+            yield (", " if at else "") + _dump(record)
+        yield "]}\n"
     else:
         assert kind == "jsonl", kind
         yield _dump(_facts(recording)) + "\n"
@@ -104,7 +107,7 @@ def _markdown(recording: Recording) -> Iterator[str]:
     yield f"# {_plain(summary.words) or 'tinychat'}\n\n"
     model = one_line(summary.source.path or str(session.model) or "the shipped model")
     yield f"- model: {_code(model)}, step {summary.source.step}, digest {_code(summary.source.digest[:12] or '?')}\n"
-    yield f"- saved: {_plain(summary.saved)} by tinychat {__version__}\n"
+    yield f"- saved: {_code(one_line(summary.saved))} by tinychat {__version__}\n"
     mean = f", {tally.bits / tally.tokens:.2f} bits a token" if tally.tokens else ""
     yield f"- reply: {tally.tokens} tokens{mean}, {tally.forced} forced, {tally.knob_moves} changes of settings\n\n"
     for speaker, text in turns(session):
