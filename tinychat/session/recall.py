@@ -3,7 +3,8 @@
 Three kinds of wrong. A file that ends before its last line was cut: what its whole lines hold is given, and
 `Recording.dropped` says what is missing; it is never silent. A file that contradicts itself or its digest is damaged,
 and one that is of another kind or a newer schema is foreign: both are refused with file and line. A file comes from
-anywhere: nothing in it is run, and it takes no more memory than a fixed multiple of its size.
+anywhere: nothing in it is run, and it takes no more memory than a fixed multiple of its size. The records of a long one
+stay where they are, and are checked when they are looked at (unpacking.py).
 
 A file may have grown by sections (growing.py): each is read when its last line is there and fits. What a killed writer
 left of one more is passed over, and that is said, too; nothing is missing then that had been saved.
