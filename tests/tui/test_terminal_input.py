@@ -27,6 +27,7 @@ from tinychat.tui.terminal_input import (
     SteadyParser,
     SteadyWriter,
     end_line_editing,
+    give_size,
 )
 
 pieces = st.lists(st.sampled_from(["a", "\x1b", "[", "2", "0", "1", "~", "\r", START, END, "\x1b[A", "é"]), max_size=20)
@@ -166,3 +167,28 @@ def test_a_terminal_that_comes_back_is_painted_anew(monkeypatch: pytest.MonkeyPa
         assert painted == []  # the first frame comes by itself
         driver.start_application_mode()  # behind ctrl+z and fg
     assert painted == ["whole"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "made"), [(0, 0, (24, 80)), (0, 132, (24, 132)), (50, 0, (50, 80)), (7, 9, (7, 9))]
+)
+def test_a_terminal_without_a_size_gets_one_and_another_keeps_its_own(
+    rows: int, columns: int, made: tuple[int, int]
+) -> None:
+    master, slave = pty.openpty()
+    try:
+        termios.tcsetwinsize(slave, (rows, columns))
+        give_size(slave)
+        assert termios.tcgetwinsize(master) == made
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_what_is_no_terminal_has_no_size_to_give() -> None:
+    reader, writer = os.pipe()
+    try:
+        give_size(reader)
+    finally:
+        os.close(reader)
+        os.close(writer)

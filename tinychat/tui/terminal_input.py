@@ -157,12 +157,24 @@ def _on_terminal(file: IO[str]) -> IO[str]:
     return stdout if not file.isatty() and stdout is not None and stdout.isatty() else file
 
 
+def give_size(fileno: int) -> None:
+    """A terminal of no rows or columns, as a serial line or a pty that nobody sized, is made 80 x 24.
+
+    Textual has two guesses for it, a row apart, and would lay the screen out for one and then the other for ever.
+    """
+    with contextlib.suppress(OSError):
+        rows, columns, *pixels = struct.unpack("HHHH", fcntl.ioctl(fileno, termios.TIOCGWINSZ, bytes(8)))
+        if not (rows and columns):
+            fcntl.ioctl(fileno, termios.TIOCSWINSZ, struct.pack("HHHH", rows or 24, columns or 80, *pixels))
+
+
 class SteadyDriver(linux_driver.LinuxDriver):
     """Textual's driver, which knows what was typed before it had the terminal, and what was written meanwhile."""
 
     _had_it = False
 
     def start_application_mode(self) -> None:
+        give_size(self.fileno)
         before = None
         with contextlib.suppress(termios.error):
             before, SteadyParser.typed_ahead = end_line_editing(self.fileno)
