@@ -115,8 +115,8 @@ class _Text:
         return self._array
 
 
-Fill = Callable[[_Rule, SamplingParams, Context, int], tuple[Any, ...]]  # sets what depends on the place in a text and
-# on the size of the vocabulary; what must live as long as the rule
+# sets what depends on the place in a text and the size of the vocabulary; returns what must live as long as the rule
+Fill = Callable[[_Rule, SamplingParams, Context, int], tuple[Any, ...]]
 
 
 class Chooser:

@@ -98,7 +98,8 @@ class Stages {
             case TOP_H:
                 return top_h(rule.value);
             case XTC:
-                return uniform(place.seed, place.position, place.lane, rule.flag) < rule.base ? xtc(rule.value) : SAME;
+                if (uniform(place.seed, place.position, place.lane, uint32_t(rule.flag)) >= rule.base) return SAME;
+                return xtc(rule.value);
         }
         return SAME;
     }
@@ -194,8 +195,8 @@ class Stages {
 
     // ---- the largest first ----
 
-    // How far the tokens may be apart, by apart(place), that hold at least this weight together: a guess from above, for
-    // nobody but `fall` and `sort_near` needs it to be right. Infinite when no fewer than all do.
+    // How far from the first, by apart(place), the tokens reach that hold this weight together, to a sixteenth of a nat
+    // too far; infinite when it takes all. It says how many are worth sorting, no more: what is kept, their order says.
     template <class Apart>
     double reach_of(double goal, const double* weight, const Apart& apart) {
         constexpr int HEAPS = 1024, A_NAT = 16;
@@ -322,7 +323,8 @@ class Stages {
         }
         for (Part part : {ENOUGH, ALL}) {
             if (part == ENOUGH) {
-                const double reach = reach_of(goal * whole.total, whole.weight, [&](int64_t i) { return -nearness_[i]; });
+                const auto apart = [this](int64_t i) { return -nearness_[i]; };
+                const double reach = reach_of(goal * whole.total, whole.weight, apart);
                 if (reach > HIGHEST) continue;
                 sort_near(-reach);
             } else {
