@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import select
@@ -161,12 +162,16 @@ def test_a_terminal_that_comes_back_is_painted_anew(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(LinuxDriver, "__init__", lambda self: None)
     monkeypatch.setattr(LinuxDriver, "start_application_mode", lambda self: None)
     driver = cast(Any, SteadyDriver)()
-    with open(os.devnull) as no_terminal:
-        driver._app, driver.fileno = app, no_terminal.fileno()
+    master, slave = pty.openpty()
+    try:
+        driver._app, driver.fileno = app, slave
         driver.start_application_mode()
         assert painted == []  # the first frame comes by itself
         driver.start_application_mode()  # behind ctrl+z and fg
-    assert painted == ["whole"]
+        assert painted == ["whole"]
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +197,56 @@ def test_what_is_no_terminal_has_no_size_to_give() -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+class Recording:
+    """Stands for what Textual's driver does when it takes the terminal and lets it go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fileno: int) -> None:
+        self.calls: list[str] = []
+        monkeypatch.setattr(LinuxDriver, "__init__", lambda driver: None)
+        monkeypatch.setattr(LinuxDriver, "start_application_mode", lambda driver: self.calls.append("take"))
+        monkeypatch.setattr(LinuxDriver, "suspend_application_mode", lambda driver: self.calls.append("leave"))
+        self.driver = cast(Any, SteadyDriver)()
+        self.driver.fileno, self.driver._auto_restart, self.driver._must_signal_resume = fileno, True, False
+        self.driver._app = SimpleNamespace(screen=SimpleNamespace(refresh=lambda: None), call_later=lambda call: None)
+        self.driver._file = io.StringIO()
+        self.driver.start_application_mode()
+        assert self.calls == ["take"]
+        self.calls.clear()
+
+
+def test_going_on_takes_the_terminal_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    try:
+        recording = Recording(monkeypatch, slave)
+        recording.driver._sigcont_application()  # nobody had told us of the stop
+        assert recording.calls == ["leave", "take"]
+        recording.calls.clear()
+        recording.driver._must_signal_resume = True  # ctrl+z has let it go
+        recording.driver._sigcont_application()
+        assert recording.calls == ["take"]
+        recording.calls.clear()
+        recording.driver._auto_restart, recording.driver._must_signal_resume = False, False  # an editor has it
+        recording.driver._sigcont_application()
+        assert recording.calls == []
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_terminal_that_is_gone_is_not_taken_again(monkeypatch: pytest.MonkeyPatch, stopped: bool) -> None:
+    master, slave = pty.openpty()
+    recording = Recording(monkeypatch, slave)
+    os.close(master)  # the window is closed: the signal to go on comes with the hang-up
+    try:
+        recording.driver._must_signal_resume = stopped
+        recording.driver._sigcont_application()
+        assert recording.calls == []
+        if stopped:
+            for _ in range(100):  # more than a queue of writes holds
+                recording.driver._writer_thread.write("text")
+            recording.driver._writer_thread.stop()
+    finally:
+        os.close(slave)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import fcntl
+import os
 import re
 import struct
 import sys
@@ -174,6 +175,11 @@ class SteadyDriver(linux_driver.LinuxDriver):
     _had_it = False
 
     def start_application_mode(self) -> None:
+        if self._had_it and not os.isatty(self.fileno):
+            # who writes on must not wait for a writer that has ended
+            self._writer_thread = SteadyWriter(cast(IO[str], self._file))
+            self._writer_thread.start()
+            return
         give_size(self.fileno)
         before = None
         with contextlib.suppress(termios.error):
@@ -184,6 +190,18 @@ class SteadyDriver(linux_driver.LinuxDriver):
         if self._had_it:
             self._app.call_later(self._repaint)
         self._had_it = True
+
+    def _sigcont_application(self, *_: object) -> None:
+        """Go on behind ctrl+z and fg.
+
+        The signal comes unasked too. With a hang-up, where there is no terminal to take; and behind a stop that nobody
+        told us of, where it is taken anew. Textual starts a second reader and writer beside the first each time.
+        """
+        if not self._must_signal_resume:
+            if not self._auto_restart or not os.isatty(self.fileno):
+                return
+            self.suspend_application_mode()
+        super()._sigcont_application()
 
     def _repaint(self) -> None:
         """All of the screen: only what has changed would be painted, over what a shell or an editor left there."""
