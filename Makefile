@@ -7,7 +7,7 @@ SHELL  := /bin/bash
 
 .PHONY: run setup test check format assets clean
 
-run: setup  ## train assets/small.toml (two to five minutes), then open the playground on it
+run: setup  ## train assets/small.toml (about three minutes), then open the playground on it
 	@if [ ! -e $(RUN)/config.toml ]; then \
 		$(BIN)/tinychat train --config assets/small.toml --out $(RUN); \
 	else \
