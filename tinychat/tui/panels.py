@@ -11,6 +11,7 @@ from textual.timer import Timer
 
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.trace import Odds, Step
+from tinychat.errors import StorageError
 from tinychat.session.replay import LastCommand
 from tinychat.session.tree import SEARCHED
 from tinychat.text.terminal import clean
@@ -36,7 +37,7 @@ from tinychat.tui.widgets.prompt import CommandBox, PromptBox
 from tinychat.tui.widgets.stream import StreamView
 from tinychat.tui.widgets.tree import TreeView
 from tinychat.tui.widgets.why import WhyView
-from tinychat.tui.wording import MAIN, shown_settings
+from tinychat.tui.wording import MAIN, error_line, shown_settings
 
 READABLE_RATE = 60  # tokens a second
 TOKEN_S = 0.05  # at more than that, what is told of a token is painted every other tick: keys wait less
@@ -196,7 +197,11 @@ class PanelScreen(TickScreen):
             if self.player.odds is not None or not len(tree):
                 return None
             position -= 1
-        return tree.step(position)
+        try:
+            return tree.step(position)
+        except StorageError as error:  # of a file that was damaged, or a disk that does not give it back
+            self.notice = (error_line(error), "warn")
+            return None
 
     def paint_token(self) -> None:
         """Candidates, pipeline and entropy for the token under the cursor."""

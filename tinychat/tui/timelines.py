@@ -12,6 +12,7 @@ from typing import Generic, Literal, TypeVar, get_args, overload
 
 from tinychat.engine.packing import Share, share_in, varentropy_in
 from tinychat.engine.trace import Odds
+from tinychat.errors import StorageError
 from tinychat.session.tree import Tree
 
 Chart = Literal["entropy", "surprisal", "varentropy"]
@@ -47,7 +48,10 @@ class Records(Sequence[T], Generic[T]):
         if found is None:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            packed = self._packed[self._start + index]
+            try:
+                packed = self._packed[self._start + index]
+            except StorageError:  # the screen says so where the token is looked at
+                packed = None
             found = self._known[index] = self._missing if packed is None else self._read(packed)
         return found
 

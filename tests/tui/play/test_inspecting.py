@@ -13,6 +13,8 @@ from tinychat.engine.breaks import Condition, Met
 from tinychat.engine.packing import pack_odds
 from tinychat.engine.totals import COLUMNS, Score
 from tinychat.engine.wire import Answer, Ask, Drop, Run, SetBreaks, SetContext, SetWatch
+from tinychat.errors import StorageError
+from tinychat.session.records import Store
 from tinychat.text.terminal import clean
 from tinychat.tui import inspecting
 from tinychat.tui.palette import Look
@@ -295,3 +297,20 @@ async def test_the_numbers_on_the_border_follow_in_time_and_are_right_at_the_sto
         await play.press("space")
         told.append(str(panel.border_title).split()[-1])
     assert told == ["bit", "bit", "6", "6"], "there was no number yet when it began"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_record_that_is_not_given_back_is_said_and_all_else_goes_on(start, size, monkeypatch) -> None:
+    def lost(store: Store, number: int) -> bytes:
+        raise StorageError("A token's record cannot be read back.", "Check the disk.")
+
+    async with start(size=size) as play:
+        await play.run_some()
+        await play.press("space")
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "get", lost)
+            await play.press("left", "left", "d", "d", "E")
+            assert "cannot be read back" in play.text()
+        await play.press("E", "left")
+        assert "cannot be read back" not in play.text()
+        assert play.screen.step_here() is not None
