@@ -142,7 +142,7 @@ class SearchPage(View[Taken]):
         if self._has_ended():
             return "the text has ended here: Esc and an arrow key go to an earlier token, b searches from there"
         words = "after the text" if self.position == len(self.player.session.tree) else "in place of the cursor's token"
-        return f"Space searches {words}, with the settings in force"
+        return f"Space searches {words}"
 
     def _standing(self) -> list[Piece]:
         if self.spec is None:
