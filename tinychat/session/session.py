@@ -227,6 +227,10 @@ class Session:
         for token in ids[start:]:
             self.tree.append(token, kind=PROMPT)
 
+    def ended_before(self, position: int) -> bool:
+        """Whether the last reply's token before a position is an end: what follows it is another text."""
+        return position > self.reply_start and self.tree.path.ids[position - 1] in self.tokenizer.end_ids
+
     def say_instead(self, turn: Turn, text: str) -> None:
         """Another message in place of this turn of the person, on a new branch; the reply to it is open."""
         self.tree.rewind(turn.start)

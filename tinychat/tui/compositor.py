@@ -3,7 +3,7 @@
 Textual asks every widget around a change for all of its rows, and cuts each into pieces at the borders of all others.
 A cell of a LineView that nothing lies over needs none of that: it goes out as it is. So does the upper or lower border
 of a Panel, whose words change with every token. All else goes Textual's way, but only the rows in question are asked
-for. Private names of Textual 8 are used here and nowhere else.
+for. Private names of Textual 8 are used here, in choosing.py and in terminal_input.py.
 """
 
 from __future__ import annotations

@@ -124,8 +124,7 @@ class LaneScreen(ActionScreen):
         if position >= player.context:
             self.say("the context is full: go back some tokens first")
             return
-        session = player.session
-        if position > session.reply_start and session.tree.path.ids[position - 1] in session.tokenizer.end_ids:
+        if player.session.ended_before(position):
             self.say("the text has ended here, and nothing follows its end: left, then N draws other ends")
             return
         from tinychat.tui.views.fan import FanView

@@ -117,15 +117,9 @@ def state_words(player: Player | None) -> Piece:
         return ("TOO LONG", "warn")
     if player.stop == "no_legal_token":
         return ("NO TOKEN LEFT", "warn")
-    if player.stop == "end" or _has_ended(player.session):
+    if player.stop == "end" or player.session.ended_before(len(player.session.tree)):
         return ("ENDED", "strong")
     return ("PAUSED" if player.session.reply_length else "READY", "strong")
-
-
-def _has_ended(session: Session) -> bool:
-    """Whether the text in hand says so itself: an engine that was not asked to go on does not."""
-    path = session.tree.path
-    return session.reply_length > 0 and path.ids[-1] in session.tokenizer.end_ids
 
 
 def reply_facts(session: Session) -> list[Group]:

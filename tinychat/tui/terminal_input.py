@@ -1,4 +1,4 @@
-"""What the terminal sends and takes, made steady around Textual. The one place that touches Textual's own parts.
+"""What the terminal sends and takes, made steady around Textual, whose driver it takes the place of.
 
 Textual 8.2 ends the program at a byte that is no UTF-8 (a Latin-1 terminal, Alt as an eighth bit), and takes a paste
 with an escape sequence in it for single keys: then letters act, and a line end submits. When the terminal is gone (a

@@ -153,8 +153,8 @@ class SearchPage(View[Taken]):
 
     def _has_ended(self) -> bool:
         """Whether the last token before the search is an end: what comes behind it is another text."""
-        path = self.player.session.tree.path
-        return self.position == len(path) and path.ids[-1] in self.player.session.tokenizer.end_ids
+        session = self.player.session
+        return self.position == len(session.tree) and session.ended_before(self.position)
 
     def _keys(self) -> tuple[str, ...]:
         start = f"Space {'stop' if self.running else 'search'}"
