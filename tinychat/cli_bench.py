@@ -42,7 +42,10 @@ def bench(
         str, typer.Option("--observe", metavar="NAME", help="Candidates recorded a step: off, top20 or full (64).")
     ] = "full",
     peer: Annotated[
-        str | None, typer.Option("--peer", metavar="NAME", help="hf: transformers' generate, on the same weights.")
+        str | None,
+        typer.Option(
+            "--peer", metavar="NAMES", help="hf (transformers' generate), llama.cpp, or both; on the same weights."
+        ),
     ] = None,
     kl: Annotated[
         str | None,
@@ -67,7 +70,7 @@ def bench(
 
     \b
     tinychat bench --shape 15m,110m
-    tinychat bench --shape 110m --threads 2 --peer hf
+    tinychat bench --shape 110m --threads 2 --peer hf,llama.cpp
     tinychat bench -m runs/small --dtype int8 --kl own --json
     tinychat bench --screen
     tinychat bench train --config assets/small.toml
@@ -92,7 +95,7 @@ def bench(
         presses = QUICK_PRESSES if quick else PRESSES
         raise typer.Exit(run_screen(files.find_checkpoint(model), presses=presses, as_json=json_output))
     from tinychat.bench import door
-    from tinychat.bench.plan import Request
+    from tinychat.bench.plan import PEERS, Request
     from tinychat.bench.shapes import lane_counts, shape_names
 
     if model is not None and shape is not None:
@@ -110,7 +113,7 @@ def bench(
         tokens=tokens,
         rounds=rounds,
         observe=options.one_of("--observe", observe, ("off", "top20", "full")),
-        peers=() if peer is None else (options.one_of("--peer", peer, ("hf",)),),
+        peers=() if peer is None else tuple(options.one_of("--peer", name, tuple(PEERS)) for name in peer.split(",")),
         kl=kl,
         json=json_output,
         quick=quick,

@@ -76,6 +76,7 @@ def test_the_table_goes_to_stdout_and_fits(found: dict[str, Any], capsys: pytest
         (("--shape", "15m", "--observe", "all"), "all"),
         (("--shape", "15m", "--step", "fast"), "fast"),
         (("--shape", "15m", "--peer", "vllm"), "vllm"),
+        (("--shape", "15m", "--peer", "hf,vllm"), "vllm"),
         (("--shape", "15m", "--kl", "text.txt"), "--kl FILE needs a tokenizer"),
     ],
 )
@@ -86,11 +87,21 @@ def test_what_cannot_be_measured_is_refused_at_once(tinychat, args: tuple[str, .
     assert len(ended.err.splitlines()) == 2
 
 
-def test_a_missing_peer_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="transformers") as caught:
-        door.run(Request(params=GREEDY, shapes=("15m",), peers=("hf",)))
-    assert "pip install" in caught.value.hint
+@pytest.mark.parametrize(
+    ("peers", "absent", "package"),
+    [
+        (("hf",), "transformers", "transformers"),
+        (("llama.cpp",), "llama_cpp", "llama-cpp-python"),
+        (("hf", "llama.cpp"), "gguf", "gguf"),
+    ],
+)
+def test_a_missing_peer_is_named_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, peers: tuple[str, ...], absent: str, package: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == absent else object())
+    with pytest.raises(UsageError, match=f"needs {package}, which is not installed") as caught:
+        door.run(Request(params=GREEDY, shapes=("15m",), peers=peers))
+    assert caught.value.hint == f"pip install {package}"
 
 
 def job(**changes: Any) -> Job:

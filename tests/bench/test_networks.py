@@ -7,7 +7,7 @@ import torch
 
 from tinychat.bench import measure
 from tinychat.bench.measure import Ours, check_memory, prompts
-from tinychat.bench.peer import Peer, logits_difference, twin
+from tinychat.bench.peer_hf import Peer, logits_difference, twin
 from tinychat.bench.plan import ASKED, CHAIN, FORWARD, OFF, OURS, PEERS, RECORD, Job
 from tinychat.bench.weights import SPREAD, random_model
 from tinychat.errors import OutOfMemoryError_, UsageError

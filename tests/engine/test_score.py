@@ -94,7 +94,7 @@ def test_windows_score_every_token_but_the_first_once_and_start_a_stride_apart(
 
 def test_the_loss_and_the_strided_perplexity_of_transformers_are_the_same() -> None:
     pytest.importorskip("transformers")
-    from tinychat.bench.peer import twin
+    from tinychat.bench.peer_hf import twin
 
     model = a_toy(context=32).float()
     theirs = twin(model)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tinychat.bench import machine, report
 from tinychat.bench.crew import Measurer
-from tinychat.bench.plan import ASKED, CHAIN, FORWARD, OFF, OURS, PEERS, RECORD, RECORDED, Job, Request
+from tinychat.bench.plan import ASKED, CHAIN, FORWARD, NEEDS, OFF, OURS, PEERS, RECORD, RECORDED, Job, Request
 from tinychat.bench.progress import Progress
 from tinychat.bench.rounds import Turns
 from tinychat.bench.shapes import SHAPES
@@ -34,8 +34,10 @@ def run(request: Request) -> int:
     """Measure, then print; the exit code. Errors are raised as TinychatError."""
     if request.quick:
         request = replace(request, rounds=min(request.rounds, QUICK_ROUNDS), tokens=min(request.tokens, QUICK_TOKENS))
-    if request.peers and importlib.util.find_spec("transformers") is None:
-        raise UsageError("--peer hf needs transformers, which is not installed.", "pip install transformers")
+    for peer in request.peers:
+        for package in NEEDS[peer]:
+            if importlib.util.find_spec(package.removesuffix("-python").replace("-", "_")) is None:
+                raise UsageError(f"--peer {peer} needs {package}, which is not installed.", f"pip install {package}")
     jobs = list(plan(request))
     text = _ids(request)
     peers = [kind for peer in request.peers for kind in PEERS[peer]]
@@ -105,8 +107,8 @@ def _configuration(name: str, job: Job, peers: list[str], rounds: int, progress:
 
         def start(kind: str) -> Measurer:
             progress.say(f"{name}: {kind} warms up")
-            # no peer has our int8, so it stays with the type that ours is measured against
-            dtype = "float32" if kind in peers and job.dtype == "int8" else job.dtype
+            # transformers has nothing like our int8, so it stays with the type that ours is measured against
+            dtype = "float32" if kind in PEERS["hf"] and job.dtype == "int8" else job.dtype
             return stack.enter_context(Measurer(replace(job, kind=kind, dtype=dtype)))
 
         ours = start(OURS)

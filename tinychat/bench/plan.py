@@ -15,7 +15,8 @@ from tinychat.engine.presets import PRESETS
 from tinychat.model.config import ModelConfig
 
 RECORDED = {"off": 0, "top20": 20, "full": 64}  # --observe: how many candidates every step records
-PEERS = {"hf": ("hf dynamic", "hf static+compile")}
+PEERS = {"hf": ("hf dynamic", "hf static+compile"), "llama.cpp": ("llama.cpp",)}
+NEEDS = {"hf": ("transformers",), "llama.cpp": ("llama-cpp-python", "gguf")}  # what each is installed by
 OURS = "tinychat"
 
 # what a person may well have on at once; no top-k, which would leave the truncations after it little to do

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from tinychat.bench.machine import pinned_cpus
 from tinychat.bench.numbers import is_settled, quantile
-from tinychat.bench.plan import ASKED, OURS, Job
+from tinychat.bench.plan import ASKED, OURS, PEERS, Job
 from tinychat.errors import OutOfMemoryError_, TinychatError
 
 
@@ -76,12 +76,7 @@ def _generations(job: Job, commands: TextIO) -> Iterator[dict[str, Any]]:
     from tinychat.bench.measure import Ours, memory
 
     started = time.perf_counter()
-    if job.kind == OURS:
-        subject: Any = Ours(job)
-    else:
-        from tinychat.bench.peer import Peer
-
-        subject = Peer(job)
+    subject: Any = Ours(job) if job.kind == OURS else _peer(job)
     opened = time.perf_counter()
     facts = subject.facts()  # makes the engine, and waits for whatever it compiles
     ready = time.perf_counter()
@@ -102,6 +97,16 @@ def _generations(job: Job, commands: TextIO) -> Iterator[dict[str, Any]]:
     }
     for line in commands:
         yield subject.generate(json.loads(line)["kind"]).to_dict()
+
+
+def _peer(job: Job) -> Any:
+    if job.kind in PEERS["llama.cpp"]:
+        from tinychat.bench import peer_llama_cpp
+
+        return peer_llama_cpp.Peer(job)
+    from tinychat.bench import peer_hf
+
+    return peer_hf.Peer(job)
 
 
 def _say(answers: TextIO, answer: dict[str, Any]) -> None:
