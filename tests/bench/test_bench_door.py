@@ -50,6 +50,9 @@ def test_a_run_ends_with_one_object_that_has_everything(found: dict[str, Any]) -
         assert 0 < speed["min"] <= speed["median"] <= speed["max"]
         assert 0 < run["step_s"]["p50"] <= run["step_s"]["p95"] <= run["step_s"]["p99"]
         assert run["floor_share"] == pytest.approx(speed["median"] / run["floor_tokens_per_s"])
+        rounds = run["floor_share_of_rounds"]
+        assert max(rounds["values"]) >= rounds["median"] > 0
+        assert rounds["max"] >= 0.99 * speed["max"] / run["floor_tokens_per_s"], "no round had more than the best"
         assert run["bytes_per_step"]["weights"] == 4 * run["facts"]["parameters"]
         assert run["memory"]["host_bytes"] > 1e7
         assert run["costs"]["record_share"] < 1

@@ -57,6 +57,14 @@ def test_a_gpus_floor_has_launches_and_no_host_cache() -> None:
     assert report.against_floor(1.0, Traffic(weights=1, cache=1), floor, 1)["cached_share"] is None
 
 
+def test_a_round_is_held_against_the_floor_it_had() -> None:
+    measured = [{"bytes_per_s": {"sum": 10.0, "copy": 20.0}}, {"bytes_per_s": {"sum": 30.0, "copy": 4.0}}]
+    shares = report.floor_shares([6.0, 6.0], Traffic(weights=3, cache=1), measured, 2)
+    assert shares.values == pytest.approx(
+        (0.6, 0.4)
+    )  # two lanes: 10 tokens/s are possible in the first round, 15 in the second
+
+
 def result(*, name: str = "15m", device: str = "cpu", dropped: int | None = 7) -> dict[str, Any]:
     """A report with every kind of line in it."""
     job = Job(kind="hf dynamic", device=device, dtype="float32", config={})
@@ -84,6 +92,7 @@ def result(*, name: str = "15m", device: str = "cpu", dropped: int | None = 7) -
         "dtype": "bfloat16", "facts": facts, "memory": memory, "warmups": 10,
         "settled": False, **speeds, **counts, "floor": floor,
         **report.against_floor(81.3, Traffic(weights=438_119_424, cache=11_796_480), floor, 16),
+        "floor_share_of_rounds": {"median": 0.912, "min": 0.871, "max": 1.034},
         "costs": report.costs(kinds),
         "peers": [
             report.peer_figures(job, ready, [timing(0.02)] * 3, [timing(0.01)] * 3) | counts,

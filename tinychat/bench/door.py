@@ -145,6 +145,9 @@ def _configuration(name: str, job: Job, peers: list[str], rounds: int, progress:
             **turns[0].counts(),
             "floor": figures,
             **report.against_floor(run["decode_tokens_per_s"]["median"], traffic, figures, job.lanes),
+            "floor_share_of_rounds": report.floor_shares(
+                run["decode_tokens_per_s"]["values"], traffic, floors, job.lanes
+            ).to_dict(),
             "costs": report.costs(turns[0].timings),
             "peers": [
                 report.peer_figures(each.job, each.ready, turn.timings[ASKED], turns[0].timings[ASKED]) | turn.counts()

@@ -81,6 +81,17 @@ def against_floor(tokens_per_s: float, traffic: Traffic, floor: Mapping[str, Any
     }
 
 
+def floor_shares(
+    reached: Sequence[float], traffic: Traffic, measured: Sequence[Mapping[str, Any]], lanes: int
+) -> Summary:
+    """The share of the floor that every round reached, against what memory gave in that very round.
+
+    Where neighbours take bandwidth, the best of all rounds is a floor that most rounds never had.
+    """
+    floors = [traffic.floor_s(max(each["bytes_per_s"].values())) for each in measured]
+    return Summary.of([speed * floor / lanes for speed, floor in zip(reached, floors, strict=True)])
+
+
 def peer_figures(
     job: Job, ready: Mapping[str, Any], timings: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:

@@ -79,6 +79,11 @@ def _notes(run: Mapping[str, Any]) -> Table:
         f"{number(run['floor_tokens_per_s'])} tokens/s at {size(floor['bytes_per_s'])}/s ({floor['by']});"
         f" reached {share(run['floor_share'])}",
     )
+    each = run["floor_share_of_rounds"]
+    table.add_row(
+        "", f"round by round, against that round's own: {share(each['median'])}"
+        f" ({share(each['min'])} to {share(each['max'])})",
+    )  # fmt: skip
     if run["cached_share"] is not None:
         table.add_row(
             "", f"reading the same {size(moved['total'])} again: {size(floor['cached_bytes_per_s'])}/s;"
