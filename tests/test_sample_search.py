@@ -101,6 +101,16 @@ def test_exhaustive_search_is_refused_where_it_would_never_end(sample: Callable[
     assert "at most 50000" in said
 
 
+def test_exhaustive_search_finds_all_that_a_grammar_allows(sample: Callable[..., Result]) -> None:
+    record = json.loads(sample("--search", "exhaustive", "-n", 8, "--regex", "(o|x)(a|oo)?", "--json")[1])
+    whole = [each for each in record["hypotheses"] if each["reason"] in ("end", "grammar")]
+    assert {each["text"] for each in whole} == {"o", "x", "oa", "xa", "ooo", "xoo"}
+    assert sum(math.exp(each["logprob"]) for each in whole) == pytest.approx(1.0, abs=1e-6)
+    code, out, said = sample("--search", "exhaustive", "-n", 8, "--regex", "[a-z ]*")
+    assert (code, out) == (2, "")
+    assert "no end in sight" in said
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

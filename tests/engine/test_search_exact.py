@@ -16,6 +16,7 @@ from tables import (
     slow_beam,
 )
 
+from tinychat.engine.params import SamplingParams
 from tinychat.engine.scores import LengthScore
 from tinychat.engine.search_params import SearchParams
 
@@ -60,6 +61,16 @@ def test_exhaustive_search_ranks_by_the_length_rule(lengths: LengthScore) -> Non
 def test_exhaustive_search_refuses_what_it_could_never_finish() -> None:
     with pytest.raises(ValueError, match="6\\^7 replies"):
         done_of(TableEngine(Table(0)), spec("exhaustive", max_tokens=7))
+
+
+def test_exhaustive_search_counts_the_tokens_that_the_settings_leave() -> None:
+    few = SamplingParams(allowed_ids=(1, 2, 3, END), banned_ids=(2,), logit_bias=((3, -math.inf),))
+    done = done_of(TableEngine(Table(0)), spec("exhaustive", max_tokens=7), few)
+    expected = [(*[1] * n, END) for n in range(7)] + [(1,) * 7]
+    assert sorted(each.ids for each in done.hypotheses) == sorted(expected)
+    assert math.fsum(math.exp(each.logprob) for each in done.hypotheses) == pytest.approx(1.0, abs=1e-12)
+    with pytest.raises(ValueError, match="2\\^20 replies"):
+        done_of(TableEngine(Table(0)), spec("exhaustive", max_tokens=20), few)
 
 
 # ---- beams -----------------------------------------------------------------------------------------------------------

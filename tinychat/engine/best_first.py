@@ -97,11 +97,14 @@ def best_first(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
 
 
 def exhaustive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) -> Iterator[SearchEvent]:
-    """Every reply there is, for tiny vocabularies: the oracle of the other searches. ValueError for too many."""
+    """Every reply that the settings allow, the oracle of the other searches. ValueError for too many of them.
+
+    Too many is known before the first pass, unless a grammar narrows the way: then it is found out on it.
+    """
     tree = Tree()
-    size = paths.pool.config.vocab_size
-    total = size ** min(paths.longest, 64)
-    if total > MOST:
+    size = len(paths.params.drawable(range(paths.pool.config.vocab_size)))
+    narrowed = paths.params.is_on("grammar")
+    if not narrowed and size ** min(paths.longest, 64) > MOST:
         raise ValueError(f"exhaustive search would look at {size}^{paths.longest} replies, at most {MOST} are allowed")
     stack: list[tuple[int, tuple[int, ...], float]] = [(0, (), 0.0)]  # node, ids, logprob: those to be extended
     while stack:
@@ -122,6 +125,8 @@ def exhaustive(paths: Paths, spec: SearchParams, interrupt: Callable[[], bool]) 
             here = logprob + float(sight.log_probs[token])
             event = tree.grow(node, sight.step(token), score=spec.lengths.score(here, n), logprob=here)
             yield event
+            if narrowed and len(tree.nodes) > MOST:
+                raise ValueError(f"exhaustive search has no end in sight after {MOST} tokens: allow fewer replies")
             reason = paths.ending((*ids, token))
             if reason is None:
                 further.append((event.node.id, (*ids, token), here))

@@ -117,7 +117,7 @@ class SamplingParams:
             raise ValueError(
                 f"entropy_low must not be above entropy_high, got {self.entropy_low} and {self.entropy_high}"
             )
-        if self.allowed_ids and not self._may_be_drawn():
+        if self.allowed_ids and not self.drawable(self.allowed_ids):
             raise ValueError("allowed_ids leaves no token to draw: every one of them is banned")
         missing = [name for name in STAGE_NAMES if self.is_on(name) and name not in self.stages]
         if missing:
@@ -154,10 +154,11 @@ class SamplingParams:
         """`logit_bias` as sorted (id, bias) pairs."""
         return tuple(self.logit_bias)  # type: ignore[arg-type]  # __post_init__ made it pairs
 
-    def _may_be_drawn(self) -> set[int]:
-        """The allowed tokens that nothing bans at every position."""
+    def drawable(self, tokens: Iterable[int]) -> set[int]:
+        """Those of the tokens that are allowed, and that nothing bans at every position."""
+        found = set(tokens) & set(self.allowed_ids) if self.allowed_ids else set(tokens)
         banned = {*self.banned_ids, *(token for token, bias in self.bias if bias == -math.inf)}
-        return set(self.allowed_ids) - banned - {next(iter(word)) for word in self.bad_words if len(tuple(word)) == 1}
+        return found - banned - {next(iter(word)) for word in self.bad_words if len(tuple(word)) == 1}
 
     def is_on(self, stage: str) -> bool:
         """Whether the stage changes anything."""
