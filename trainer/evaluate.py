@@ -20,8 +20,9 @@ from tinychat.engine.engine import Engine
 from tinychat.engine.params import SamplingParams
 from tinychat.text.chat import Message, render
 from trainer.events import Progress
-from trainer.loss import IGNORED, loss_sum
+from trainer.loss import IGNORED, objective_sum
 from trainer.signals import StopFlag
+from trainer.upload import uploaded
 
 if TYPE_CHECKING:
     from tinychat.model.transformer import Transformer
@@ -77,6 +78,7 @@ def evaluate(
     """The score over batches 0 to `count`, shared by all processes; None when somebody wants to stop."""
     device = next(model.parameters()).device
     found = np.zeros((count, 3))  # nats, tokens, bytes of each batch: added up in one order, whoever computed them
+    nats: dict[int, torch.Tensor] = {}  # of own batches; read at the end, so that the device never waits for the host
     with looking(model):
         for begin in range(0, count, ranks.world):
             stop.settle()
@@ -85,16 +87,19 @@ def evaluate(
             # sharded weights need all processes in every pass: one without a batch of its own computes the last again
             index = min(begin + ranks.rank, count - 1)
             x, y, documents = batches.batch(index)
-            apart = None if documents is None else torch.from_numpy(documents).to(device)
+            apart = None if documents is None else uploaded(documents, device)
             # not inference mode: weights in parts that are first gathered in it cannot be trained any more
             with torch.no_grad():
-                logits = model(torch.from_numpy(x).to(device), documents=apart)
-                part, trained = loss_sum(logits, torch.from_numpy(y).to(device))
+                logits = model(uploaded(x, device), documents=apart)
+                _, part = objective_sum(logits, uploaded(y, device))
             if begin + ranks.rank < count:
-                found[index] = float(part), trained, int(byte_lengths[y[y != IGNORED]].sum())
+                nats[index] = part
+                found[index] = 0.0, (y != IGNORED).sum(), byte_lengths[y[y != IGNORED]].sum()
             yield Progress(what="evaluating", done=min(begin + ranks.world, count), total=count, unit="batches")
-    nats, tokens, text_bytes = np.array(ranks.sum(found.ravel().tolist())).reshape(count, 3).cumsum(0)[-1].tolist()
-    return Score(nats, int(tokens), int(text_bytes))
+        if nats:
+            found[list(nats), 0] = torch.stack(list(nats.values())).tolist()
+    total, tokens, text_bytes = np.array(ranks.sum(found.ravel().tolist())).reshape(count, 3).cumsum(0)[-1].tolist()
+    return Score(total, int(tokens), int(text_bytes))
 
 
 @dataclass(frozen=True, slots=True)

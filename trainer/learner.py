@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tinychat.errors import FileFormatError, NumbersError
+from tinychat.errors import CorpusError, FileFormatError, NumbersError
 from tinychat.model.transformer import Transformer, to_arrays
 from trainer.average import Average
-from trainer.batches import Batches, scramble
+from trainer.batches import Batch, Batches, scramble
 from trainer.compiled import Compiled
 from trainer.config import TrainConfig
 from trainer.distributed import Ranks
@@ -30,6 +30,7 @@ from trainer.loss import IGNORED, objective_sum
 from trainer.optim import broken_gradients, clip_gradients, make_optimizer
 from trainer.precision import Scaler, choose
 from trainer.sharding import Spread, own_part, sharded_as, whole
+from trainer.upload import uploaded
 
 ADAPTER, AVERAGE, SCALE = "adapter", "average", "loss_scale"  # beside the optimizer's own, in the saved state
 
@@ -94,6 +95,7 @@ class Learner:
             self.compiled = self._forward = Compiled(self.spread.forward)
         self.scaler = Scaler() if self.precision.name == "fp16" else None
         self.average = Average(self.model, train.ema) if train.ema else None
+        self._ahead: tuple[int, Batch] | None = None  # the rows of a step that comes
         self.mark: Callable[[str], None] = lambda part: None  # after each part of a step, for who measures
         self.optimizer = make_optimizer(
             self.model,
@@ -160,12 +162,13 @@ class Learner:
         ranks, size = self.ranks, self.micro_rows
         part = self.config.rows_per_step // ranks.world
         started = time.monotonic()
-        x, y, documents = self.batches.batch(index, range(ranks.rank * part, (ranks.rank + 1) * part))
+        x, y, documents = self._rows(index)
         text_s = time.monotonic() - started
         text_bytes = int(self.byte_lengths[y[y != IGNORED]].sum())
         trained, text_bytes = map(int, ranks.sum([int((y != IGNORED).sum()), text_bytes]))
         first = ranks.rank * part // size  # of this process's micro-batches, among those of the step
         nats = [0.0] * (ranks.world * part // size)
+        own: list[torch.Tensor] = []  # read at the end: a device that is asked for a number is waited for
         scale = self.scaler.scale if self.scaler is not None else 1.0
         self.mark("data")
         for start in range(0, part, size):
@@ -173,8 +176,8 @@ class Learner:
             # dropout is a function of (seed, step, micro-batch): no process, stop or look at the model can change it
             torch.manual_seed(scramble(scramble(scramble(self.config.train.seed) + index) + micro) >> 1)
             rows = slice(start, start + size)
-            ids, targets = torch.from_numpy(x[rows]).to(self.device), torch.from_numpy(y[rows]).to(self.device)
-            apart = None if documents is None else torch.from_numpy(documents[rows]).to(self.device)
+            ids, targets = uploaded(x[rows], self.device), uploaded(y[rows], self.device)
+            apart = None if documents is None else uploaded(documents[rows], self.device)
             with self.spread.exchanging(last=start + size >= part):
                 with self.precision.casting(self.device):
                     logits = self._forward(ids, documents=apart)
@@ -184,14 +187,38 @@ class Learner:
                 mean = loss * (scale * ranks.world / max(1, trained))
                 self.mark("forward")
                 mean.backward()  # type: ignore[no-untyped-call]  # torch's own signature
-            nats[micro] = float(plain)
+            own.append(plain)
             self.mark("backward")
+        if self.device.type == "cuda":
+            text_s += self._look_ahead(index + 1)  # while the device computes
         if self.scaler is not None:
             self.scaler.unscale(self.model)
         norm = clip_gradients(self.model.parameters(), self.config.train.clip)
         self.mark("clip")
+        nats[first : first + len(own)] = torch.stack(own).tolist()
         # micro-batches are added up in the same order, whoever computed them
         return Taken(sum(ranks.sum(nats)), trained, x.size * ranks.world, text_bytes, norm, text_s)
+
+    def _rows(self, index: int) -> Batch:
+        """This process's rows of step `index`."""
+        if self._ahead is not None and self._ahead[0] == index:
+            return self._ahead[1]
+        part = self.config.rows_per_step // self.ranks.world
+        return self.batches.batch(index, range(self.ranks.rank * part, (self.ranks.rank + 1) * part))
+
+    def _look_ahead(self, index: int) -> float:
+        """Have the rows of step `index` ready when it comes; seconds that the device had to wait for them, at most.
+
+        What is wrong with them is told when they come.
+        """
+        if self._ahead is not None and self._ahead[0] == index:
+            return 0.0  # the same step again, with another scale
+        started = time.monotonic()
+        self._ahead = None
+        with suppress(CorpusError, OSError):
+            self._ahead = index, self._rows(index)
+        idle = torch.cuda.current_stream(self.device).query()
+        return time.monotonic() - started if idle else 0.0
 
     def _broken(self, taken: Taken) -> str:
         if not math.isfinite(taken.nats):

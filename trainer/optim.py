@@ -156,7 +156,7 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not grads:
         return 0.0
-    norm = float(whole(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))))
+    norm = float(whole(nn.utils.get_total_norm(grads)))  # on CUDA few kernels for all of them
     if max_norm > 0 and math.isfinite(norm):
         factor = max_norm / (norm + 1e-6)
         if factor < 1:
