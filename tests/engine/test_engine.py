@@ -300,7 +300,7 @@ def test_no_legal_token_changes_nothing() -> None:
     engine = an_engine()
     engine.set_context(PROMPT)
     nothing = SamplingParams(logit_bias=dict.fromkeys(range(VOCAB), -torch.inf))
-    with pytest.raises(NoLegalToken):
+    with pytest.raises(NoLegalToken, match="logit_bias left none"):
         engine.step(nothing)
     assert engine.peek(nothing).kept == 0
     assert engine.tokens() == PROMPT

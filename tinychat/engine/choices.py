@@ -48,6 +48,13 @@ class Choices:
                 return found
         return self.observe(here, params, context, watch=watch, token=token).odds
 
+    def dead_end(self, here: Lane, params: SamplingParams, context: Context) -> tuple[str, str]:
+        """Which stage left no token, and what to do: two lines for a person."""
+        stages = self.odds(here, params, context, watch=(), token=None).stages
+        last = next(view.name for view in stages if view.kept == 0)
+        what = f"The settings cut every token at position {context.place}: {last} left none."
+        return what, "Loosen it, or what comes before it, or go back some tokens."
+
     def step(
         self,
         here: Lane,

@@ -332,9 +332,8 @@ class Engine:
         kinds, context = self._ready(params, here, draw_lane)
         step = self._choices.step(here, params, context, watch=self.watch, token=token, plan=self.speculation)
         if step is None:
-            what = f"The settings cut every token at position {context.place}."
             trouble = self._grammars and self._grammars.trouble(params, here.main.tokens[here.prompt_len :])
-            raise NoLegalToken(*(trouble or (what, "Loosen the logit bias or the cuts.")))
+            raise NoLegalToken(*(trouble or self._choices.dead_end(here, params, context)))
         self.accepted += step.drafted == "accepted"
         here.take(step.token, step.state, ends=step.token in self.end_ids)
         here.complete = self.is_whole(here.main.tokens[here.prompt_len :], params)
