@@ -17,6 +17,30 @@ def test_words_are_banned_in_both_spellings(sample, checkpoint: Path) -> None:
     assert found == {(7, 8), tuple(tokenizer.encode("fox")), tuple(tokenizer.encode(" fox"))}
 
 
+def test_a_spelling_that_another_ban_holds_off_is_left_out(sample, checkpoint: Path) -> None:
+    from tinychat.model import checkpoint as checkpoints
+
+    tokenizer = checkpoints.tokenizer_of(checkpoints.inspect(checkpoint))
+    bare, spaced = tuple(tokenizer.encode("7,")), tuple(tokenizer.encode(" 7,"))
+    assert spaced != bare == spaced[-len(bare) :], "the test needs a phrase that is spelled alike after a space"
+    run = sample("-p", "the", "-n", 1, "--seed", 1, "--bad-word", "7,", "--json").json
+    assert [tuple(ids) for ids in run["settings"]["bad_words"]] == [bare]
+    assert run["notes"] == []
+
+
+def test_guidance_by_the_very_same_prompt_is_said(sample) -> None:
+    asked = ("-n", 2, "--seed", 1, "--json", "--guidance-scale", 2)
+    plain = sample("-p", "", "-n", 2, "--seed", 1, "--json").json
+    for given in (("-p", ""), ("-p", "", "--negative", ""), ("-p", "the fox", "--negative", "the fox")):
+        run = sample(*given, *asked).json
+        assert len([note for note in run["notes"] if note.startswith("guidance_scale has no effect")]) == 1
+    assert sample("-p", "", *asked).json["text"] == plain["text"]
+    assert sample("-p", "the fox", *asked).json["notes"] == []
+    kl = sample("-p", "", "-n", 2, "--seed", 1, "--json", "--temperature-mode", "kl").json
+    assert [note for note in kl["notes"] if "kl never moves" in note]
+    assert [token["temperature"] for token in kl["tokens"]] == pytest.approx([1.0, 1.0])
+
+
 def test_the_negative_prompt_is_encoded_as_the_prompt_is(sample) -> None:
     there = sample("-p", "the owl", "-n", 1, "--json").json["prompt_ids"]
     run = sample("-p", "the fox", "-n", 4, "--seed", 1, "--guidance-scale", 1.5, "--negative", "the owl", "--json").json
@@ -103,7 +127,7 @@ def test_state_and_region_stand_with_each_token(sample) -> None:
         (["--threads", "0"], "--threads must be"),
         (["--stop-repeat", "8"], "of the form N:M"),
         (["--stop-repeat", "8:1"], "repeat_times"),
-        (["--stop-below", "2"], "min_confidence"),
+        (["--stop-below", "2"], "--stop-below: min_confidence"),
         (["--bad-word", ""], "--bad-word needs some text"),
         (["--contrastive", "difference"], "amateur"),
         (["--regex", "("], "regex"),

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -221,10 +222,18 @@ def stop_rules(max_seconds: float | None, repeat: str | None, below: float | Non
         raise UsageError(
             f"--stop-repeat {repeat!r} is not of the form N:M.", "For example, 8 tokens 3 times:  --stop-repeat 8:3"
         ) from None
-    try:
-        return StopRules(max_seconds=max_seconds, repeat_ngram=ngram, repeat_times=times, min_confidence=below or 0.0)
-    except ValueError as error:
-        raise UsageError(f"{error}.") from error
+    rules: dict[str, dict[str, Any]] = {
+        "--max-seconds": {"max_seconds": max_seconds},
+        "--stop-repeat": {"repeat_ngram": ngram, "repeat_times": times},
+        "--stop-below": {"min_confidence": below or 0.0},
+    }
+    found = StopRules()
+    for option, values in rules.items():
+        try:
+            found = replace(found, **values)
+        except ValueError as error:
+            raise UsageError(f"{option}: {error}.") from error
+    return found
 
 
 def pairs(option: str, given: list[str], kind: type) -> dict[int, Any]:

@@ -102,7 +102,7 @@ def run(request: Request) -> int:
     with notices.waiting("loading the model"):
         engine = open_engine(request.model, request.machine, end_ids=tokenizer.end_ids, record=request.record)
     loaded = time.perf_counter()
-    notes = request_notes(request)
+    notes = request_notes(request, ids)
     for note in notes:
         notices.say(note)
 

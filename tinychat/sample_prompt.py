@@ -5,7 +5,7 @@ Nothing here draws a token.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -99,8 +99,8 @@ def all_params(request: Request) -> Iterator[SamplingParams]:
         yield params
 
 
-def request_notes(request: Request) -> list[str]:
-    """What a person may want to know before wondering about the answer."""
+def request_notes(request: Request, ids: Sequence[int]) -> list[str]:
+    """What a person may want to know before wondering about the answer. `ids` are those of the prompt."""
     found = []
     if not request.chat and request.prompt.endswith(" "):
         # tokens carry their leading space, so after a trailing one the likely next tokens do not fit any more
@@ -113,5 +113,16 @@ def request_notes(request: Request) -> list[str]:
     if request.search is not None:
         return found + search_notes(request.params, request.search)
     for params in all_params(request):
-        found += [note for note in params_notes(params) if note not in found]
+        found += [note for note in (*params_notes(params), *_other_prompt(params, ids)) if note not in found]
     return found
+
+
+def _other_prompt(params: SamplingParams, ids: Sequence[int]) -> Iterator[str]:
+    """What works by the difference between two prompts, where they are the same."""
+    if params.is_on("guidance") and tuple(ids) == (tuple(params.negative_ids) or tuple(ids[-1:])):
+        why = (
+            "the other prompt is the same" if params.negative_ids else "the prompt is one token, which stays without it"
+        )
+        yield f"guidance_scale has no effect: {why}"
+    if params.temperature_mode == "kl" and len(ids) == 1 and not params.is_greedy:
+        yield "temperature_mode kl never moves: the prompt is one token, which stays without it"

@@ -39,8 +39,13 @@ def with_words(
     """
     changes: dict[str, object] = {}
     if bad_words:
-        found = [ids for text in bad_words for ids in phrase_ids(tokenizer, text)]
+        found = [ids for text in bad_words for ids in _shortest(phrase_ids(tokenizer, text))]
         changes["bad_words"] = [*params.bad_words, *found]
     if negative is not None:
         changes["negative_ids"] = encode_prompt(tokenizer, negative, chat=chat, system=system, pauses=pauses)
     return params.with_(**changes)
+
+
+def _shortest(spellings: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Those that do not end in another one: whoever may not say that cannot come to the end of them."""
+    return [ids for ids in spellings if not any(ids != other and ids[-len(other) :] == other for other in spellings)]
