@@ -125,7 +125,7 @@ class Pipeline:
         self._arrived.clear()
         self._load()
         self._make_slots()
-        self._forward(0)
+        self._forward(0)()
         self._clock = time.perf_counter()
         return True
 
@@ -181,15 +181,18 @@ class Pipeline:
         if self._launched and self._launched % DARTS == 0:
             self._throw()
         stages, width = self._stages, self._width
-        self._program(("chain", stages, width), lambda: self._chain(stages, width))()
+        # both before either runs: where one cannot be made, everything is as the last whole step left it
+        chain = self._program(("chain", stages, width), lambda: self._chain(stages, width))
+        forward = self._forward(self._launched + 1)
+        chain()
         self._read_back()
-        self._forward(self._launched + 1)
+        forward()
         self._launched += 1
 
-    def _forward(self, ahead: int) -> None:
+    def _forward(self, ahead: int) -> Callable[[], None]:
         most, width = self.cache.length, self._width
         span = static_step.span_for(min(self._start + ahead, most), most)
-        self._program(("forward", span, width), lambda: self._logits_after(span, width))()
+        return self._program(("forward", span, width), lambda: self._logits_after(span, width))
 
     def _chain(self, stages: tuple[str, ...], width: int) -> None:
         """Logits to tokens and records; then everything is as it was before the pass of those tokens."""

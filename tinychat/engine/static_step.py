@@ -68,7 +68,8 @@ def forward(model: Transformer, layers: Layers, ids: Tensor, positions: Tensor, 
     groups = torch.arange(model.config.n_kv_heads, device=ids.device).unsqueeze(0)
     # every axis has its index: on a transposed view torch's compiler would copy the whole cache and put it back
     places = (lanes, groups, positions.unsqueeze(-1))
-    shared = _Shared(rope, mask[:, :span].unsqueeze(1).unsqueeze(1), places)
+    # cut last: a new axis would take its stride from the cut, and that is no multiple of _ALIGNED
+    shared = _Shared(rope, mask.unsqueeze(1).unsqueeze(1)[..., :span], places)
     with sdpa_kernel(_ATTENTION) if ids.is_cuda else nullcontext():
         for (keys, values), block in zip(layers, model.blocks, strict=True):
             assert isinstance(block, Block)
