@@ -41,8 +41,8 @@ class Ranks:
     All collectives must be called by every process in the same order; Left is raised when one has gone.
     """
 
-    def __init__(self, rank: int = 0, world: int = 1, local: int = 0, store: Store | None = None) -> None:
-        self.rank, self.world, self.local = rank, world, local
+    def __init__(self, rank: int = 0, world: int = 1, store: Store | None = None) -> None:
+        self.rank, self.world = rank, world
         self._store = store
         self._turns = 0
         self._bound: list[Callable[[], None]] = []
@@ -69,12 +69,12 @@ class Ranks:
             return value
         said = json.dumps(value).encode() if self.first else b""
         size = int(self.sum([len(said)])[0])
-        letters = torch.zeros(size, dtype=torch.uint8, device=self._device)
+        letters = torch.zeros(size, dtype=torch.uint8)
         if self.first:
             letters.copy_(torch.frombuffer(bytearray(said), dtype=torch.uint8))
         with peers():
             dist.broadcast(letters, 0)
-        return json.loads(bytes(letters.cpu().numpy()))
+        return json.loads(bytes(letters.numpy()))
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -139,12 +139,9 @@ class Ranks:
             if self._store.get(done) != b"done":
                 raise Left("The first process of this run has failed; its message says why.")
 
-    @property
-    def _device(self) -> torch.device:
-        return torch.device("cuda", self.local) if dist.get_backend() == "nccl" else torch.device("cpu")
-
     def _reduced(self, values: Sequence[float], how: Any) -> list[float]:
-        tensor = torch.tensor(list(values), dtype=torch.float64, device=self._device)
+        # on the host, also where gradients are exchanged between GPUs: those would have to finish their work first
+        tensor = torch.tensor(list(values), dtype=torch.float64)
         with peers():
             dist.all_reduce(tensor, op=how)
         return [float(value) for value in tensor.tolist()]
@@ -198,14 +195,14 @@ def joined(device: str) -> Iterator[Ranks]:
     try:
         store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
         dist.init_process_group(
-            "nccl" if on_cuda else "gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE
+            "cpu:gloo,cuda:nccl" if on_cuda else "gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE
         )
     except (RuntimeError, ValueError) as error:
         raise UsageError(
             f"The {world} processes do not find each other: {error}.",
             "Start them with  torchrun --nproc-per-node N -m tinychat train ...",
         ) from None
-    ranks = Ranks(rank, world, local, store)
+    ranks = Ranks(rank, world, store)
     try:
         yield ranks
     except BaseException:

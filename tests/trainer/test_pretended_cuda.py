@@ -5,10 +5,8 @@ There is no GPU: `pretend.py` says what this can show and what not. The oracle i
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
-import sys
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 
+from tinychat.errors import UsageError
+from trainer import distributed
 from trainer.batches import Batch
 from trainer.config import TrainConfig
 from trainer.config_file import parse
@@ -30,12 +30,7 @@ from trainer.learner import Learner
 from trainer.loop import train
 from trainer.signals import StopFlag
 
-_spec = importlib.util.spec_from_file_location("pretend", Path(__file__).parent / "pretend.py")
-assert _spec is not None
-assert _spec.loader is not None
-pretend: Any = importlib.util.module_from_spec(_spec)
-sys.modules["pretend"] = pretend
-_spec.loader.exec_module(pretend)
+from . import pretend
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 VOCABULARY = 40
@@ -232,3 +227,26 @@ def test_the_pretended_device_refuses_what_a_real_one_refuses(watch: Any) -> Non
     torch.zeros(3).to("cuda")
     assert watch.reads == ["tolist", "aten._local_scalar_dense", "aten.index"]
     assert watch.waiting == ["to the device"]
+
+
+def test_processes_on_gpus_exchange_gradients_there_and_what_they_agree_on_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    set_devices: list[int] = []
+    groups: list[str] = []
+
+    def group(backend: str, **_: Any) -> None:
+        groups.append(backend)
+        raise RuntimeError("nobody is there")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", set_devices.append)
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(None, 1, 2)]))
+    monkeypatch.setattr(distributed.dist, "init_process_group", group)
+    with pytest.raises(UsageError, match="nobody is there"), distributed.joined("cuda"):
+        pass
+    assert set_devices == [1]
+    assert groups == ["cpu:gloo,cuda:nccl"]
