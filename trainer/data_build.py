@@ -47,9 +47,16 @@ class Interrupted(Exception):
 def build(recipe: Recipe, path: Path, stop: StopFlag) -> Generator[Event, None, DataFolder]:
     """Make the folder, or what is missing of it. find() comes first.
 
-    Raises Interrupted when stopped, CorpusError with file and line, StorageError. Finished parts stay.
+    Raises Interrupted when stopped, CorpusError with file and line, StorageError. Finished parts stay; where a bad
+    text ends it before there is one, nothing does.
     """
-    yield from _Building(recipe, path, stop).run()
+    work = _Building(recipe, path, stop)
+    try:
+        yield from work.run()
+    except CorpusError:
+        if not work.parts:
+            clear(path)
+        raise
     return open_folder(path)
 
 

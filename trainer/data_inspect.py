@@ -179,16 +179,27 @@ def _measured(line: Line, end: int | None, lengths: Lengths) -> Iterator[int]:
 
 
 def _samples(line: Line, tokenizer: Tokenizer, count: int, seed: int) -> Iterator[str]:
-    """Beginnings of documents from anywhere in the line."""
+    """Beginnings of documents from anywhere in the line, each but once."""
+    shown: set[int] = set()
     for number in range(count if len(line) else 0):
         at = scramble(scramble(seed) + number) % len(line)
-        start = _next(line, tokenizer.end_of_text, at)
-        start = _next(line, tokenizer.end_of_text, 0) if start == len(line) else start
-        start = 0 if start == len(line) else start
+        start = drawn = _document(line, tokenizer.end_of_text, at)
+        while start in shown:
+            start = _document(line, tokenizer.end_of_text, start + 1)
+            if start == drawn:
+                return
+        shown.add(start)
         stop = _next(line, tokenizer.end_of_text, start + 1)
         text = spelled(tokenizer, line.read(start, min(stop, start + MOST_SHOWN)).tolist())
         left = stop - start - MOST_SHOWN
         yield f"{text} ... ({left} more tokens)" if left > 0 else text
+
+
+def _document(line: Line, end: int, at: int) -> int:
+    """The next place from `at` on where a document begins; after the last one, the first."""
+    start = _next(line, end, at)
+    start = _next(line, end, 0) if start == len(line) else start
+    return 0 if start == len(line) else start
 
 
 def _next(line: Line, token: int, at: int) -> int:

@@ -109,7 +109,8 @@ class Journal(Record):
 def find(recipe: Recipe, path: Path, *, fresh: bool = False) -> DataFolder | None:
     """The finished folder of this recipe, if it is there; with `fresh`, what is there of others is removed.
 
-    Raises UsageError where another data set is and `fresh` is not, CorpusError for sources that are not there.
+    Raises UsageError where another data set is and `fresh` is not, CorpusError for sources that are not there. The
+    beginning of one, without a finished shard, is nothing to lose: a mended text may take its place.
     """
     key = recipe.key(recipe.readings())
     if fresh:
@@ -124,7 +125,7 @@ def find(recipe: Recipe, path: Path, *, fresh: bool = False) -> DataFolder | Non
         found = open_folder(path)
         sweep(path)  # somebody was killed between the manifest and this
         return found
-    if isinstance(journal, Journal) and journal.key != key:
+    if isinstance(journal, Journal) and journal.parts and journal.key != key:
         raise UsageError(f"{path} holds the beginning of other shards: its text or settings were others.", other)
     return None
 

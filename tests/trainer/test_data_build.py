@@ -308,6 +308,30 @@ def test_an_empty_source_is_refused_each_time(text: Path, tmp_path: Path) -> Non
         open_folder(tmp_path / "out")
 
 
+def test_a_text_that_will_not_do_leaves_nothing_in_the_way_of_the_mended_one(tmp_path: Path) -> None:
+    source = tmp_path / "text.jsonl"
+    source.write_text('{"text": "the fox"}\n{"tex": "the owl"}\n')
+    with pytest.raises(CorpusError, match="line 2"):
+        made(recipe(source), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    source.write_text('{"text": "the fox"}\n{"text": "the owl"}\n')
+    assert find(recipe(source), tmp_path / "out") is None
+
+
+def test_the_beginning_of_shards_without_a_finished_one_is_nothing_to_lose(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_build, "REPORT_S", 0.0)
+    for _ in build(recipe(text), tmp_path / "out", StopFlag()):
+        if (tmp_path / "out" / "build.json").exists():
+            break
+    assert finished_parts(tmp_path / "out") == 0
+    assert find(recipe(text, seed=2), tmp_path / "out") is None
+    made(recipe(text, seed=2), tmp_path / "out")
+    made(recipe(text, seed=2), tmp_path / "whole")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def test_a_file_in_the_place_of_the_folder_is_left_alone(text: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UsageError, match="a file of that name"):

@@ -157,6 +157,18 @@ def test_samples_are_documents_of_their_source(path: Path) -> None:
     assert facts["samples"] != facts_of(inspect_folder(path, samples=4, seed=4))["samples"]
 
 
+def test_no_document_is_shown_twice(tmp_path: Path) -> None:
+    texts = {"a.jsonl": ["the fox"], "b.jsonl": ["the owl saw hay", "the owl saw jam", "the owl saw tea"]}
+    for name, rows in texts.items():
+        (tmp_path / name).write_text("\n".join(json.dumps({"text": row}) for row in rows))
+    sources = tuple(str(tmp_path / name) for name in texts)
+    for _ in build(Recipe(sources=sources, valid_fraction=0.0, workers=0), tmp_path / "out", StopFlag()):
+        pass
+    facts = facts_of(inspect_folder(tmp_path / "out", samples=3, seed=0))
+    shown = [sample["text"].removeprefix("<|endoftext|>") for sample in facts["samples"]]
+    assert sorted(shown) == [*texts["a.jsonl"], *texts["b.jsonl"]]
+
+
 def test_boundaries_are_the_bytes_of_the_file(path: Path) -> None:
     facts = facts_of(inspect_folder(path, samples=0, seed=0))
     assert len(facts["boundaries"]) == 3
