@@ -1,6 +1,6 @@
 """The dashboard as lines of text for any size: where what is known of a run stands on the screen.
 
-Narrow screens stack curve, figures and sample; wide ones put figures and sample beside the curve. What does not fit
+Narrow screens stack curve, figures and sample; wide ones put figures beside curve and sample. What does not fit
 goes in a fixed order, figures last. Pure: View and size in, lines out. Nothing here writes to a terminal.
 """
 
@@ -120,16 +120,14 @@ def _wide(view: View, width: int, height: int, ascii_only: bool) -> list[Text]:
     left = width - SIDE - 2
     top = [_progress_line(view, width, ascii_only), Text()]
     rows = height - len(top)
-    # on a high screen the sample goes below the curve, over its whole width
-    below = _sample(view, left, min(12, rows // 4)) if rows >= 26 else []
+    # beside the curve it would have to wait for what the figures leave, which is nothing on most screens
+    below = _sample(view, left, min(12, max(3, rows // 4))) if rows >= 12 else []
     curve = [_legend(view, left, ascii_only), *_curve(view, left, rows - 1 - len(below), ascii_only), *below]
     side = _column(_figures(view, long=True))
     if rows - len(side) >= 4:
         side += [Text(), *_strips(view, SIDE, ascii_only)]
     if rows - len(side) >= 4 and view.curve.probes:
         side += [Text(), *probe_lines(view.curve.probes, SIDE, rows - len(side) - 1, ascii_only=ascii_only)]
-    if not below and view.sampled is not None and rows - len(side) - 1 >= 3:
-        side += [Text(), *_sample(view, SIDE, rows - len(side) - 1)]
     lines = []
     for row in range(rows):
         line = _fitted(curve[row] if row < len(curve) else Text(), left)

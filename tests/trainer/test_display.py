@@ -210,6 +210,15 @@ def test_where_there_is_room_the_sample_before_stands_below_the_last_one() -> No
     assert "and B." not in text
 
 
+@pytest.mark.parametrize(("width", "height"), [(100, 20), (100, 24), (100, 30), (120, 36), (200, 60), (80, 24)])
+def test_the_last_sample_is_seen_whatever_else_is_to_be_shown(width: int, height: int) -> None:
+    view = _view()
+    for step in range(100, 200, 20):
+        view.take(Probed(step=step, prompt="a", top=tuple((letter, 0.1) for letter in "bcdef")))
+    view.take(Sampled(step=200, prompt="A", text=" fox ran.", temperature=1.0))
+    assert "A fox ran." in "\n".join(plain_lines(frame(view, width, height), width))
+
+
 def test_the_history_of_the_probe_rises_with_the_odds() -> None:
     probes = [Probed(step=step, prompt="a", top=(("x", step / 10), ("y", 0.05))) for step in range(1, 9)]
     heading, first, second = (line.plain for line in probe_lines(probes, 50, 3, ascii_only=False))
