@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tinychat.errors import UsageError
 from trainer import checkpoints
+from trainer.config_file import load
 from trainer.run_folder import RunFolder
 
 HOW = "Say how much:  --extend 500 (steps)  or  --extend 10m (minutes)"
@@ -20,7 +21,9 @@ HOW = "Say how much:  --extend 500 (steps)  or  --extend 10m (minutes)"
 def longer(path: Path, amount: str) -> list[str]:
     """Overrides for the config of the run in `path`: that many more steps after its end, or minutes from where it is.
 
-    `amount` is 500, 500steps, 10m or 10minutes. Raises UsageError for another, or when there is no checkpoint.
+    The end of a run that ended early, by eval.patience or train.minutes, is where it stands; patience does not end it
+    again. `amount` is 500, 500steps, 10m or 10minutes. Raises UsageError for another, or
+    when there is no checkpoint.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(steps?|s|minutes?|mins?|m)?\s*", amount)
     if found is None or float(found[1]) == 0:
@@ -33,10 +36,15 @@ def longer(path: Path, amount: str) -> list[str]:
         raise UsageError(
             f"{path}: there is no checkpoint to extend.", f"Start it first:  tinychat train --resume {path}"
         )
-    now = newest.progress
+    now, config = newest.progress, load(path / "config.toml", look=False)
+    early = 0 < config.eval.patience <= now.worse
+    late = config.train.minutes is not None and now.elapsed_s >= config.train.minutes * 60
     if minutes:
         wanted = {"minutes": f"{now.elapsed_s / 60 + float(found[1]):.6g}"}
     else:
-        wanted = {"steps": str(max(now.step, now.steps) + int(found[1]))}
+        # where it was to end, unless it has ended before
+        end = now.step if early or late else max(now.step, min(now.steps, config.train.steps or now.steps))
+        wanted = {"steps": str(end + int(found[1]))}
     # what ended the run before would end it again
-    return [f"train.{limit}={wanted.get(limit, '')}" for limit in ("steps", "epochs", "tokens", "minutes")]
+    told = [f"train.{limit}={wanted.get(limit, '')}" for limit in ("steps", "epochs", "tokens", "minutes")]
+    return [*told, "eval.patience=0"] if early else told

@@ -74,6 +74,23 @@ def test_more_minutes_count_from_where_it_is(run: Path) -> None:
     assert (config.train.steps, config.train.tokens) == (None, None)
 
 
+def test_a_run_that_ended_early_goes_on_from_where_it_stands(config: TrainConfig, tmp_path: Path) -> None:
+    slow = ["train.lr=1e-12", "train.steps=60", "eval.every=2", "eval.patience=1", f"data.text={config.data.text}"]
+    events = list(train(parse(BASE, name="test", overrides=slow), out=tmp_path / "run"))
+    assert isinstance(events[-1], Stopped)
+    assert (events[-1].reason, events[-1].step) == ("no better", 4)
+    longer_ = load(tmp_path / "run" / "config.toml", longer(tmp_path / "run", "3"))
+    events = list(train(longer_, out=tmp_path / "run", resume=True))
+    assert isinstance(events[-1], Stopped)
+    assert (events[-1].reason, events[-1].step) == ("finished", 7)
+
+
+def test_more_steps_come_after_the_end_that_the_config_names_by_now(run: Path) -> None:
+    shorter = load(run / "config.toml", ["train.steps=2"])
+    list(train(shorter, out=run, resume=True))  # finished already: nothing is saved
+    assert load(run / "config.toml", longer(run, "6")).train.steps == 10
+
+
 @pytest.mark.parametrize("amount", ["", "x", "0", "-5", "1.5", "5 hours", "1e3"])
 def test_an_amount_that_is_none_is_refused(amount: str, run: Path) -> None:
     with pytest.raises(UsageError, match="--extend"):
