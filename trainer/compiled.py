@@ -1,4 +1,4 @@
-"""torch.compile around the forward pass of training, where it works; else the plain pass and one line that says so.
+"""torch.compile around what training computes, where it works; else the plain form and one line that says so.
 
 Nothing here knows models or data.
 """
@@ -9,31 +9,32 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
-Forward = Callable[..., Tensor]
+from tinychat.engine.runner import is_out_of_memory
+
+Work = Callable[..., Any]
 
 
 class Compiled:
-    """`forward`, compiled at the first call. `told` says why it is not, once that is known."""
+    """`work`, compiled at the first call. `told` says why it is not, once that is known."""
 
-    def __init__(self, forward: Forward) -> None:
-        self._plain = forward
-        self._fast: Forward | None = None
+    def __init__(self, work: Work) -> None:
+        self._plain = work
+        self._fast: Work | None = None
         self.told = ""
 
-    def __call__(self, *args: Any, **keywords: Any) -> Tensor:
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
         if self.told:
             return self._plain(*args, **keywords)
         if self._fast is not None:
             return self._fast(*args, **keywords)
         why = ""
         try:
-            fast: Forward = compiling(self._plain)
+            fast = compiling(self._plain)
             found = fast(*args, **keywords)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # whatever a compiler and its compilers may raise
+            if is_out_of_memory(error):  # with fewer rows it may compile
+                raise
             why = _first_line(error)
         else:
             self._fast = fast
@@ -42,9 +43,9 @@ class Compiled:
         return self._plain(*args, **keywords)
 
 
-def compiling(forward: Forward) -> Forward:
+def compiling(work: Work) -> Work:
     """torch's compiler, for shapes that stay."""
-    made: Forward = torch.compile(forward, dynamic=False)
+    made: Work = torch.compile(work, dynamic=False)
     return made
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,10 +90,15 @@ class Learner:
         self.precision.prepare()
         if train.recompute:
             recompute(self.model)
-        self.compiled = None
-        self._forward: Callable[..., torch.Tensor] = self.spread.forward
+        self.compiled: Compiled | None = None
+        self._forward: Callable[..., Any] = self.spread.forward
+        self._objective: Callable[..., Any] = objective_sum
+        self._compiled: tuple[Compiled, ...] = ()
         if train.compile == "on" or (train.compile == "auto" and device.type == "cuda"):
-            self.compiled = self._forward = Compiled(self.spread.forward)
+            # apart: torch compiles a model that has copies on other processes in a way of its own
+            self.compiled, loss = Compiled(self.spread.forward), Compiled(objective_sum)
+            self._forward, self._objective = self.compiled, loss
+            self._compiled = self.compiled, loss
         self.scaler = Scaler() if self.precision.name == "fp16" else None
         self.average = Average(self.model, train.ema) if train.ema else None
         self._ahead: tuple[int, Batch] | None = None  # the rows of a step that comes
@@ -182,11 +188,11 @@ class Learner:
                 with self.precision.casting(self.device):
                     logits = self._forward(ids, documents=apart)
                 train = self.config.train
-                loss, plain = objective_sum(logits, targets, smoothing=train.label_smoothing, z_loss=train.z_loss)
+                loss, plain = self._objective(logits, targets, smoothing=train.label_smoothing, z_loss=train.z_loss)
                 # torch takes the mean over the processes, where we want the sum
                 mean = loss * (scale * ranks.world / max(1, trained))
                 self.mark("forward")
-                mean.backward()  # type: ignore[no-untyped-call]  # torch's own signature
+                mean.backward()
             own.append(plain)
             self.mark("backward")
         if self.device.type == "cuda":
@@ -229,6 +235,11 @@ class Learner:
 
     def forget_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def not_compiled(self) -> str:
+        """Why something is not compiled that should be, once the first step has shown it; else empty."""
+        return next((part.told for part in self._compiled if part.told), "")
 
     def looked_at(self) -> AbstractContextManager[None]:
         """Inside, the model has the weights that are evaluated, sampled and kept as the best: the average, if any."""

@@ -366,9 +366,8 @@ class _Run:
 
     def _compiled(self) -> Iterator[Event]:
         """Once, when the first step has shown whether torch.compile works."""
-        made = self.learner.compiled
-        if made is not None and made.told and self.now.step == self.began_at:
-            yield Warned(step=self.now.step, message=made.told)
+        if self.learner.not_compiled and self.now.step == self.began_at:
+            yield Warned(step=self.now.step, message=self.learner.not_compiled)
 
     def _foretell(self) -> Iterator[Event]:
         """Once, when the speed is known: will the time be enough?"""

@@ -23,6 +23,7 @@ from trainer.events import Evaluated, Event, Started, Stopped, TrainStep, Warned
 from trainer.fitting import fit_rows
 from trainer.learner import Learner
 from trainer.loop import train
+from trainer.loss import objective_sum
 from trainer.precision import GROWS_AFTER, Scaler, choose, cpu_has_bf16
 from trainer.signals import StopFlag
 
@@ -268,7 +269,43 @@ def test_a_compiler_that_works_is_used(
 
     monkeypatch.setattr(compiled, "compiling", counting)
     assert _told(_run(made("train.compile=on"), tmp_path)) == []
-    assert len(calls) == 8 + 1  # the steps, and the trial of the rows
+    assert len(calls) == 2 * (8 + 1)  # model and loss, in the steps and in the trial of the rows
+
+
+def test_a_loss_that_does_not_compile_is_told_and_the_model_stays_compiled(
+    made: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiling(work: Callable[..., Any]) -> Callable[..., Any]:
+        if work is objective_sum:
+            raise RuntimeError("no kernel for it")
+        return work
+
+    monkeypatch.setattr(compiled, "compiling", compiling)
+    told = _told(_run(made("train.compile=on"), tmp_path))
+    assert told == ["torch.compile does not work here, training goes on without it: no kernel for it"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "backend='inductor' raised: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+    ],
+)
+def test_memory_that_is_too_little_while_it_compiles_is_no_fault_of_the_compiler(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(compiled, "compiling", lambda work: full)
+    work = compiled.Compiled(lambda: 7)
+    with pytest.raises(RuntimeError, match=r"memory|ALLOC"):
+        work()
+    assert work.told == ""
+    monkeypatch.setattr(compiled, "compiling", lambda work: work)
+    assert work() == 7
 
 
 def test_the_precision_is_chosen_by_what_the_cpu_has_and_told(

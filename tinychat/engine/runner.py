@@ -200,9 +200,13 @@ def choose_dtype(wanted: str | None) -> torch.dtype | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a failed allocation is behind this, on whichever device: torch has a class of its own for one of them."""
+    """Whether a failed allocation is behind this, on whichever device: torch has a class of its own for some of them.
+
+    The driver's own refusal, that of a library (cuBLAS) and that of a compiler that tried something come as others.
+    """
     text = str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+    known = ("can't allocate memory", "out of memory", "_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text for words in known)
 
 
 def default_threads(n_parameters: int | None = None, *, spare: int = 0) -> int:
