@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tinychat.errors import UsageError
 from trainer import distributed
@@ -213,6 +214,25 @@ def test_a_whole_run_on_the_device_is_the_run_of_the_cpu(
         assert there
     kinds = Counter(type(event) for event in seen["cuda"])
     assert (kinds[Sampled], kinds[Probed]) == (2, 2)
+
+
+@pytest.mark.parametrize(("packed", "precision"), [(True, "bf16"), (False, "fp32"), (False, "bf16")])
+def test_groups_of_heads_go_where_cuda_has_a_fast_kernel_for_them(
+    packed: bool, precision: str, watch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, bool, torch.dtype]] = []
+    attention = F.scaled_dot_product_attention
+
+    def spied(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **given: Any) -> torch.Tensor:
+        seen.append((k.shape[1], given["enable_gqa"], q.dtype))
+        found: torch.Tensor = attention(q, k, v, **given)
+        return found
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spied)
+    _learner(f"model.kv_heads=1 train.precision={precision}", CUDA, packed=packed).step(0, 1e-2)
+    # flash alone takes groups, half types and no mask; the others want as many keys as queries
+    flash = precision == "bf16" and not packed
+    assert set(seen) == {(1 if flash else 2, flash, torch.bfloat16 if precision == "bf16" else torch.float32)}
 
 
 def test_the_pretended_device_refuses_what_a_real_one_refuses(watch: Any) -> None:

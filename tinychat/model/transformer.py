@@ -92,8 +92,13 @@ class Attention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=reach.mask, dropout_p=dropout)
             y = y.reshape(B, T, D)
         else:
+            grouped = G != H
+            if grouped and q.is_cuda and (reach.mask is not None or q.dtype == torch.float32):
+                # CUDA's fast kernels for these take no groups: torch would keep all T x S weights of every head
+                k, v = k.repeat_interleave(H // G, dim=1), v.repeat_interleave(H // G, dim=1)  # (B, H, S, E)
+                grouped = False
             y = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=reach.mask, dropout_p=dropout, is_causal=reach.causal, enable_gqa=G != H
+                q, k, v, attn_mask=reach.mask, dropout_p=dropout, is_causal=reach.causal, enable_gqa=grouped
             )
             y = y.transpose(1, 2).reshape(B, T, D)
         return F.dropout(self.output(y), self.dropout, self.training)
