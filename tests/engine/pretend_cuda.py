@@ -43,6 +43,7 @@ class Pretend(TorchFunctionMode):
         self.graph: Recording | None = None  # what is being recorded
         self.late: list[tuple[Tensor, Tensor]] = []  # copies to pinned memory that nobody has waited for
         self.replays = 0
+        self.stream: object = None  # the current one
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -186,27 +187,37 @@ def install(patch: pytest.MonkeyPatch) -> Pretend:
     def graph(target: Graph, **options: Any) -> Iterator[None]:
         assert options["capture_error_mode"] == "thread_local"
         assert mode.graph is None
+        before, mode.stream = mode.stream, options["stream"]
         mode.graph = target.recording = Recording()
         try:
             with mode.graph:
                 yield
         finally:
             mode.graph = None
+        mode.stream = before  # not after an error: torch ends the capture first, which then raises
+
+    @contextlib.contextmanager
+    def on(stream: object) -> Iterator[None]:
+        before, mode.stream = mode.stream, stream
+        yield
+        mode.stream = before
 
     class Event:
-        def record(self, stream: object) -> None: ...
+        def record(self, stream: object) -> None:
+            assert stream is mode.stream, "nothing was sent on that stream"
 
         def synchronize(self) -> None:
             mode.arrive()
 
-    def nothing(*_: object, **__: object) -> contextlib.nullcontext[None]:
-        return contextlib.nullcontext()
+    def stream_of(device: object = None) -> object:
+        return SimpleNamespace(wait_stream=lambda other: None)
 
-    stream = SimpleNamespace(wait_stream=lambda other: None)
+    mode.stream = stream_of()
     stand_ins: dict[str, Callable[..., Any]] = {
         "is_available": lambda: True, "device_count": lambda: 1, "synchronize": lambda *_: mode.arrive(),
-        "Stream": lambda device: stream, "current_stream": lambda device=None: stream, "stream": nothing,
-        "device": nothing, "graph_pool_handle": lambda: (0, 1), "CUDAGraph": Graph, "graph": graph, "Event": Event,
+        "Stream": stream_of, "current_stream": lambda device=None: mode.stream, "stream": on,
+        "set_stream": lambda stream: setattr(mode, "stream", stream), "graph_pool_handle": lambda: (0, 1),
+        "device": lambda device: contextlib.nullcontext(), "CUDAGraph": Graph, "graph": graph, "Event": Event,
     }  # fmt: skip
     for name, each in stand_ins.items():
         patch.setattr(torch.cuda, name, each)

@@ -151,7 +151,9 @@ def test_a_graph_that_cannot_be_recorded_leaves_the_text_to_the_slow_way(
     fast, slow = test_cuda.both(test_cuda.on_cuda())
     for engine in (fast, slow):
         engine.set_context(LONG)
+    stream = torch.cuda.current_stream()
     assert drawn(fast, WARM, 12) == drawn(slow, WARM, 12)  # the second span is refused, in mid-run
+    assert torch.cuda.current_stream() is stream
     assert fast.facts()["ahead"].startswith("off: operation not permitted when stream is capturing")
     assert max(lengths) > 120
 
@@ -244,7 +246,7 @@ def test_the_pretence_refuses_what_a_device_refuses(pretend: Pretend) -> None:
             look()
 
 
-PLAIN: Any = {"capture_error_mode": "thread_local"}
+PLAIN: Any = {"capture_error_mode": "thread_local", "stream": "another"}
 
 
 def test_the_pretence_replays_on_the_memory_of_its_recording(pretend: Pretend) -> None:
@@ -260,5 +262,7 @@ def test_the_pretence_replays_on_the_memory_of_its_recording(pretend: Pretend) -
     assert total.item() == 9.0 + 15.0
     slot.copy_(total, non_blocking=True)
     assert slot.isnan().all()
-    torch.cuda.Event().synchronize()
+    arrived = torch.cuda.Event()
+    arrived.record(torch.cuda.current_stream())
+    arrived.synchronize()
     assert slot.item() == 24.0

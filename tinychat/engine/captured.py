@@ -40,6 +40,7 @@ class Captures:
                 with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                     action()
             finally:  # also where it failed: the slow way goes on from here
+                torch.cuda.set_stream(here)  # torch.cuda.graph leaves its own current where a capture cannot be ended
                 here.wait_stream(self._stream)
                 for buffer, before in zip(state, kept, strict=True):
                     buffer.copy_(before)
