@@ -34,8 +34,8 @@ class Average:
     def take(self, step: int) -> None:
         """The weights after update `step`, counted from 0."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
-        for name, parameter in self._trained():
-            self.tensors[name].lerp_(parameter, share)
+        weights = dict(self._trained())
+        torch._foreach_lerp_([self.tensors[name] for name in weights], list(weights.values()), share)  # few kernels
 
     @contextmanager
     def applied(self) -> Iterator[None]:

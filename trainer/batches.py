@@ -24,6 +24,7 @@ kept and no library's stream can change them. Nothing here knows models or devic
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, get_args
 
@@ -302,6 +303,7 @@ def _scrambled(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+@lru_cache(1024)  # every row of an epoch asks for the same two
 def _key(seed: int, number: int, use: int) -> int:
     return scramble(scramble(scramble(seed & _MASK) ^ number) ^ use)
 

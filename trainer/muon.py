@@ -82,20 +82,26 @@ class Muon(torch.optim.Optimizer):
     def _update(self, group: dict[str, Any]) -> None:
         lr, momentum = group["lr"], group["momentum"]
         weights = [weight for weight in group["params"] if weight.grad is not None]
-        parts: list[Tensor] = []
+        if not weights:
+            return
+        grads = [weight.grad for weight in weights]
         for weight in weights:
-            state = self.state[weight]
-            if not state:
-                state["momentum"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
-            state["momentum"].lerp_(weight.grad, 1 - momentum)
-            # a sharded weight's directions are those of the whole
-            parts += torch.split(whole(weight.grad.lerp(state["momentum"], momentum)), group["rows"])
+            if not self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
+        momenta = [self.state[weight]["momentum"] for weight in weights]
+        # lists at once: on CUDA one kernel for many weights
+        torch._foreach_lerp_(momenta, grads, 1 - momentum)
+        ahead = torch._foreach_lerp(grads, momenta, momentum)
+        # a sharded weight's directions are those of the whole
+        parts = [part for tensor in ahead for part in torch.split(whole(tensor), group["rows"])]
         moved = _together(parts)
-        for place, weight in enumerate(weights):
-            if group["weight_decay"]:
-                weight.mul_(1 - lr * group["weight_decay"])
-            many = len(parts) // len(weights)
-            weight.add_(sharded_as(torch.cat(moved[place * many : (place + 1) * many]), weight), alpha=-lr)
+        if group["weight_decay"]:
+            torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
+        many = len(group["rows"])
+        joined = [torch.cat(moved[start : start + many]) for start in range(0, len(moved), many)]
+        torch._foreach_add_(
+            weights, [sharded_as(part, weight) for part, weight in zip(joined, weights, strict=True)], alpha=-lr
+        )
 
 
 def _together(parts: Sequence[Tensor]) -> list[Tensor]:
