@@ -35,6 +35,7 @@ from trainer.learner import Learner, lower_rate
 from trainer.limits import late_message, limit_in_steps, steps_in_time
 from trainer.meter import Meter, counted
 from trainer.opening import begun, prepared_by
+from trainer.precision import choose as choose_precision
 from trainer.prepare import Prepared
 from trainer.probe import likeliest, probe_prompt
 from trainer.resume import Beginning, check_surroundings
@@ -62,11 +63,14 @@ def train(
 ) -> Generator[Event, None, None]:
     """Train in the folder `out`; the last event is Stopped. `fresh` removes the run that is there.
 
-    Raises RunBusyError, UsageError (a run is there and neither `resume` nor `fresh` is, or the reverse), CorpusError,
-    NumbersError before a broken update, StorageError when saving fails again and again, OutOfMemoryError_.
+    Raises RunBusyError, UsageError (a run is there and neither `resume` nor `fresh` is, or the reverse; device or number
+    type are not here), CorpusError, NumbersError before a broken update, StorageError when saving fails again and
+    again, OutOfMemoryError_.
     """
     stop = stop or StopFlag()
     with joined(config.train.device) as ranks:
+        # now, and not after hours of preparing text
+        choose_precision(config.train.precision, choose_device(config.train.device))
         try:
             config.micro_rows_of(ranks.world)
         except ValueError as error:

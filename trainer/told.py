@@ -48,13 +48,19 @@ def started(
         valid_tokens=prepared.valid_tokens,
         device=str(learner.device),
         threads=threads,
-        precision=f"{learner.precision.name}, {learner.precision.why}",
+        precision=f"{learner.precision.name}, {learner.precision.why}" + _ways(config, learner),
         elapsed_s=now.elapsed_s,
         rate_scale=now.rate_scale,
         flops_per_token=flops_per_token(model),
         matrix_flops=matrix_flops(learner.device, learner.precision.dtype) * ranks.world,
         planned_lr=config.train.rates(now.steps).planned(),
     )
+
+
+def _ways(config: TrainConfig, learner: Learner) -> str:
+    """How the step is computed, where that is not the plain way."""
+    ways = ", compiled at the first step" if learner.compiled is not None else ""
+    return ways + (", activations computed again" if config.train.recompute else "")
 
 
 def _number(count: int, what: str) -> str:

@@ -325,6 +325,22 @@ def test_the_precision_is_chosen_by_what_the_cpu_has_and_told(
         choose("tf32", cpu)
 
 
+@pytest.mark.parametrize("wish", ["train.precision=tf32", "train.device=cuda"])
+def test_what_the_machine_has_not_is_said_before_text_is_prepared(
+    wish: str, made: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"no tf32 here|no CUDA device here"):
+        _run(made(wish), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_how_the_step_is_computed_is_told_where_it_was_chosen(made: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    events = _run(made("train.precision=fp32", "train.recompute=true", "train.steps=1"), tmp_path / "run")
+    (started,) = (event for event in events if isinstance(event, Started))
+    assert started.precision == "fp32, as set, activations computed again"
+
+
 def test_bf16_and_fp16_learn_what_fp32_learns(made: Callable[..., TrainConfig], tmp_path: Path) -> None:
     found = {}
     for name in ("fp32", "bf16", "fp16"):
