@@ -63,9 +63,9 @@ def train(
 ) -> Generator[Event, None, None]:
     """Train in the folder `out`; the last event is Stopped. `fresh` removes the run that is there.
 
-    Raises RunBusyError, UsageError (a run is there and neither `resume` nor `fresh` is, or the reverse; device or number
-    type are not here), CorpusError, NumbersError before a broken update, StorageError when saving fails again and
-    again, OutOfMemoryError_.
+    Raises RunBusyError, UsageError (a run is there and neither `resume` nor `fresh` is, or the reverse; device or
+    number type are not here), CorpusError, NumbersError before a broken update, StorageError when saving fails again
+    and again, OutOfMemoryError_.
     """
     stop = stop or StopFlag()
     with joined(config.train.device) as ranks:

@@ -181,7 +181,7 @@ def choose_device(wanted: str) -> torch.device:
         raise UsageError(f"There is no device {wanted!r}.", "Use auto, cpu, cuda or cuda:0.")
     if wanted != "cpu":
         if not torch.cuda.is_available():
-            raise UsageError("There is no CUDA device here.", 'Take the CPU:  --device cpu, or  train.device = "cpu"  in a config.')
+            raise UsageError("There is no CUDA device here.", "Take cpu:  --device cpu, in a config train.device.")
         if int(wanted.partition(":")[2] or 0) >= torch.cuda.device_count():
             raise UsageError(f"There is no {wanted}: {torch.cuda.device_count()} CUDA devices are here.")
     return torch.device(wanted)
