@@ -143,7 +143,9 @@ def test_a_long_list_of_stages_scrolls_to_its_end_and_back(moon: Any) -> None:
     before = screen(view, 60, 9)
     view.scroll_rows(100)
     after = screen(view, 60, 9)
-    assert after[0] == before[0]
+    assert before[0].startswith("stage (default), 6 below ")
+    assert after[0].startswith("stage (default), 6 above ")
+    assert screen(view, 48, 9)[0].startswith("stage, 6 above ")
     assert after[-1] == before[-1]
     assert after[-2].split()[0] == stage_title(STAGE_NAMES[11], moon.params).split()[0]
     view.scroll_rows(-100)

@@ -70,7 +70,9 @@ class PipelineView(ScrolledView, can_focus=False):
         room = max(height - 2, 0)
         # of a list that is too long "more off" is the last to be seen
         self._first = max(0, min(self._first, len(body) - room - (1 if hidden and len(body) > room else 0)))
-        rows = [self._head(columns, name_width), *body[self._first : self._first + room]]
+        below = len(shown) + 1 - self._first - room  # rows of stages; the one that is "more off" is not missed
+        unseen = f"{below} below" if below > 0 else f"{self._first} above" if self._first else ""
+        rows = [self._head(columns, name_width, unseen), *body[self._first : self._first + room]]
         return [*rows[: max(height - 1, 1)], self._draw_row(width)] if height > 1 else rows
 
     @property
@@ -88,10 +90,13 @@ class PipelineView(ScrolledView, can_focus=False):
         shown = [stage for stage in stages if stage in on or stage in off]
         return shown, len(stages) - len(shown)
 
-    def _head(self, columns: dict[str, int], name_width: int) -> Row:
+    def _head(self, columns: dict[str, int], name_width: int, unseen: str) -> Row:
+        """The names of the columns, the order, and how many rows are out of sight, which goes before the order."""
         order = self._params.order
-        name = order if isinstance(order, str) else "own"
-        cells = [(fit(f"stage ({name})", name_width, more=self.glyphs.more), "quiet")]
+        title = f"stage ({order if isinstance(order, str) else 'own'})"
+        if unseen:
+            title = f"{title}, {unseen}" if len(title) + 2 + len(unseen) < name_width else f"stage, {unseen}"
+        cells = [(fit(title, name_width, more=self.glyphs.more), "quiet")]
         titles = {"keep": "keep", "mass": "mass%", "bits": "H bit", "rank": "rank"}
         titles["chosen"] = f"p({self._token_label()})"
         for column, size in columns.items():
