@@ -2,8 +2,9 @@
 
 The same arithmetic as Transformer.forward with a cache, for T = 1, but ids and positions are tensors that stay where
 they are: what a CUDA graph needs. Attention reads the first `span` slots of the cache and masks what a lane has not
-reached, so a short text does not pay for a long context. What all layers share (the mask, the angles) is made once: on
-a device every small kernel costs its launch. The slow twin is Transformer.forward.
+reached, so a short text does not pay for a long context. On a device every small kernel costs its launch: what all
+layers share (the mask, the angles) is made once, and what a block adds is added by the product that makes it. The slow
+twin is Transformer.forward.
 
 Shapes as in model/transformer.py.
 """
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tinychat.model.transformer import Attention, Block, Transformer, rotate
@@ -33,7 +34,7 @@ Layers = Sequence[tuple[Tensor, Tensor]]  # keys and values (B, G, slots, E) of 
 
 class _Shared(NamedTuple):
     rope: tuple[Tensor, Tensor] | None  # (B, 1, 1, E) each
-    mask: Tensor  # (B, 1, 1, span), 0 or -inf
+    mask: Tensor  # (B G, 1, 1, span), 0 or -inf
     places: tuple[Tensor, Tensor, Tensor]  # of the new keys: lanes (B, 1), groups (1, G), slots (B, 1)
 
 
@@ -68,17 +69,20 @@ def forward(model: Transformer, layers: Layers, ids: Tensor, positions: Tensor, 
     groups = torch.arange(model.config.n_kv_heads, device=ids.device).unsqueeze(0)
     # every axis has its index: on a transposed view torch's compiler would copy the whole cache and put it back
     places = (lanes, groups, positions.unsqueeze(-1))
+    mask = mask.unsqueeze(1).expand(-1, model.config.n_kv_heads, -1).flatten(0, 1).unsqueeze(1).unsqueeze(1)
     # cut last: a new axis would take its stride from the cut, and that is no multiple of _ALIGNED
-    shared = _Shared(rope, mask.unsqueeze(1).unsqueeze(1)[..., :span], places)
+    shared = _Shared(rope, mask[..., :span], places)
     with sdpa_kernel(_ATTENTION) if ids.is_cuda else nullcontext():
         for (keys, values), block in zip(layers, model.blocks, strict=True):
             assert isinstance(block, Block)
-            x = x + _attend(block.attention, block.attention_norm(x), shared, keys, values)
-            x = x + block.feed_forward(block.feed_forward_norm(x))
+            seen = _attend(block.attention, block.attention_norm(x), shared, keys, values)
+            x = _plus(x, block.attention.output, seen)
+            x = _plus(x, block.feed_forward.down, block.feed_forward.bent(block.feed_forward_norm(x)))
     return model.logits(model.norm(x).squeeze(1))
 
 
 def _attend(attention: Attention, x: Tensor, shared: _Shared, keys: Tensor, values: Tensor) -> Tensor:
+    """What each head has seen (B, 1, D), before the output's product."""
     B, _, D = x.shape
     H, G, E = attention.heads, attention.groups, attention.head_width
     qkv = attention.qkv(x).view(B, 1, H + 2 * G, E)
@@ -87,8 +91,18 @@ def _attend(attention: Attention, x: Tensor, shared: _Shared, keys: Tensor, valu
         qk = rotate(qk, shared.rope)
     keys.index_put_(shared.places, qk[:, 0, H:])
     values.index_put_(shared.places, v[:, 0])
-    q = qk[:, 0, :H].reshape(B, G, H // G, E)  # the heads of a group stand as rows of one query
+    # the heads of a group stand as rows of one query, and each group for itself: CUDA's kernel gives its heads back
+    # behind the rows, and putting them in front again would be a copy in every layer
+    q = qk[:, 0, :H].reshape(B * G, 1, H // G, E)
     span = shared.mask.shape[-1]
-    y = F.scaled_dot_product_attention(q, keys[:, :, :span], values[:, :, :span], attn_mask=shared.mask)
-    out: Tensor = attention.output(y.reshape(B, 1, D))
-    return out
+    k, v = (each.flatten(0, 1).unsqueeze(1)[:, :, :span] for each in (keys, values))  # (B G, 1, span, E)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=shared.mask).reshape(B, 1, D)
+
+
+def _plus(x: Tensor, layer: nn.Module, y: Tensor) -> Tensor:
+    """`x` plus what a layer makes of `y`; `x` may be changed."""
+    if isinstance(layer, nn.Linear) and layer.bias is None and not torch.compiler.is_compiling():
+        x.flatten(0, 1).addmm_(y.flatten(0, 1), layer.weight.t())  # one kernel, which a compiler makes by itself
+        return x
+    added: Tensor = layer(y)
+    return x + added

@@ -116,7 +116,11 @@ class FeedForward(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.up(x)  # (B, T, F), or (B, T, 2 F)
+        return F.dropout(self.down(self.bent(x)), self.dropout, self.training)
+
+    def bent(self, x: Tensor) -> Tensor:
+        """Up and bend: (B, T, D) -> (B, T, F)."""
+        h: Tensor = self.up(x)  # (B, T, F), or (B, T, 2 F)
         if self.activation == "swiglu":
             gate, h = h.chunk(2, dim=-1)
             h = F.silu(gate) * h
@@ -124,7 +128,7 @@ class FeedForward(nn.Module):
             h = F.relu(h).square()
         else:
             h = F.gelu(h, approximate="tanh" if self.activation == "gelu_tanh" else "none")
-        return F.dropout(self.down(h), self.dropout, self.training)
+        return h
 
 
 class Block(nn.Module):
