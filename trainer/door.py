@@ -27,7 +27,7 @@ from trainer.hand import Hand
 from trainer.keyboard import Keyboard
 from trainer.launch import Left, is_first, launched
 from trainer.resume import look_first
-from trainer.run_folder import RunFolder
+from trainer.run_folder import RunFolder, refuse_busy
 from trainer.signals import EXIT_CODES, StopFlag, caught_signals
 from trainer.summary import Commands
 from trainer.watchdog import Watchdog, end_now
@@ -130,6 +130,8 @@ def _train(task: _Task, fresh: bool, plain: bool, ascii_only: bool) -> int:
     flag, wishes = StopFlag(), Wishes()
     alone = launched("WORLD_SIZE", 1) == 1  # several processes are steered by nobody
     reason = ""
+    if is_first():  # the others come while the first one holds it
+        refuse_busy(folder)
     look_first(config, folder, resume=task.resume, fresh=fresh)
     commands = _commands(task)
     display = choose_display(

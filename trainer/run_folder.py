@@ -89,12 +89,22 @@ def claim(path: Path, *, doing: str = "training") -> Iterator[RunFolder]:
         yield RunFolder(path, locked=locked)
 
 
-def _lock(lock: IO[str], path: Path, doing: str) -> bool:
+def refuse_busy(path: Path) -> None:
+    """Raise RunBusyError where another process trains, as claim() would; nothing is taken or made."""
+    try:
+        lock = open(path / ".lock", encoding="utf-8")  # noqa: SIM115  # closed below
+    except OSError:
+        return  # nobody was here, or claim() will say what is wrong
+    with lock:
+        _lock(lock, path, "training", fcntl.LOCK_SH)
+
+
+def _lock(lock: IO[str], path: Path, doing: str, kind: int = fcntl.LOCK_EX) -> bool:
     try:
         for again in reversed(range(TRIES)):
             try:
                 # the kernel's lock, not a pid file: it dies with its holder
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, kind | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if not again:

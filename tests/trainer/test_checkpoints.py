@@ -26,7 +26,7 @@ from tinychat.text.tokenizer import Tokenizer
 from trainer import checkpoints
 from trainer.checkpoints import Playable, Progressed, Surroundings
 from trainer.events import Progress, Saved, Warned
-from trainer.run_folder import Log, claim
+from trainer.run_folder import Log, claim, refuse_busy
 
 HERE = Surroundings(tokenizer="t", data="d", threads=1, device="cpu", torch="2", optimizer="plain", micro_rows=4)
 
@@ -253,6 +253,16 @@ def test_a_second_run_is_refused_at_once_and_told_who_holds_the_folder(
         pass
     assert caught.value.exit_code == 5
     assert time.monotonic() - started < 1
+
+
+def test_a_busy_folder_is_seen_without_taking_it(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    with pytest.raises(RunBusyError, match=f"pid {holder.pid} on "):
+        refuse_busy(tmp_path)
+    refuse_busy(tmp_path / "none")
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    refuse_busy(tmp_path)
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_lock_dies_with_its_holder(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
