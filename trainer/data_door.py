@@ -22,7 +22,7 @@ from trainer.shards import HEADER_BYTES
 from trainer.signals import EXIT_CODES, StopFlag, caught_signals
 
 EVERY_S = 10.0  # between lines where stderr is no terminal
-HOW = {"SIGINT": "Stopped by Ctrl-C", "SIGTERM": "Stopped by SIGTERM", "SIGHUP": "The terminal went away"}
+HOW = {"SIGINT": "Stopped by Ctrl-C", "SIGHUP": "The terminal went away"}  # others by their names
 
 T = TypeVar("T")
 
@@ -51,8 +51,9 @@ def run_build(recipe: Recipe, out: Path, *, fresh: bool, json_output: bool, quie
             meter.end()
             kept = finished_parts(out)
             told = f": {kept} finished shard{'s are' if kept > 1 else ' is'} kept" if kept else ""
-            print(f"{HOW[flag.reason or 'SIGINT']}{told}. The same command goes on.", file=sys.stderr)
-            return EXIT_CODES[flag.reason or "SIGINT"]
+            reason = flag.reason or "SIGINT"
+            print(f"{HOW.get(reason, f'Stopped by {reason}')}{told}. The same command goes on.", file=sys.stderr)
+            return EXIT_CODES[reason]
         finally:
             meter.end()
     facts = data_inspect.folder_facts(folder)

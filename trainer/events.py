@@ -149,7 +149,7 @@ class RateScaled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The last event. `reason`: finished, already finished, time limit, asked, SIGINT, SIGTERM, SIGHUP."""
+    """The last event. `reason`: finished, already finished, time limit, asked, or the name of a signal."""
 
     step: int
     steps: int

@@ -12,7 +12,12 @@ from types import FrameType
 
 from tinychat.errors import EXIT_HANGUP, EXIT_INTERRUPTED, EXIT_TERMINATED
 
-EXIT_CODES = {"SIGINT": EXIT_INTERRUPTED, "SIGTERM": EXIT_TERMINATED, "SIGHUP": EXIT_HANGUP}
+EXIT_CODES = {
+    "SIGINT": EXIT_INTERRUPTED,
+    "SIGTERM": EXIT_TERMINATED,
+    "SIGHUP": EXIT_HANGUP,
+    "SIGUSR1": 128 + signal.SIGUSR1,  # how queues of clusters tell that the time is nearly up
+}
 
 ASKED = "asked"  # the reason of a stop by a key: as wished, so no failure
 
@@ -39,7 +44,7 @@ class StopFlag:
 
 @contextlib.contextmanager
 def caught_signals(flag: StopFlag) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP set the flag while this is open; the old handlers come back afterwards.
+    """SIGINT, SIGTERM, SIGHUP and SIGUSR1 set the flag while this is open; the old handlers come back afterwards.
 
     A second Ctrl-C raises KeyboardInterrupt, wherever the program is: the atomic writer keeps files whole.
     """
@@ -53,7 +58,7 @@ def caught_signals(flag: StopFlag) -> Iterator[None]:
         flag.suspended = True
         flag.wakes += 1
 
-    handlers = {signal.SIGINT: note, signal.SIGTERM: note, signal.SIGHUP: note, signal.SIGCONT: woke}
+    handlers = {getattr(signal, name): note for name in EXIT_CODES} | {signal.SIGCONT: woke}
     # nohup and background jobs start with these ignored, and mean it
     handlers = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -27,6 +27,7 @@ HOW = {
     "SIGINT": "Stopped by Ctrl-C",
     "SIGTERM": "Stopped by SIGTERM",
     "SIGHUP": "Stopped because the terminal went away",
+    "SIGUSR1": "Stopped by SIGUSR1",
 }
 
 

@@ -521,6 +521,9 @@ def test_signals_set_the_flag_and_a_second_ctrl_c_leaves() -> None:
     flag = StopFlag()
     before = signal.getsignal(signal.SIGTERM)
     with caught_signals(flag):
+        signal.raise_signal(signal.SIGUSR1)  # a queue's notice: the default would end the process
+        assert flag.reason == "SIGUSR1"
+        flag.reason = None
         signal.raise_signal(signal.SIGTERM)
         assert flag.reason == "SIGTERM"
         with pytest.raises(KeyboardInterrupt):
