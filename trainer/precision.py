@@ -7,6 +7,7 @@ Weights, gradients and moments are float32 in every case. float16 needs its loss
 from __future__ import annotations
 
 import math
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -43,8 +44,9 @@ class Precision:
 
     def prepare(self) -> None:
         """Set the process's switch for float32 products on CUDA."""
+        # the older of torch's two switches: its compiler reads that one, and refuses to work where the newer was set
+        warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
         torch.backends.cuda.matmul.allow_tf32 = self.name != "fp32"
-        torch.backends.cudnn.allow_tf32 = self.name != "fp32"
 
 
 def choose(wanted: str, device: torch.device) -> Precision:

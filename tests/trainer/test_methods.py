@@ -432,3 +432,10 @@ class _Ones:
 
     def batch(self, index: int, part: range | None = None) -> Any:
         return Batch(np.ones(self.shape, np.int64), np.ones(self.shape, np.int64), None)
+
+
+def test_torchs_compiler_can_read_the_switch_for_float32_products() -> None:
+    for name in ("bf16", "fp32"):
+        choose(name, torch.device("cpu")).prepare()
+        # where the newer switch was set, this raises, and with it the compiler
+        assert torch.get_float32_matmul_precision() == ("highest" if name == "fp32" else "high")
