@@ -95,6 +95,16 @@ def test_every_method_answers(sample: Callable[..., Result], method: str) -> Non
     assert record["best"] in {each["node"] for each in record["hypotheses"]}
 
 
+@pytest.mark.parametrize("method", ["cot", "majority"])
+def test_that_no_reply_holds_an_answer_is_said(sample: Callable[..., Result], method: str) -> None:
+    asked = ("--search", method, "-n", 3, "--paths", 2, "--seed", 3, "--json")
+    code, out, said = sample(*asked, "--answer", "[0-9]{40}")
+    assert code == 0
+    assert json.loads(out)["notes"] == ["none of the replies holds an answer: the best of them stands for all"]
+    assert "none of the replies" in said
+    assert json.loads(sample(*asked, "--answer", "(?s).")[1])["notes"] == []
+
+
 def test_exhaustive_search_is_refused_where_it_would_never_end(sample: Callable[..., Result]) -> None:
     code, out, said = sample("--search", "exhaustive", "-n", 4)
     assert (code, out) == (2, "")

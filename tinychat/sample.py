@@ -132,6 +132,9 @@ def run(request: Request) -> int:
                 )
             if put is None:
                 writer.token(None, text, outcome)
+            if request.search.method in ("cot", "majority") and not found["answers"]:
+                notes.append("none of the replies holds an answer: the best of them stands for all")
+                notices.say(notes[-1])
     facts = run_facts(request, info, ids, outcome) | found
     facts |= {"notes": notes, **engine_record(engine.facts(), request.machine)}
     facts["timing"] = {

@@ -52,7 +52,7 @@ METHOD_TIPS = {
     "self-eval": "where the model is unsure, rivals are tried some tokens far",
     "best-of": "several replies are drawn, the likeliest wins",
     "majority": "several replies are drawn, the most frequent answer wins",
-    "exhaustive": "every reply there is: for tiny vocabularies",
+    "exhaustive": "every reply there is, where allowed ids or a grammar leave few",
 }
 
 
