@@ -39,8 +39,24 @@ class Compiled:
         else:
             self._fast = fast
             return found
-        self.told = f"torch.compile does not work here, training goes on without it: {why}"
+        self._give_up(why)
         return self._plain(*args, **keywords)
+
+    def failed_later(self, error: Exception) -> bool:
+        """Whether `error` is the compiler's, which makes the way back only when it is first gone; then the plain form
+        is used from now on.
+        """
+        if self._fast is None or is_out_of_memory(error):
+            return False
+        from torch._dynamo.exc import TorchDynamoException  # here: seconds to import, and now it is there
+
+        if not isinstance(error, TorchDynamoException):
+            return False
+        self._give_up(_first_line(error))
+        return True
+
+    def _give_up(self, why: str) -> None:
+        self.told = f"torch.compile does not work here, training goes on without it: {why}"
 
 
 def compiling(work: Work) -> Work:

@@ -158,6 +158,17 @@ class Learner:
 
     def gradients(self, index: int) -> Taken:
         """Gradients of the mean loss over the trained tokens of the whole step, clipped; no update. Together."""
+        try:
+            return self._gradients(index)
+        except Exception as error:
+            given_up = [part.failed_later(error) for part in self._compiled]  # all: nobody knows whose way back it was
+            # of several processes the others wait for this one's gradients: there is no second try
+            if not self.ranks.alone or not any(given_up):
+                raise
+        self.forget_gradients()
+        return self._gradients(index)
+
+    def _gradients(self, index: int) -> Taken:
         taken = self._scaled_gradients(index)
         while self.scaler is not None and self.scaler.overflowed(taken.grad_norm):
             self.forget_gradients()

@@ -133,6 +133,7 @@ class _Run:
         self.config, self.folder, self.prepared = config, folder, prepared
         self.now, self.stop, self.ranks, self.name, self.wishes = now, stop, ranks, name, wishes
         self.late = False
+        self.plain = False  # and it has been told why nothing is compiled
         self.device = choose_device(config.train.device)
         self.threads = machine.choose_threads(config.train.threads)
         torch.set_num_threads(self.threads)
@@ -369,8 +370,9 @@ class _Run:
         return passed
 
     def _compiled(self) -> Iterator[Event]:
-        """Once, when the first step has shown whether torch.compile works."""
-        if self.learner.not_compiled and self.now.step == self.began_at:
+        """Once, when a step has shown that torch.compile does not work; mostly the first."""
+        if self.learner.not_compiled and not self.plain:
+            self.plain = True
             yield Warned(step=self.now.step, message=self.learner.not_compiled)
 
     def _foretell(self) -> Iterator[Event]:

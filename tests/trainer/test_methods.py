@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from tinychat.errors import NumbersError, OutOfMemoryError_, UsageError
 from tinychat.model.checkpoint import read
@@ -283,6 +284,28 @@ def test_a_loss_that_does_not_compile_is_told_and_the_model_stays_compiled(
     monkeypatch.setattr(compiled, "compiling", compiling)
     told = _told(_run(made("train.compile=on"), tmp_path))
     assert told == ["torch.compile does not work here, training goes on without it: no kernel for it"]
+
+
+def test_a_way_back_that_does_not_compile_is_told_and_the_step_is_made_plainly(
+    made: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiling(work: Callable[..., Any]) -> Callable[..., Any]:
+        def fast(*args: Any, **keywords: Any) -> Any:
+            found = work(*args, **keywords)
+            if isinstance(found, torch.Tensor):  # the model's, not the loss's two
+                found.register_hook(broken)
+            return found
+
+        def broken(gradient: torch.Tensor) -> None:
+            raise TorchDynamoException("no kernel for the way back")
+
+        return fast
+
+    _run(made(), tmp_path / "plain")
+    monkeypatch.setattr(compiled, "compiling", compiling)
+    told = _told(_run(made("train.compile=on"), tmp_path / "compiled"))
+    assert told == ["torch.compile does not work here, training goes on without it: no kernel for the way back"]
+    assert _losses(tmp_path / "compiled") == _losses(tmp_path / "plain")
 
 
 @pytest.mark.parametrize(
