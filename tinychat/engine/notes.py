@@ -15,6 +15,7 @@ _CUTS = ("top_n_sigma", "top_k", "top_p", "min_p", "epsilon", "eta", "tfs", "top
 _CHOOSERS = ("typical", "xtc", "adaptive_p")  # may drop the likeliest, or prefer another
 _PENALTIES = ("repetition", "encoder_repetition", "frequency", "presence", "dry")  # of tokens that were seen
 _HARD = ("grammar", "allowed", "bad_words", "min_tokens", "no_repeat_ngram", "encoder_no_repeat_ngram")
+_NARROW = frozenset({*_CUTS, "typical", "mirostat", "allowed", "grammar", "contrastive", "dola"})  # leave no far tail
 _EVERY: tuple[Knob | ListSetting, ...] = (*KNOBS, *LISTS)
 _SWITCH = {knob.stage: knob for knob in reversed(KNOBS) if not knob.aux}  # the first knob that turns a stage on
 
@@ -28,7 +29,7 @@ def _greedy(params: SamplingParams) -> Iterator[str]:
     if not params.is_greedy:
         return
     place = params.stages.index("temperature")
-    before = [stage for stage in params.stages[:place] if params.is_on(stage)]
+    before = _before("temperature", params)
     after = [stage for stage in params.stages[place + 1 :] if params.is_on(stage)]
     if "xtc" in before:
         yield "temperature 0 is greedy: the seed only says when XTC cuts"
@@ -96,9 +97,17 @@ def _steering(params: SamplingParams) -> Iterator[str]:
     if params.is_on("adaptive_p") and not params.is_greedy:
         if params.is_on("mirostat"):
             yield "mirostat and adaptive_target both steer: the later one has the last word"
+        # at the target a logit is 5, far from it near 0: 148 rare tokens weigh as much as the best
+        if _NARROW.isdisjoint(_before("adaptive_p", params)):
+            yield "adaptive_target with nothing cut before it also raises the whole tail: min_p keeps that out"
         later = [stage for stage in order[order.index("adaptive_p") + 1 :] if params.is_on(stage)]
         if later:
             yield f"adaptive-p makes new odds: {_switches(later)} after it sees those, not the model's"
+
+
+def _before(stage: str, params: SamplingParams) -> list[str]:
+    """The stages before this one that are switched on."""
+    return [each for each in params.stages[: params.stages.index(stage)] if params.is_on(each)]
 
 
 def _guidance(params: SamplingParams) -> Iterator[str]:
