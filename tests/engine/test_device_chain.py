@@ -110,6 +110,22 @@ def test_rows_with_cuts_ties_and_constants(values: list[float], seed: int, name:
     assert_same(the_fast_way(row[None], [params], 16)[0], slow)
 
 
+def test_a_record_outlives_the_place_where_it_arrived() -> None:
+    params = CHAINS["cuts"]
+    rows = torch.randn(1, 300, generator=torch.Generator().manual_seed(8)) * 3
+    counts, stages = torch.zeros(rows.shape), device_chain.program(params)
+    for token in HISTORY:
+        counts[0, token] += 1
+    knobs = torch.tensor([device_chain.settings_row(params)], dtype=torch.float64)
+    u = draw.uniform(params.seed, len(HISTORY), 0)
+    darts = torch.tensor([[u, 0.5]], dtype=torch.float64)
+    _, numbers = device_chain.run(rows, stages, knobs, counts, rows.double(), darts, 16)
+    place = numbers.numpy().copy()
+    step = device_record.Records(place, stages, 300).read(0, params, position=len(HISTORY), lane=0, u=u, time_s=0.0)
+    place[:] = math.nan  # the next record but one arrives there; nobody has looked at this one yet
+    assert_same(step, the_slow_way(rows[0], params, 0, 16))
+
+
 def test_what_leaves_nothing_or_is_nan_is_told() -> None:
     nothing = SamplingParams(logit_bias={0: -INF, 1: -INF})
     assert the_fast_way(torch.zeros(1, 2), [nothing], 4) == [None]

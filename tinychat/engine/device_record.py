@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinychat.engine.params import SamplingParams
-from tinychat.engine.trace import Candidate, Odds, StageView, Step, candidates_of
+from tinychat.engine.trace import Candidate, StageView, Step, candidates_of, odds_later
 
 # A row holds, one after the other: low, high and end of the dart's slices, the raw sum of weight times below squared;
 # with a logit bias the weight it spared; of each line the total and the sum of weight times below; ids (M); the ranks
@@ -32,33 +34,37 @@ def width(stages: Sequence[str], n: int) -> int:
 
 
 class Records:
-    """What the rows (R, width) of a step say; all lanes have the same stages on, those of `stages`."""
+    """What the rows (R, width) of a step say; all lanes have the same stages on, those of `stages`.
+
+    Candidates and stages are made of it when somebody looks at them: at the speed of a device the host would else be
+    what is waited for.
+    """
 
     def __init__(self, rows: NDArray[np.float64], stages: Sequence[str], vocab_size: int) -> None:
         lines = len(stages) + 1
         count = (rows.shape[1] - width(stages, -1)) // (lines + 1)  # M
+        rows = rows.copy()  # it is soon written again
         sizes = (4, int("logit_bias" in stages), lines, lines, count, 2, lines, lines * count, lines)
-        own, spared, total, parts, ids, ranks, kept, logits, largest = np.split(rows, np.cumsum(sizes)[:-1], axis=1)
+        ends = list(accumulate(sizes))
+        columns = [rows[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        own, self._spared, total, parts, self._ids, ranks, kept, logits, self._largest = columns
+        self._total, self._kept, self._seen = total, kept, logits.reshape(-1, lines, count)
         self.names = ("raw", *stages)
         self.vocab_size = vocab_size
-        self.largest = largest[:, 0].tolist()
+        self.largest = self._largest[:, 0].tolist()
         with np.errstate(all="ignore"):  # where all is cut there is nothing to divide by, and `read` says so
-            seen = logits.reshape(-1, lines, count)
-            below = seen - largest[:, :, None]
-            probs = np.exp(below) / total[:, :, None]  # (R, J, M)
-            mean = parts / total
-            entropy = np.maximum(np.log(total) - mean, 0.0) * _BITS
+            below = self._seen[:, :, -1] - self._largest
+            chosen = np.exp(below) / total  # (R, J)
+            mean, log_total = parts / total, np.log(total)
+            entropy = np.maximum(log_total - mean, 0.0) * _BITS
             spread = np.maximum(own[:, 3] / total[:, 0] - np.square(mean[:, 0]), 0.0)
-            surprisal = np.maximum(np.log(total[:, 0]) - below[:, 0, -1], 0.0)
-            mass = _masses(stages, spared, total, kept, largest)
-        alive = (seen != -math.inf).sum(1)  # lines, from the first on: a token that is cut never comes back
-        self.cut_by = np.where(alive == lines, -1, alive).tolist()
+            surprisal = np.maximum(log_total[:, 0] - below[:, 0], 0.0)
         self.low, end = own[:, 0].tolist(), own[:, 2]
         self.high = np.where(own[:, 1] >= end, 1.0, own[:, 1]).tolist()  # the last slice reaches to the end
-        self.ids, self.ranks = ids.astype(np.int64).tolist(), (ranks + 1).astype(np.int64).tolist()
-        self.logits, self.raw, self.final = seen[:, 0].tolist(), probs[:, 0].tolist(), probs[:, -1].tolist()
-        self.kept, self.mass, self.entropy = kept.astype(np.int64).tolist(), mass.tolist(), entropy.tolist()
-        self.chosen, self.surprisal = probs[:, :, -1].tolist(), (surprisal * _BITS).tolist()
+        self.tokens = self._ids[:, -1].astype(np.int64).tolist()
+        self.ranks = (ranks + 1).astype(np.int64).tolist()
+        self.kept, self.entropy = kept.astype(np.int64).tolist(), entropy.tolist()
+        self.chosen, self.surprisal = chosen.tolist(), (surprisal * _BITS).tolist()
         self.varentropy = (spread * _BITS**2).tolist()
 
     def read(
@@ -67,28 +73,40 @@ class Records:
         """The step of one row; None where the settings left no token. ValueError for logits that are NaN."""
         if not math.isfinite(self.largest[at]):
             raise ValueError("logits must be finite or -inf")
-        kept, entropy = self.kept[at], self.entropy[at]
+        kept, entropy, chosen = self.kept[at], self.entropy[at], self.chosen[at]
         if not kept[-1]:
             return None
-        columns = zip(self.names, kept, self.mass[at], entropy, self.chosen[at], strict=True)
-        views = tuple(StageView(name=name, kept=k, mass=m, entropy=e, chosen=c) for name, k, m, e, c in columns)
-        ids, logits, raw, final = self.ids[at], self.logits[at], self.raw[at], self.final[at]
-        cut_by = [None if cut < 0 else self.names[cut] for cut in self.cut_by[at]]
         raw_rank, final_rank = self.ranks[at]
+        odds = odds_later(
+            partial(self._looked_at, at), position=position, vocab_size=self.vocab_size, entropy=entropy[0],
+            varentropy=self.varentropy[at], final_entropy=entropy[-1], kept=kept[-1], temperature=params.temperature,
+            region=None,
+        )  # fmt: skip
+        return Step(
+            odds=odds, token=self.tokens[at], lane=lane, forced=False, raw=chosen[0], final=chosen[-1],
+            raw_rank=raw_rank, final_rank=final_rank, surprisal=self.surprisal[at], u=u, low=self.low[at],
+            high=self.high[at], time_s=time_s,
+        )  # fmt: skip
+
+    def _looked_at(self, at: int) -> tuple[tuple[Candidate, ...], tuple[StageView, ...]]:
+        """Candidates and stages of one row, which has something left."""
+        own = slice(at, at + 1)
+        mass = _masses(self.names[1:], self._spared[own], self._total[own], self._kept[own], self._largest[own])
+        columns = zip(self.names, self.kept[at], mass[0].tolist(), self.entropy[at], self.chosen[at], strict=True)
+        views = tuple(StageView(name=name, kept=k, mass=m, entropy=e, chosen=c) for name, k, m, e, c in columns)
+        seen = self._seen[at]  # (J, M)
+        ends = [0, -1]  # the raw line and the last
+        raw, final = (np.exp(seen[ends] - self._largest[at, ends, None]) / self._total[at, ends, None]).tolist()
+        alive = (seen != -math.inf).sum(0).tolist()  # lines, from the first on: a token that is cut never comes back
+        cut_by = [None if lines == len(seen) else self.names[lines] for lines in alive]
+        ids, logits = self._ids[at].astype(np.int64).tolist(), seen[0].tolist()
         token, n = ids[-1], len(ids) - 1
         shown = candidates_of(n, ids, logits, raw, final, range(1, n + 1), cut_by) if n else ()
         if token not in ids[:n]:
-            last = Candidate(token=token, logit=logits[n], raw=raw[n], final=final[n], rank=raw_rank, cut_by=cut_by[n])
+            rank = self.ranks[at][0]
+            last = Candidate(token=token, logit=logits[n], raw=raw[n], final=final[n], rank=rank, cut_by=cut_by[n])
             shown = (*shown, last)
-        odds = Odds(
-            position=position, vocab_size=self.vocab_size, candidates=shown, stages=views, entropy=entropy[0],
-            varentropy=self.varentropy[at], final_entropy=entropy[-1], kept=kept[-1], temperature=params.temperature,
-        )  # fmt: skip
-        return Step(
-            odds=odds, token=token, lane=lane, forced=False, raw=raw[n], final=final[n], raw_rank=raw_rank,
-            final_rank=final_rank, surprisal=self.surprisal[at], u=u, low=self.low[at], high=self.high[at],
-            time_s=time_s,
-        )  # fmt: skip
+        return shown, views
 
 
 def _masses(
