@@ -73,6 +73,7 @@ def prepare(config: TrainConfig, folder: RunFolder, stop: StopFlag) -> Generator
             folders = [(yield from _own(config, folder, stop))]
     except Interrupted:
         return None
+    yield from _without_chats(config, folders)
     tokenizer = folders[0].tokenizer
     files.write_atomic(folder.tokenizer, tokenizer.to_json().encode())
     made = _lines(config, folders)
@@ -85,6 +86,17 @@ def prepare(config: TrainConfig, folder: RunFolder, stop: StopFlag) -> Generator
                 "Give more text in data.text, or make model.context smaller.",
             )
     return made
+
+
+def _without_chats(config: TrainConfig, folders: list[DataFolder]) -> Iterator[Event]:
+    """What the config says of chats, where there are none: a field of another name is soon overlooked."""
+    sources = [source for folder in folders for source in folder.manifest.sources]
+    if not sources or any(source.chats for source in sources):
+        return
+    if config.data.loss == "assistant":
+        yield Warned(step=0, message='data.loss = "assistant" has no effect: there is no chat in the text')
+    if config.data.pause_tokens:
+        yield Warned(step=0, message="data.pause_tokens has no effect: there is no chat in the text")
 
 
 # --- shards of the run's own ---

@@ -156,6 +156,17 @@ def test_settings_that_shards_have_behind_them_are_told(home: Path, tmp_path: Pa
     ]
 
 
+def test_what_is_asked_of_chats_where_there_are_none_is_told(home: Path, tmp_path: Path) -> None:
+    _, told = prepared(config(home, "a.jsonl", data__loss="assistant", data__pause_tokens="2"), tmp_path / "text")
+    assert [message.split(" has no effect")[0] for message in told[1:]] == [
+        'data.loss = "assistant"',
+        "data.pause_tokens",
+    ]
+    (home / "chat.jsonl").write_text(json.dumps({"body": [{"role": "user", "content": "who is there? " * 9}]}))
+    _, told = prepared(config(home, "a.jsonl", "chat.jsonl", data__loss="assistant"), tmp_path / "chats")
+    assert not any("no effect" in message for message in told)
+
+
 def test_unfinished_shards_are_refused(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "both", tmp_path / "both")
     (tmp_path / "both" / "dataset.json").rename(tmp_path / "both" / "build.json")
