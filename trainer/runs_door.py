@@ -89,8 +89,15 @@ def compare(names: Sequence[Path], *, axis: Axis, as_json: bool, ascii_only: boo
         console.print(Text(f"  {key:<24} {one_line(told)}"))
 
 
+class _Piped(Console):
+    """Rich ends with 1 and no word when the reader of a pipe has gone; here the door says how that ends."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console(ascii_only: bool) -> tuple[Console, bool]:
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Piped(highlight=False, soft_wrap=True)
     return console, ascii_only or not (console.encoding or "").lower().startswith("utf")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trainer import runs
+from trainer import runs, runs_door
 from trainer.config_file import dumps, parse
 from trainer.plot_runs import SHARED, plot_runs, sparkline
 from trainer.run_folder import claim
@@ -149,3 +150,15 @@ def test_a_sparkline_falls_as_the_curve_does() -> None:
     assert heights[0] == 7
     assert heights[-1] == 0
     assert sparkline([], 10, ascii_only=True) == ""
+
+
+class _Gone(io.StringIO):
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_has_gone_is_told_to_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", _Gone())
+    console, _ = runs_door._console(ascii_only=False)
+    with pytest.raises(BrokenPipeError):  # rich would end with 1 instead of 141
+        console.print("a run")
