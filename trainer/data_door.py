@@ -31,6 +31,10 @@ def run_build(recipe: Recipe, out: Path, *, fresh: bool, json_output: bool, quie
     """Make the folder, or go on making it; the exit code. Raises TinychatError."""
     if len(recipe.sources) != len(set(recipe.sources)):
         raise UsageError("A source is named twice.", "Name each once; data.weights of a training config repeat it.")
+    if any(Path(source).is_dir() and Path(source).resolve() == out.resolve() for source in recipe.sources):
+        raise UsageError(
+            f"{out} holds the text itself; with shards in it, its name would mean them.", "Name another folder."
+        )
     for reading in recipe.readings():  # before a folder is made
         if reading.source == STDIN and sys.stdin.isatty() and not quiet:
             print("reading stdin; Ctrl-D ends it", file=sys.stderr)

@@ -98,6 +98,13 @@ def test_what_cannot_work_is_refused_before_a_folder_is_made(text: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_shards_do_not_go_where_the_text_is(text: Path) -> None:
+    before = sorted(text.parent.iterdir())
+    with pytest.raises(UsageError, match="holds the text itself"):
+        run_build(recipe(text.parent), text.parent, fresh=False, json_output=False, quiet=True)
+    assert sorted(text.parent.iterdir()) == before
+
+
 def test_a_training_run_is_left_alone(text: Path, tmp_path: Path) -> None:
     for name in ("config.toml", ".lock", "tokenizer.json"):
         (tmp_path / name).write_text("of a run")
