@@ -74,6 +74,7 @@ def test_a_mistake_names_file_key_and_rule(file: Path, text: str, key: str, rule
     assert str(file) in error.value.what
     assert f"{key}:" in error.value.what
     assert rule in error.value.what
+    assert not error.value.what.endswith("?.")
     assert find_preset("story") == PRESETS["story"], "a built-in one does not need the file"
 
 

@@ -133,4 +133,5 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _mistake(path: Path, key: str, rule: str) -> UsageError:
-    return UsageError(f"{path}: {key}: {rule}.", "The settings, and what each takes:  tinychat sample --help")
+    end = "" if rule.endswith("?") else "."
+    return UsageError(f"{path}: {key}: {rule}{end}", "The settings, and what each takes:  tinychat sample --help")

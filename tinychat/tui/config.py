@@ -123,7 +123,8 @@ class Config:
     def mistake(self, key: str, rule: str, hint: str) -> UsageError:
         """The error for one key of the file."""
         line = self.lines.get(key)
-        return UsageError(f"{self.path}{f':{line}' if line else ''}: {key}: {rule}.", hint)
+        end = "" if rule.endswith("?") else "."
+        return UsageError(f"{self.path}{f':{line}' if line else ''}: {key}: {rule}{end}", hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
