@@ -118,7 +118,8 @@ def _sample_case(data: bytes) -> Case:
     run, tokens, lost = _run_and_tokens(data)
     if "search" in run:
         raise UsageError(
-            "The file holds a search, which draws no token.", "Verify a sample without --search, or a session."
+            "The file holds a search, which is not drawn token by token.",
+            "Verify a sample without --search, or a session.",
         )
     ids = _ids(run.get("prompt_ids"), "prompt_ids")
     if not ids:
