@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch._dynamo.utils
 
 from tinychat.bench import measure
 from tinychat.bench.measure import Ours, check_memory, prompts
@@ -66,6 +67,7 @@ def test_a_network_of_another_family_has_no_twin() -> None:
 
 
 def test_the_peer_stamps_every_token_and_tells_what_it_is() -> None:
+    torch._dynamo.utils.counters.clear()  # other tests of this process may have compiled something
     peer = Peer(job(kind=PEERS["hf"][0], lanes=2))
     timing = peer.generate(ASKED)
     assert len(timing.steps) == 5

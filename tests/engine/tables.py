@@ -70,6 +70,7 @@ class TableRunner:
         self.table, self.prompt_len, self.forwards = table, prompt_len, 0
         self.cache = _Cache(plain.cache.lanes, plain.cache.length)
         self.model, self.device = plain.model, plain.device
+        self.broken: frozenset[int] = frozenset()
 
     def held(self, lane: int) -> int:
         return len(self.cache.rows[lane])

@@ -172,6 +172,24 @@ def test_broken_numbers_are_seen(int8: bool) -> None:
         engine.set_context([1])
 
 
+@pytest.mark.parametrize("step", ["native", "eager"])
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf, -torch.inf])
+def test_the_lanes_that_broke_are_named(step: str, poison: float) -> None:
+    model = variant(tie=False, bias=True)
+    model.embedding.weight[5, 0] = poison  # whoever feeds token 5 breaks, nobody else
+    runner = Runner(model, lanes=3, step=step)
+    runner.feed({0: [1], 1: [5], 2: [3]})
+    assert runner.broken == {1}
+    runner.feed({2: [5]})
+    assert runner.broken == {2}
+    runner.feed({0: [7]})
+    assert not runner.broken
+    assert model.head is not None
+    model.head.weight[2, 3] = poison  # a single logit
+    runner.feed({0: [4]})
+    assert runner.broken == {0}
+
+
 def test_one_step_serves_all_caches_of_a_network_and_ends_with_them() -> None:
     def threads() -> int:
         return len(list(Path("/proc/self/task").iterdir()))

@@ -37,8 +37,6 @@ from tinychat.model.checkpoint import CheckpointInfo, tokenizer_of
 from tinychat.model.transformer import Transformer
 from tinychat.model.vocabulary import Vocabulary
 
-_READING = ("think_budget", "grammar", "dry", "min_tokens", "end_decay")  # stages that look into the vocabulary
-
 
 class NoLegalToken(TinychatError):
     """The settings have cut every token."""
@@ -94,6 +92,7 @@ class Engine:
         self._ahead = Ahead(self._passes, record=record, compiled=chosen == "compiled") if wished else None
         self._vocabulary = vocabulary
         self._grammars: Grammars | None = None
+        self._needs = sides.needs_of(None)
 
     @staticmethod
     def open(
@@ -336,7 +335,7 @@ class Engine:
             raise NoLegalToken(*(trouble or self._choices.dead_end(here, params, context)))
         self.accepted += step.drafted == "accepted"
         here.take(step.token, step.state, ends=step.token in self.end_ids)
-        here.complete = self.is_whole(here.main.tokens[here.prompt_len :], params)
+        here.complete = self._grammars is not None and self.is_whole(here.main.tokens[here.prompt_len :], params)
         self._passes.release(here, kinds)
         if self._ahead is not None:
             self._ahead.drew(here, params, dice)
@@ -348,17 +347,21 @@ class Engine:
         tokens = here.main.tokens
         if not tokens:
             raise ValueError(f"lane {here.index} holds no tokens: set_context comes first")
-        reads = params.temperature_mode == "adapt" or any(params.is_on(stage) for stage in _READING)
+        if params is not self._needs.params:
+            self._needs = sides.needs_of(params)
+        needs = self._needs
         context = Context(
             tokens,
             here.prompt_len,
             lane=here.index if draw_lane is None else draw_lane,
             state=here.state,
-            vocabulary=self._words() if reads else None,
+            vocabulary=self._words() if needs.words else None,
         )
-        kinds = self._passes.ready(here, params, context)
+        kinds = self._passes.ready(here, params, context, alone=not needs.sides)
+        if not (needs.sides or needs.grammar):
+            return kinds, context
         legal = None
-        if params.is_on("grammar"):
+        if needs.grammar:
             self._grammars = self._grammars or Grammars(self._words())
             legal = self._grammars.legal(params, tokens[here.prompt_len :])
         looks = {kind: here.sides[kind].looks[0] for kind in kinds}

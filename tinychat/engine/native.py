@@ -96,6 +96,8 @@ class NativeStep:
         self._free: weakref.finalize[..., Any] | None = None
         self._kept: list[Tensor] = []  # what the library has pointers to
         self._tables: tuple[_Model, Any] | None = None
+        self._seen: tuple[Tensor | None, _Cache | None] = None, None  # the keys of the last cache, and where it lies
+        self._vocab_size = model.config.vocab_size
         self._types = ("int8_t" if model.int8 else _TYPES.get(weight.dtype, ""), _TYPES.get(weight.dtype, ""))
         self._look_at = self._since = time.monotonic()
         self._waiting = True
@@ -122,27 +124,37 @@ class NativeStep:
             time.sleep(POLL_S)
         return self.ready
 
-    def step(self, cache: KVCache, tokens: Mapping[int, int], threads: int) -> dict[int, Tensor] | None:
-        """Append one token to each named lane; per lane the logits (V,), float32. None where it is not ready.
+    def step(
+        self, cache: KVCache, tokens: Mapping[int, int], threads: int
+    ) -> tuple[dict[int, Tensor], frozenset[int]] | None:
+        """Append one token to each named lane; per lane the logits (V,), float32, and the lanes where some of them are
+        not finite. None where it is not ready.
 
         Raises ValueError when a lane has no room, MemoryError.
         """
         if not self.ready:
             return None
         library = self._open(threads)
-        lengths = cache.lengths
-        for lane in tokens:
-            if lengths[lane] >= cache.length:
-                raise ValueError(f"no room: lane {lane} holds {lengths[lane]} of {cache.length} tokens")
-        rows = (_LONG * (3 * len(tokens)))(*(n for lane, token in tokens.items() for n in (token, lane, lengths[lane])))
+        n = len(tokens)
+        rows, whole, place = (_LONG * (3 * n))(), (ctypes.c_bool * n)(), 0
+        for lane, token in tokens.items():
+            held = cache.held(lane)
+            if held >= cache.length:
+                raise ValueError(f"no room: lane {lane} holds {held} of {cache.length} tokens")
+            rows[place], rows[place + 1], rows[place + 2] = token, lane, held
+            place += 3
         keys, values = cache.memory
-        memory = _Cache(keys.data_ptr(), values.data_ptr(), (_LONG * 4)(*keys.stride()[:4]))
-        logits = torch.empty(len(tokens), self._model.config.vocab_size)
-        if not library.tinychat_step_run(self._handle, memory, len(tokens), rows, logits.data_ptr()):
+        if keys is not self._seen[0]:  # it is asked for its addresses once, not once a token
+            self._seen = keys, _Cache(keys.data_ptr(), values.data_ptr(), (_LONG * 4)(*keys.stride()[:4]))
+        logits = torch.empty((n, self._vocab_size) if n > 1 else self._vocab_size)
+        if not library.tinychat_step_run(self._handle, self._seen[1], n, rows, logits.data_ptr(), whole):
             raise MemoryError("there is no memory for the buffers of a step")
         for lane in tokens:
-            cache.set_length(lane, lengths[lane] + 1)
-        return {lane: logits[line] for line, lane in enumerate(tokens)}
+            cache.set_length(lane, cache.held(lane) + 1)
+        broken = (
+            frozenset() if all(whole) else frozenset(lane for lane, good in zip(tokens, whole, strict=True) if not good)
+        )
+        return dict(zip(tokens, logits.unbind() if n > 1 else (logits,), strict=True)), broken
 
     def _look(self, *, build: bool = False) -> None:
         """Load the library if it is there; start its build if asked to."""
@@ -166,7 +178,9 @@ class NativeStep:
             library.tinychat_step_new.restype = _POINTER
             library.tinychat_step_new.argtypes = (ctypes.POINTER(_Model), _INT)
             library.tinychat_step_run.restype = ctypes.c_bool
-            library.tinychat_step_run.argtypes = (_POINTER, ctypes.POINTER(_Cache), _INT, _POINTER, _POINTER)
+            library.tinychat_step_run.argtypes = (
+                _POINTER, ctypes.POINTER(_Cache), _INT, _POINTER, _POINTER, ctypes.POINTER(ctypes.c_bool),
+            )  # fmt: skip
             library.tinychat_step_free.restype = None
             library.tinychat_step_free.argtypes = (_POINTER,)
             native_choice.declare(library)

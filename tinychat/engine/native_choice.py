@@ -13,7 +13,8 @@ import ctypes
 import math
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from operator import index
 from typing import Any
 
@@ -28,7 +29,7 @@ from tinychat.engine.knobs import GREEDY_BELOW
 from tinychat.engine.observe import RAW
 from tinychat.engine.params import SamplingParams
 from tinychat.engine.temperature import is_absolute
-from tinychat.engine.trace import Candidate, Odds, StageView, Step, candidates_of
+from tinychat.engine.trace import Candidate, Odds, StageView, Step, candidates_of, odds_later
 from tinychat.model.vocabulary import Vocabulary
 
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_double
@@ -47,6 +48,7 @@ _VALUES = {
     "xtc": "xtc_threshold",
 }  # fmt: skip
 
+_ROW_BYTES = 4 * 8 + 4  # of a candidate: id, logit, raw and final probability, and by which stage it was cut
 _ROOM = 256  # tokens that a text may grow by before its array is too small
 
 _Ids = NDArray[np.int64]
@@ -130,13 +132,13 @@ class Chooser:
         self._fills: list[tuple[_Rule, Fill]] = []
         self._fits = self._reads = False
         self._text = _Text()
-        n = candidates
-        self._tokens, self._cut_by = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int32)
-        self._logit, self._raw, self._final = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._n = candidates
+        self._rows = np.zeros(candidates * _ROW_BYTES, dtype=np.uint8)  # the columns of the candidates, see _rows_of
         self._views = np.zeros(0, dtype=_VIEW)
+        starts = [self._rows.ctypes.data + 8 * candidates * column for column in range(5)]
         self._choice = _Choice(
-            table=TABLE.ctypes.data, tokens=self._tokens.ctypes.data, logit=self._logit.ctypes.data,
-            raw=self._raw.ctypes.data, final=self._final.ctypes.data, cut_by=self._cut_by.ctypes.data,
+            table=TABLE.ctypes.data, tokens=starts[0], logit=starts[1], raw=starts[2], final=starts[3],
+            cut_by=starts[4],
         )  # fmt: skip
 
     def step(
@@ -149,14 +151,13 @@ class Chooser:
         views: list[_Numbers] = self._views.tolist()
         first, last = views[0], views[-1]
         token, rank = choice.token, choice.raw_rank
-        listed = self._candidates()
-        if rank > len(listed):
+        chosen = None
+        if rank > choice.candidates:
             chosen = Candidate(
                 token=token, logit=choice.token_logit, raw=first[3], final=last[3], rank=rank, cut_by=None
             )
-            listed = (*listed, chosen)
         return Step(
-            odds=self._odds(context.place, logits.shape[0], params, listed, views, drawn=True),
+            odds=self._odds(context.place, logits.shape[0], params, views, drawn=True, chosen=chosen),
             token=token,
             lane=context.lane,
             forced=False,
@@ -178,7 +179,7 @@ class Chooser:
         """The odds of a position: those of `observe` without a token in question."""
         if not self._run(library, logits, params, context, draws=False):
             return None
-        return self._odds(context.place, logits.shape[0], params, self._candidates(), self._views.tolist(), drawn=False)
+        return self._odds(context.place, logits.shape[0], params, self._views.tolist(), drawn=False)
 
     def _run(
         self, library: ctypes.CDLL | None, logits: Tensor, params: SamplingParams, context: Context, *, draws: bool
@@ -203,7 +204,7 @@ class Chooser:
         choice.logits, choice.size, choice.draws = row.data_ptr(), size, draws
         at = choice.place
         at.seed, at.position, at.lane = params.seed, context.place, context.lane
-        choice.candidates = self._tokens.size
+        choice.candidates = self._n
         done: bool = library.tinychat_choose(self._handle, choice)
         del kept, text
         return done
@@ -256,43 +257,56 @@ class Chooser:
         weakref.finalize(self, library.tinychat_chooser_free, handle)
         self._library, self._handle = library, handle
 
-    def _candidates(self) -> tuple[Candidate, ...]:
-        n = self._choice.candidates
-        return candidates_of(
-            n,
-            self._tokens[:n].tolist(),
-            self._logit[:n].tolist(),
-            self._raw[:n].tolist(),
-            self._final[:n].tolist(),
-            range(1, n + 1),
-            map(self._names.__getitem__, self._cut_by[:n].tolist()),  # -1 is the None at the end
-        )
-
     def _odds(
         self,
         position: int,
         size: int,
         params: SamplingParams,
-        candidates: tuple[Candidate, ...],
         views: list[_Numbers],
         *,
         drawn: bool,
+        chosen: Candidate | None = None,
     ) -> Odds:
-        stages = tuple(
-            StageView(name=name, kept=kept, mass=mass, entropy=entropy, chosen=chosen if drawn else None)  # type: ignore[arg-type]  # only the last name is None
-            for name, (kept, mass, entropy, chosen, _, _) in zip(self._names, views, strict=False)
-        )
-        return Odds(
+        n = self._choice.candidates
+        return odds_later(
+            partial(_rows_of, self._rows.tobytes(), self._n, n, self._names, views, drawn, chosen),
             position=position,
             vocab_size=size,
-            candidates=candidates,
-            stages=stages,
-            entropy=stages[0].entropy,
+            entropy=views[0][2],
             varentropy=self._choice.varentropy,
-            final_entropy=stages[-1].entropy,
-            kept=stages[-1].kept,
+            final_entropy=views[-1][2],
+            kept=views[-1][0],
             temperature=params.temperature,
+            region=None,
         )
+
+
+def _rows_of(
+    rows: bytes,
+    room: int,
+    n: int,
+    names: Sequence[str | None],
+    views: list[_Numbers],
+    drawn: bool,
+    last: Candidate | None,
+) -> tuple[tuple[Candidate, ...], tuple[StageView, ...]]:
+    """n candidates, and the `last` one, of columns with `room` for each; and the stages."""
+    numbers = [
+        np.frombuffer(rows, dtype=np.float64, count=n, offset=8 * room * column).tolist() for column in (1, 2, 3)
+    ]
+    cut_by = np.frombuffer(rows, dtype=np.int32, count=n, offset=32 * room).tolist()
+    listed = candidates_of(
+        n,
+        np.frombuffer(rows, dtype=np.int64, count=n).tolist(),
+        *numbers,
+        range(1, n + 1),
+        map(names.__getitem__, cut_by),  # -1 is the None at the end
+    )
+    stages = tuple(
+        StageView(name=name, kept=kept, mass=mass, entropy=entropy, chosen=chosen if drawn else None)  # type: ignore[arg-type]  # only the last name is None
+        for name, (kept, mass, entropy, chosen, _, _) in zip(names, views, strict=False)
+    )
+    return listed if last is None else (*listed, last), stages
 
 
 # ---- what the library does not find by itself ----------------------------------------------------------------------

@@ -77,17 +77,18 @@ class Passes:
             here.guesses = []
             self._advance(here, None, None, ())
 
-    def ready(self, here: Lane, params: SamplingParams, context: Context) -> list[str]:
+    def ready(self, here: Lane, params: SamplingParams, context: Context, *, alone: bool = False) -> list[str]:
         """Pay for all that the next position needs under these settings; the kinds of side passes among it.
 
-        UsageError for settings that need a model that is not open, ContextFull for sides that are too long.
+        `alone` says that there are none: then nobody looks. UsageError for settings that need a model that is not open,
+        ContextFull for sides that are too long.
         """
         layers: tuple[int, ...] = ()
-        if params.is_on("dola"):
+        if not alone and params.is_on("dola"):
             layers = guidance.early_layers(self.config.layers, tie=self.config.tie, half=params.dola)
             if here.main.looks and here.main.looks[0].layers != layers:
                 here.main.reopen()
-        wanted = sides.side_ids(params, here.main.tokens, here.prompt_len)
+        wanted = {} if alone else sides.side_ids(params, here.main.tokens, here.prompt_len)
         for kind, ids in wanted.items():
             self._side(here, kind, len(ids)).hold(ids)
         tracks = [here.main, *(here.sides[kind] for kind in wanted)]
@@ -129,6 +130,7 @@ class Passes:
         """One pass per model for this lane's last token, and for those of all tracks that owe no more than theirs."""
         started = time.perf_counter()
         jobs: dict[Runner, list[tuple[Track, list[int]]]] = {}
+        paying = []
         for lane in self.lanes:
             if lane.guesses is None and lane.main.owes_one:
                 lane.guesses = []
@@ -138,12 +140,13 @@ class Passes:
             for track in lane.tracks:
                 if track.owes_one:
                     jobs.setdefault(track.runner, []).append((track, tokens))
+                    if track is lane.main:
+                        paying.append(lane)
         for runner, owing in jobs.items():
             compute(owing, exits=layers if runner is self.runner else ())
         took = time.perf_counter() - started
-        for lane in self.lanes:
-            if any(track is lane.main for owing in jobs.values() for track, _ in owing):
-                lane.forward_s = took
+        for lane in paying:
+            lane.forward_s = took
         if not here.main.looks:
             raise _broken("model", len(here.main.tokens))
 

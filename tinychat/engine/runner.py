@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tinychat.engine.native import choose_step, native_step
@@ -36,7 +38,8 @@ class Pass:
 
 
 class Runner:
-    """A model and the cache of its lanes, one row each. `forwards` counts the whole passes.
+    """A model and the cache of its lanes, one row each. `forwards` counts the whole passes, `broken` are the lanes of
+    the last `feed` whose logits are not all finite.
 
     `step` is what decodes. On the CPU: eager is torch; native is compiled C++ and waits for it, UsageError where there
     can be none; auto goes from the first to the second as soon as it is there. On CUDA, where the engine decodes ahead
@@ -59,6 +62,7 @@ class Runner:
         weight = next(model.parameters())
         self.cache = KVCache(model.config, lanes=lanes, length=length, dtype=weight.dtype, device=weight.device)
         self.forwards = 0
+        self.broken: frozenset[int] = frozenset()
         self._threads = threads
         if threads is not None:
             torch.set_num_threads(1)
@@ -95,7 +99,7 @@ class Runner:
 
     def held(self, lane: int) -> int:
         """Tokens of the lane that are in the cache."""
-        return self.cache.lengths[lane]
+        return self.cache.held(lane)
 
     def feed(self, rows: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
         """Append each row's ids to its lane, in one pass; per lane the logits (V,) after its last id, float32, CPU.
@@ -106,11 +110,14 @@ class Runner:
             found = self._native.step(self.cache, {lane: ids[0] for lane, ids in rows.items()}, self.threads)
             if found is not None:
                 self.forwards += 1
-                return found
+                logits_of, self.broken = found
+                return logits_of
         ids, counts = self._table(rows)
         with torch.inference_mode(), self._team():
             logits = self.model(ids, self.cache, counts=counts, last_only=True)[:, 0].float().cpu()  # (B, V)
         self.forwards += 1
+        good = finite(logits.numpy()).tolist()
+        self.broken = frozenset(lane for lane in rows if not good[lane])
         return {lane: logits[lane] for lane in rows}
 
     def run(
@@ -171,6 +178,12 @@ class Runner:
         table = [[*rows.get(lane, ()), *[0] * (widest - len(rows.get(lane, ())))] for lane in range(self.cache.lanes)]
         counts = [len(rows.get(lane, ())) for lane in range(self.cache.lanes)]
         return torch.tensor(table, device=self.device), counts
+
+
+def finite(lines: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether the numbers of each line (..., V) are finite: NaN reaches both ends, and they cost a twentieth."""
+    good: NDArray[np.bool_] = np.isfinite(lines.max(-1)) & np.isfinite(lines.min(-1))
+    return good
 
 
 def choose_device(wanted: str) -> torch.device:

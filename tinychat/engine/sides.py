@@ -1,4 +1,4 @@
-"""Which other passes the settings need for a position, and after which ids.
+"""What the settings need beside the logits of a position: above all which other passes, and after which ids.
 
 A reply has no odds after nothing: where a pass shall not see the prompt, the prompt's last token stands for "a reply
 begins here", as in transformers' classifier-free guidance. Without a prompt there is nothing to leave out.
@@ -7,6 +7,7 @@ begins here", as in transformers' classifier-free guidance. Without a prompt the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tinychat.engine.context import Sides
 from tinychat.engine.params import SamplingParams
@@ -15,6 +16,28 @@ from tinychat.engine.tracks import Look
 AMATEUR = "amateur"  # the lane's own ids, through the other model
 NEGATIVE = "negative prompt"
 UNPROMPTED = "reply alone"
+_READING = ("think_budget", "grammar", "dry", "min_tokens", "end_decay")  # stages that look into the vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What some settings ask for; found once for them, not once a token."""
+
+    params: SamplingParams | None  # whose needs; None: nobody's
+    words: bool  # the vocabulary
+    grammar: bool  # what it allows
+    sides: bool  # other passes, or early layers of the own one
+
+
+def needs_of(params: SamplingParams | None) -> Needs:
+    if params is None:
+        return Needs(None, words=False, grammar=False, sides=False)
+    return Needs(
+        params,
+        words=params.temperature_mode == "adapt" or any(params.is_on(stage) for stage in _READING),
+        grammar=params.is_on("grammar"),
+        sides=params.temperature_mode == "kl" or any(map(params.is_on, ("guidance", "contrastive", "dola"))),
+    )
 
 
 def side_ids(params: SamplingParams, ids: Sequence[int], prompt_len: int) -> dict[str, list[int]]:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from tinychat.engine.runner import Pass, Runner
+from tinychat.engine.runner import Pass, Runner, finite
 
 CHUNK = 128  # prompt tokens per pass: long enough to be fast, short enough to answer a key in between
 
@@ -106,26 +105,19 @@ def compute(jobs: Sequence[tuple[Track, Sequence[int]]], *, exits: tuple[int, ..
         return
     found = runner.feed(rows)
     for track, _ in jobs:  # as in _take, with fewer calls of torch: they are what a small network's step waits for
-        logits = found[track.row]
-        good = bool(_finite(logits.numpy()))
-        track.looks = [Look(logits)] if good else []
+        good = track.row not in runner.broken
+        track.looks = [Look(found[track.row])] if good else []
         runner.cache.cut(track.row, len(track.tokens) - 1 + good)
 
 
 def _take(track: Track, found: Pass, exits: tuple[int, ...]) -> None:
-    good = _finite(found.logits.numpy())  # (T,)
+    good = finite(found.logits.numpy())  # (T,)
     if found.exits is not None:
-        good &= _finite(found.exits.numpy()).all(-1)
+        good &= finite(found.exits.numpy()).all(-1)
     whole = int(np.cumprod(good).sum())
     early = [None] * whole if found.exits is None else found.exits[:whole]
     track.looks = [Look(line, leaves, exits) for line, leaves in zip(found.logits[:whole], early, strict=True)]
     track.runner.cache.cut(track.row, len(track.tokens) - 1 + whole)
-
-
-def _finite(lines: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether the numbers of each line (..., V) are finite: NaN reaches both ends, and they cost a twentieth."""
-    good: NDArray[np.bool_] = np.isfinite(lines.max(-1)) & np.isfinite(lines.min(-1))
-    return good
 
 
 def shared(a: Sequence[int], b: Sequence[int]) -> int:

@@ -56,6 +56,10 @@ class KVCache:
         """Tokens held per lane; changed by a forward pass, `cut` and `copy` only."""
         return tuple(self._lengths)
 
+    def held(self, lane: int) -> int:
+        """Tokens held by one lane."""
+        return self._lengths[lane]
+
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""

@@ -65,6 +65,16 @@ class Step final : public Work {
         team_->run(chunks_);
     }
 
+    // Whether every logit of a row is a finite number.
+    bool is_whole(int b) const {
+        float poison = 0.0f;
+        const int V = m_.head.rows;
+        const float* row = logits_ + int64_t(b) * V;
+#pragma omp simd reduction(+ : poison)
+        for (int i = 0; i < V; i++) poison += row[i] * 0.0f;  // NaN where a number is not finite
+        return poison == 0.0f;
+    }
+
     void prepare(int phase, int member) override {
         Desk& desk = desks_[member];
         const int layer = phase / PHASES;
@@ -346,10 +356,12 @@ void* tinychat_step_new(const Model* model, int32_t threads) {
 }
 
 // `rows` (n), no lane twice; `logits` (n, V). The cache holds what stands before each row's position, and takes its own
-// keys and values there. False when memory is not to be had; then nothing has changed.
-bool tinychat_step_run(void* step, const Cache* cache, int32_t n, const Row* rows, float* logits) {
+// keys and values there. `whole` (n) says whose logits are all finite. False when memory is not to be had; then nothing
+// has changed.
+bool tinychat_step_run(void* step, const Cache* cache, int32_t n, const Row* rows, float* logits, bool* whole) {
     try {
         static_cast<Step*>(step)->run(*cache, n, rows, logits);
+        for (int b = 0; b < n; b++) whole[b] = static_cast<Step*>(step)->is_whole(b);
         return true;
     } catch (...) {
         return false;
