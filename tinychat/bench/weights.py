@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from tinychat.model.config import ModelConfig
@@ -25,7 +26,13 @@ def random_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtyp
     generator = torch.Generator(device).manual_seed(SEED)
     weights: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
-        drawn = torch.empty(parameter.shape, device=device)
+        # on the CPU as a checkpoint's weights lie: numpy asks the system for large pages, torch does not
+        on_cpu = device.type == "cpu"
+        drawn = (
+            torch.from_numpy(np.empty(parameter.shape, np.float32))
+            if on_cpu
+            else torch.empty(parameter.shape, device=device)
+        )
         if parameter.ndim == 1:
             drawn.fill_(0.0 if name.endswith(".bias") else 1.0)
         else:
