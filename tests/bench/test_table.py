@@ -25,12 +25,12 @@ def test_speeds_are_tokens_of_all_lanes_without_the_first() -> None:
     assert found["step_s"] == {"p50": pytest.approx(0.15), "p95": 0.2, "p99": 0.2}
 
 
-def test_the_record_is_measured_against_the_quicker_loop_of_each_round() -> None:
+def test_the_record_is_measured_against_the_loop_that_is_quicker_on_the_whole() -> None:
     rounds = {
-        FORWARD: [timing(0.8), timing(9.0)],
-        OFF: [timing(9.0), timing(0.8)],
-        RECORD: [timing(1.0), timing(1.0)],
-        CHAIN: [timing(2.0), timing(2.0)],
+        FORWARD: [timing(0.8), timing(0.8), timing(0.8)],
+        OFF: [timing(9.0), timing(9.0), timing(0.1)],  # luck, once
+        RECORD: [timing(1.0), timing(1.0), timing(1.0)],
+        CHAIN: [timing(2.0), timing(2.0), timing(2.0)],
     }
     found = report.costs(rounds)
     assert found["record_share"] == pytest.approx(0.2)
