@@ -126,6 +126,14 @@ def test_a_grammar_that_cannot_be_used_is_refused_before_a_token(sample, args: l
     assert run.text == ""
 
 
+def test_a_reply_that_was_cut_off_in_its_grammar_is_said_to_be(sample) -> None:
+    run = sample("-p", "the", "-n", 3, "--regex", "[a-z]{40,60}", "--json")
+    assert run.json["stop_reason"] == "length"
+    assert any("was cut off" in note for note in run.json["notes"])
+    assert "was cut off" in run.err
+    assert "was cut off" not in sample("-p", "the", "-n", 3, "--json").err
+
+
 def test_a_forced_token_that_breaks_the_grammar_is_named(sample) -> None:
     run = sample("-p", "the", "-n", 5, "--regex", "[a-z]+", "--force", "0=6", "--json")
     assert run.json["stop_reason"] == "no_legal_token"

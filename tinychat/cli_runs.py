@@ -33,9 +33,10 @@ def runs(
 
     Losses are in nats per token: loss is the training loss, smoothed; best is the lowest held-out loss.
     """
+    from trainer.runs import find
     from trainer.runs_door import Axis, compare, list_runs
 
-    names = names or [Path("runs")]
+    asked, names = bool(names), names or [Path("runs")]
     axis = one_of("--by", by, AXES)
     if names[0] == Path("compare"):
         compare(names[1:], axis=cast(Axis, axis), as_json=json_output, ascii_only=ascii_only)
@@ -44,4 +45,6 @@ def runs(
         raise UsageError("runs lists one folder.", "To see several side by side:  tinychat runs compare RUN RUN")
     if axis != "step":
         raise UsageError("--by is for compare.", "Leave it out.")
-    list_runs(names[0], as_json=json_output, ascii_only=ascii_only)
+    # before the first training there is no folder, which is nobody's mistake
+    found = [] if not asked and not names[0].exists() else find(names[0])
+    list_runs(found, names[0], as_json=json_output, ascii_only=ascii_only)

@@ -135,6 +135,9 @@ def run(request: Request) -> int:
             if request.search.method in ("cot", "majority") and not found["answers"]:
                 notes.append("none of the replies holds an answer: the best of them stands for all")
                 notices.say(notes[-1])
+    if outcome.stop_reason in ("length", "context") and request.params.is_on("grammar"):
+        notes.append("the reply was cut off: it need not match what it was to become")
+        notices.say(notes[-1])
     facts = run_facts(request, info, ids, outcome) | found
     facts |= {"notes": notes, **engine_record(engine.facts(), request.machine)}
     facts["timing"] = {

@@ -102,7 +102,10 @@ def _events(
         yield stopped(now, folder, stop.reason or "", saved=beginning.found is not None)
         return
     if not prepared.valid and config.data.valid_fraction > 0:
-        yield Warned(step=now.step, message="too little text to hold any out: there is no evaluation")
+        yield Warned(
+            step=now.step,
+            message="no document fell into the share that is held out, they are too few: there is no evaluation",
+        )
     run = _Run(config, folder, prepared, now, stop, ranks, name, wishes)
     yield from run.start(beginning)
     run.settle()

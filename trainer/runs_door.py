@@ -19,7 +19,7 @@ from tinychat.text.terminal import one_line
 from trainer import figures
 from trainer.config_file import differences
 from trainer.plot_runs import LETTERS, STYLES, plot_runs, sparkline
-from trainer.runs import Moment, Point, Run, find, read
+from trainer.runs import Moment, Point, Run, read
 from trainer.signals import ASKED
 
 SCHEMA = "tinychat.runs/1"
@@ -30,14 +30,13 @@ HEIGHT = 18
 Axis = Literal["step", "tokens", "minutes"]
 
 
-def list_runs(folder: Path, *, as_json: bool, ascii_only: bool) -> None:
-    """Print the runs in `folder`, the one that wrote last first."""
-    runs = find(folder)
+def list_runs(runs: Sequence[Run], folder: Path, *, as_json: bool, ascii_only: bool) -> None:
+    """Print the runs of `folder`."""
     if as_json:
         print(json.dumps({"schema": SCHEMA, "runs": [_record(run) for run in runs]}))
         return
     if not runs:
-        print(one_line(f"There is no run in {folder}."), file=sys.stderr)
+        print(one_line(f"There is no run in {folder}: tinychat train makes one."), file=sys.stderr)
         return
     console, ascii_only = _console(ascii_only)
     width = max(4, min(24, max(len(run.name) for run in runs)))

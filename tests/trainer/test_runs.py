@@ -112,6 +112,17 @@ def test_the_table_and_the_comparison(tmp_path: Path, tinychat: Any) -> None:
     assert found["runs"][1]["curve"][-1] == [6, 2 + 1 / 6]
 
 
+def test_before_the_first_training_there_is_nothing_to_list(
+    tmp_path: Path, tinychat: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = tinychat("runs")
+    assert (told.code, told.text) == (0, "")
+    assert "There is no run in runs" in told.err
+    assert tinychat("runs", "--json").json == {"schema": "tinychat.runs/1", "runs": []}
+    assert tinychat("runs", "runs").code == 2, "a folder that was named is missed"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
