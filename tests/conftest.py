@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TINYCHAT_STEP", "eager")  # every test has a cache folder of its own, and would fill it anew
+
+# behind nohup or in the background a suite starts with some signals ignored, as would all that it starts, for ever
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # a busy machine must not fail a test: how long an example takes is no promise
 hypothesis.settings.register_profile("untimed", deadline=None)
