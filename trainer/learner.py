@@ -90,15 +90,12 @@ class Learner:
         self.precision.prepare()
         if train.recompute:
             recompute(self.model)
-        self.compiled: Compiled | None = None
         self._forward: Callable[..., Any] = self.spread.forward
         self._objective: Callable[..., Any] = objective_sum
-        self._compiled: tuple[Compiled, ...] = ()
+        self.compiled: tuple[Compiled, ...] = ()
         if train.compile == "on" or (train.compile == "auto" and device.type == "cuda"):
             # apart: torch compiles a model that has copies on other processes in a way of its own
-            self.compiled, loss = Compiled(self.spread.forward), Compiled(objective_sum)
-            self._forward, self._objective = self.compiled, loss
-            self._compiled = self.compiled, loss
+            self.compiled = self._forward, self._objective = Compiled(self.spread.forward), Compiled(objective_sum)
         self.scaler = Scaler() if self.precision.name == "fp16" else None
         self.average = Average(self.model, train.ema) if train.ema else None
         self._ahead: tuple[int, Batch] | None = None  # the rows of a step that comes
@@ -161,7 +158,7 @@ class Learner:
         try:
             return self._gradients(index)
         except Exception as error:
-            given_up = [part.failed_later(error) for part in self._compiled]  # all: nobody knows whose way back it was
+            given_up = [part.failed_later(error) for part in self.compiled]  # all: nobody knows whose way back it was
             # of several processes the others wait for this one's gradients: there is no second try
             if not self.ranks.alone or not any(given_up):
                 raise
@@ -250,7 +247,7 @@ class Learner:
     @property
     def not_compiled(self) -> str:
         """Why something is not compiled that should be, once the first step has shown it; else empty."""
-        return next((part.told for part in self._compiled if part.told), "")
+        return next((part.told for part in self.compiled if part.told), "")
 
     def looked_at(self) -> AbstractContextManager[None]:
         """Inside, the model has the weights that are evaluated, sampled and kept as the best: the average, if any."""

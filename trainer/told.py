@@ -59,7 +59,7 @@ def started(
 
 def _ways(config: TrainConfig, learner: Learner) -> str:
     """How the step is computed, where that is not the plain way."""
-    ways = ", compiled at the first step" if learner.compiled is not None else ""
+    ways = ", compiled at the first step" if learner.compiled else ""
     return ways + (", activations computed again" if config.train.recompute else "")
 
 

@@ -48,11 +48,7 @@ class Peer:
         ours = open_model(replace(job, dtype="float32"), self.device)
         self.model = twin(ours)
         self.difference = logits_difference(ours, self.model)
-        if self.difference > TOLERANCE:
-            raise NumbersError(
-                f"The peer's logits differ from ours by {self.difference:.1e}: it is not the same network.",
-                f"At most {TOLERANCE:.0e} may come from the order of sums; report this with your transformers version.",
-            )
+        refuse_another(self.difference, "The peer", version="your transformers version")
         vocab_size = ours.config.vocab_size
         del ours
         self.model.to(dtype=DTYPES[job.dtype])
@@ -94,6 +90,15 @@ class Peer:
         times = stamps.times[1:]  # the first is the prompt
         assert len(times) == count, f"the peer made {len(times)} tokens of {count}"
         return timing_of(started, times[0], times, watch)
+
+
+def refuse_another(difference: float, peer: str, *, version: str) -> None:
+    """Raise NumbersError where logits in float32 differ so much that the peer is no twin."""
+    if difference > TOLERANCE:
+        raise NumbersError(
+            f"{peer}'s logits differ from ours by {difference:.1e}: it is not the same network.",
+            f"At most {TOLERANCE:.0e} may come from the order of sums; report this with {version}.",
+        )
 
 
 def twin(ours: Transformer) -> Any:

@@ -106,7 +106,7 @@ def measure(config: TrainConfig, *, rounds: int, steps: int, progress: Progress)
         "threads": torch.get_num_threads(),
         "precision": learner.precision.name,
         "optimizer": train.optimizer,
-        "compiled": learner.compiled is not None and not learner.compiled.told,
+        "compiled": bool(learner.compiled) and not learner.not_compiled,
         "rounds": rounds,
         "steps": steps,
         "tokens_per_s": {"median": median, "min": min(speeds), "max": max(speeds)},

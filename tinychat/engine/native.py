@@ -96,7 +96,8 @@ class NativeStep:
         self._free: weakref.finalize[..., Any] | None = None
         self._kept: list[Tensor] = []  # what the library has pointers to
         self._tables: tuple[_Model, Any] | None = None
-        self._seen: tuple[Tensor | None, _Cache | None] = None, None  # the keys of the last cache, and where it lies
+        self._keys: weakref.ref[Tensor] | None = None  # of the last cache, which may go
+        self._memory: _Cache | None = None  # where it lies
         self._vocab_size = model.config.vocab_size
         self._types = ("int8_t" if model.int8 else _TYPES.get(weight.dtype, ""), _TYPES.get(weight.dtype, ""))
         self._look_at = self._since = time.monotonic()
@@ -144,10 +145,11 @@ class NativeStep:
             rows[place], rows[place + 1], rows[place + 2] = token, lane, held
             place += 3
         keys, values = cache.memory
-        if keys is not self._seen[0]:  # it is asked for its addresses once, not once a token
-            self._seen = keys, _Cache(keys.data_ptr(), values.data_ptr(), (_LONG * 4)(*keys.stride()[:4]))
+        if self._keys is None or self._keys() is not keys:  # it is asked for its addresses once, not once a token
+            self._keys = weakref.ref(keys)
+            self._memory = _Cache(keys.data_ptr(), values.data_ptr(), (_LONG * 4)(*keys.stride()[:4]))
         logits = torch.empty((n, self._vocab_size) if n > 1 else self._vocab_size)
-        if not library.tinychat_step_run(self._handle, self._seen[1], n, rows, logits.data_ptr(), whole):
+        if not library.tinychat_step_run(self._handle, self._memory, n, rows, logits.data_ptr(), whole):
             raise MemoryError("there is no memory for the buffers of a step")
         for lane in tokens:
             cache.set_length(lane, cache.held(lane) + 1)
